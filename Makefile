@@ -1,0 +1,35 @@
+# `make` alone lists the targets. Everything runs in .venv, made here, with the versions of constraints.txt.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+
+.PHONY: help demo test check format clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(BIN)/cass: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "cass needs Python 3.11 or newer: make PYTHON=python3.12"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,dicom]'
+	@touch $@
+
+demo: $(BIN)/cass  ## pretrain on generated images, and name what was made
+	$(BIN)/cass pretrain --preset demo --out $(DEMO) --name pretrained --overwrite
+	@echo; echo "Made in $(DEMO):"; find $(DEMO)/pretrained -type f | sort | sed 's/^/  /'
+
+test: $(BIN)/cass  ## run all tests (CPU, no network, minutes)
+	$(BIN)/python -m pytest -n auto
+
+check: $(BIN)/cass  ## format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(BIN)/cass  ## format the code and sort imports
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove the virtual environment and what tools left
+	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache dist

@@ -1,0 +1,93 @@
+"""The command line: which subcommands there are, and how an error reaches the user."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from cass_cli import __version__
+from cass_cli.cli import cache, presets
+from cass_cli.cli.inspect import inspect
+from cass_cli.cli.pretrain import pretrain
+from cass_cli.errors import CassError, Interrupted
+
+app = typer.Typer(
+    name="cass",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.command(rich_help_panel="Train")(pretrain)
+app.command(rich_help_panel="Data")(inspect)
+app.add_typer(presets.app, name="presets", rich_help_panel="Data")
+app.add_typer(cache.app, name="cache", rich_help_panel="Data")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"cass {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="A first try, without any data: cass pretrain --preset demo")
+def cass(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="Show the traceback of an error (also after the subcommand, or CASS_DEBUG=1)."),
+    ] = False,
+) -> None:
+    """Pretrain a CNN and a Transformer together on your images, and measure them honestly."""
+
+
+def run(arguments: list[str]) -> int:
+    """Run `cass arguments` and return its exit code: 0, 1 (a fault of ours), 2 (yours), 130 or 143 (stopped)."""
+    debug = "--debug" in arguments or os.environ.get("CASS_DEBUG", "") not in ("", "0")
+    try:
+        return int(app([a for a in arguments if a != "--debug"], prog_name="cass", standalone_mode=False) or 0)
+    except Exception as error:
+        if debug and not isinstance(error, Interrupted):
+            raise
+        return _explain(error)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _explain(error: Exception) -> int:
+    """Tell the user about `error`, and return the exit code."""
+    code = 1
+    if isinstance(error, CassError):
+        _show_error(error.what, error.hint)
+        code = 2
+    elif isinstance(error, Interrupted):
+        _show_error(
+            "stopped; everything up to here is saved.", "Go on with: cass pretrain --resume", title="Interrupted"
+        )
+        code = error.exit_code
+    elif isinstance(error, BrokenPipeError):
+        sys.stdout = None  # whoever read us has gone, and need not be told
+        code = 0
+    elif hasattr(error, "exit_code") and hasattr(error, "format_message"):  # a wrong option; Typer hides the class
+        from typer import rich_utils
+
+        rich_utils.rich_format_error(error)  # type: ignore[arg-type]
+        code = int(error.exit_code)
+    else:
+        _show_error(f"{type(error).__name__}: {error}", "This is a fault of cass; --debug shows where.", title="Failed")
+    return code
+
+
+def _show_error(what: str, hint: str, *, title: str = "Error") -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(Text(f"{title}: ", style="bold red").append(what, style="default not bold"))
+    if hint:
+        console.print(Text(hint, style="cyan"))

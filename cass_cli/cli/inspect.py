@@ -1,0 +1,142 @@
+"""`cass inspect`: look a data set over before training on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+LAYOUT, CHECKS, OUTPUT = "Layout", "Checks", "Output"
+
+
+def inspect(
+    data: Annotated[Path, typer.Argument(help="Folder of images, CSV in its folder, or MedMNIST .npz.")],
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="CSV of image, label or 0/1 columns.", rich_help_panel=LAYOUT, metavar="CSV"),
+    ] = None,
+    layout: Annotated[
+        str,
+        typer.Option(
+            help="auto, classes, flat, csv, isic2019, dermofit or npz.", rich_help_panel=LAYOUT, metavar="NAME"
+        ),
+    ] = "auto",
+    image_column: Annotated[
+        str | None, typer.Option(help="CSV column of image names. Default: recognised.", rich_help_panel=LAYOUT)
+    ] = None,
+    label_column: Annotated[
+        str | None,
+        typer.Option(
+            help="CSV column of labels, or 0/1 columns as a,b,c. Default: recognised.", rich_help_panel=LAYOUT
+        ),
+    ] = None,
+    group_column: Annotated[
+        str | None,
+        typer.Option(help="CSV column of patients or lesions, or none. Default: recognised.", rich_help_panel=LAYOUT),
+    ] = None,
+    split_column: Annotated[
+        str | None, typer.Option(help="CSV column of train, val, test. Default: recognised.", rich_help_panel=LAYOUT)
+    ] = None,
+    splits: Annotated[
+        Path | None,
+        typer.Option(help="Check the splits.csv of a run instead.", rich_help_panel=LAYOUT, metavar="CSV"),
+    ] = None,
+    allow_outside: Annotated[
+        bool,
+        typer.Option("--allow-outside", help="Follow paths and links out of the folder.", rich_help_panel=LAYOUT),
+    ] = False,
+    seed: Annotated[
+        int, typer.Option(help="Of the splits that cass makes where the data give none.", rich_help_panel=CHECKS)
+    ] = 0,
+    duplicates: Annotated[
+        bool,
+        typer.Option(
+            "--duplicates/--no-duplicates",
+            help="Decode all images and compare them; without: headers only.",
+            rich_help_panel=CHECKS,
+        ),
+    ] = True,
+    threshold: Annotated[
+        float,
+        typer.Option(
+            help="Correlation of grey 24-pixel thumbnails that makes near-duplicates.",
+            min=0.5,
+            max=1.0,
+            rich_help_panel=CHECKS,
+        ),
+    ] = 0.995,
+    size: Annotated[
+        int, typer.Option(help="Side in pixels at which images are compared.", min=24, rich_help_panel=CHECKS)
+    ] = 64,
+    max_pixels: Annotated[
+        int, typer.Option(help="Largest image that is decoded, in pixels.", min=1, rich_help_panel=CHECKS)
+    ] = 100_000_000,
+    workers: Annotated[int, typer.Option(help="Decoding threads; 0: one a core.", min=0, rich_help_panel=CHECKS)] = 0,
+    cached: Annotated[
+        bool,
+        typer.Option(
+            "--cached", help="Keep the decoded images for the next look (see `cass cache`).", rich_help_panel=CHECKS
+        ),
+    ] = False,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Exit with 1 when this is found; may be repeated.",
+            rich_help_panel=OUTPUT,
+            metavar="leak|bad|duplicate|disagreement",
+        ),
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write a row an image here.", rich_help_panel=OUTPUT, metavar="PATH")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=OUTPUT)] = False,
+) -> None:
+    """Look a data set over: layout, classes, splits, broken files, duplicates, leaks.
+
+    Exit codes: 0, looked over; 1, something that --fail-on names was found; 2, the data could not be read at all.
+    """
+    from rich.console import Console
+
+    from cass_cli.data.sources import load_samples
+    from cass_cli.data.splits import assign_splits, read_splits
+    from cass_cli.engine.inspection import KINDS, inspect_samples, split_source
+    from cass_cli.errors import ConfigError, did_you_mean
+    from cass_cli.reports.inspection import as_dict, decoding_progress, show_inspection, write_rows
+    from cass_cli.reports.results import print_json
+
+    for kind in fail_on or ():
+        if kind not in KINDS:
+            close = did_you_mean(kind, KINDS)
+            raise ConfigError(f"--fail-on knows no '{kind}'.{close}", hint=f"Known: {', '.join(KINDS)}.")
+    table = load_samples(
+        data,
+        labels=labels,
+        layout=layout,
+        image_column=image_column,
+        label_column=label_column,
+        group_column=group_column,
+        split_column=split_column,
+        allow_outside=allow_outside,
+    )
+    with decoding_progress() as progress:
+        found = inspect_samples(
+            table,
+            read_splits(splits, table) if splits else assign_splits(table, seed=seed),
+            splits_by=str(splits) if splits else split_source(table, seed),
+            duplicates=duplicates,
+            size=size,
+            threshold=threshold,
+            cached=cached,
+            workers=workers,
+            max_pixels=max_pixels,
+            on_progress=progress,
+        )
+    if csv is not None:
+        write_rows(csv, found)
+    if json:
+        print_json(as_dict(found))
+    else:
+        show_inspection(found, Console(highlight=False))
+    if any(found.found(kind) for kind in fail_on or ()):
+        raise typer.Exit(1)

@@ -1,0 +1,248 @@
+"""`cass pretrain`: from a folder of images to two pretrained arms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+DATA, ARMS, TRAINING, MACHINE, OUTPUT = "Data", "Arms and method", "Training", "Machine", "Run"
+
+
+def pretrain(
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Settings of a data set, see `cass presets`.", rich_help_panel=DATA, metavar="NAME"),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of images, CSV, or MedMNIST .npz. Default: $CASS_DATA/PRESET, else data/PRESET.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV of image, label or 0/1 columns, optional group and split.", rich_help_panel=DATA, metavar="CSV"
+        ),
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Side of the square trained on, in pixels. Default: 384.", rich_help_panel=DATA)
+    ] = None,
+    bad_images: Annotated[
+        str | None,
+        typer.Option(
+            help="Unreadable images: stop, or skip and record them. Default: stop.",
+            rich_help_panel=DATA,
+            metavar="stop|skip",
+        ),
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Objective. Default: cass.", rich_help_panel=ARMS, metavar="cass")
+    ] = None,
+    cnn: Annotated[
+        str | None,
+        typer.Option(help="timm model of the first arm. Default: resnet50.", rich_help_panel=ARMS, metavar="NAME"),
+    ] = None,
+    vit: Annotated[
+        str | None,
+        typer.Option(
+            help="timm model of the second arm. Default: vit_base_patch16_384.", rich_help_panel=ARMS, metavar="NAME"
+        ),
+    ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Starting weights: imagenet (timm's hub) or random. Default: imagenet.",
+            rich_help_panel=ARMS,
+            metavar="imagenet|random",
+        ),
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Local weight file of an arm; goes before --init. Once an arm.",
+            rich_help_panel=ARMS,
+            metavar="ARM=PATH",
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the training split. Default: 100.", rich_help_panel=TRAINING)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images an optimiser step. Default: 16.", rich_help_panel=TRAINING)
+    ] = None,
+    accumulate: Annotated[
+        int | None,
+        typer.Option(
+            help="Forward passes a batch is split into, to save memory. Default: 1.", rich_help_panel=TRAINING
+        ),
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Peak learning rate. Default: 1e-3.", rich_help_panel=TRAINING)
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Decides splits, augmentation, order and initialisation. Default: 0.", rich_help_panel=TRAINING
+        ),
+    ] = None,
+    on_collapse: Annotated[
+        str | None,
+        typer.Option(
+            help="When an arm collapses: warn or stop. Default: warn.", rich_help_panel=TRAINING, metavar="warn|stop"
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda or cuda:N. Default: auto.", rich_help_panel=MACHINE)
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, fp32 or bf16; auto: bf16 where the hardware has it. Default: auto.",
+            rich_help_panel=MACHINE,
+            metavar="auto|fp32|bf16",
+        ),
+    ] = None,
+    compile_: Annotated[
+        str | None,
+        typer.Option(
+            "--compile",
+            help="torch.compile; auto: on a GPU, for 2,000 steps or more. Default: auto.",
+            rich_help_panel=MACHINE,
+            metavar="auto|on|off",
+        ),
+    ] = None,
+    cache: Annotated[
+        str | None,
+        typer.Option(
+            help="Where decoded images are held; auto: RAM when they fit, else a file. Default: auto.",
+            rich_help_panel=MACHINE,
+            metavar="auto|ram|disk|device|off",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Decoding threads; 0: one a core. Default: 0.", rich_help_panel=MACHINE)
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="YAML file of settings, over the preset's.", rich_help_panel=OUTPUT, metavar="FILE"),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Any setting, by its dotted name; may be repeated.",
+            rich_help_panel=OUTPUT,
+            metavar="KEY.SUB=VALUE",
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder that holds the runs.", rich_help_panel=OUTPUT)] = Path("runs"),
+    name: Annotated[
+        str | None, typer.Option(help="Name of the run. Default: data, method and time.", rich_help_panel=OUTPUT)
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run --name, or the latest one.", rich_help_panel=OUTPUT)
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the run --name if there is one.", rich_help_panel=OUTPUT)
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the settings and what would run, then stop.", rich_help_panel=OUTPUT)
+    ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print one JSON result on stdout, all else on stderr.", rich_help_panel=OUTPUT),
+    ] = False,
+) -> None:
+    """Pretrain a CNN and a Transformer on images alone.
+
+    The settings come from the defaults (the paper's), then the preset, then --config, then these options.
+    A first try without any data: `cass pretrain --preset demo`
+    """
+    flags = {
+        "data.path": data,
+        "data.labels": labels,
+        "data.image_size": image_size,
+        "data.bad_images": bad_images,
+        "data.cache": cache,
+        "data.workers": workers,
+        "method.name": method,
+        "arms.cnn": cnn,
+        "arms.vit": vit,
+        "arms.init": init,
+        "arms.weights": _weights(weights),
+        "train.epochs": epochs,
+        "train.batch_size": batch_size,
+        "train.accumulate": accumulate,
+        "train.seed": seed,
+        "train.on_collapse": on_collapse,
+        "train.device": device,
+        "train.precision": precision,
+        "train.compile": compile_,
+        "optim.lr": lr,
+    }
+    asked = _resolve(flags, preset=preset, config=config, assignments=assignments or [])
+    from cass_cli.engine.distributed import world_from_environment
+    from cass_cli.engine.job import default_name, pretrain_job, resumed_config
+    from cass_cli.engine.prepare import with_data_path
+    from cass_cli.engine.run_directory import open_run
+    from cass_cli.reports.progress import PretrainDisplay, Silent
+
+    world = world_from_environment()
+    run = open_run(out, name) if resume else None
+    resolved = resumed_config(run, asked) if run else with_data_path(asked, preset)
+    if dry_run:
+        _show_plan(resolved, as_json=as_json)
+        return
+    path = resolved.config.data.path
+    stem = preset or (path.stem if path else "run")
+    with PretrainDisplay(resolved.config.train.epochs, to_stderr=as_json) if world.leads else Silent() as watch:
+        result = pretrain_job(
+            resolved,
+            out=out,
+            name=name or default_name(stem, resolved.config.method.name),
+            world=world,
+            watch=watch,
+            overwrite=overwrite,
+            resume=run,
+        )
+    if world.leads:
+        from cass_cli.reports.results import show_pretrained
+
+        show_pretrained(result, as_json=as_json)
+
+
+def _resolve(flags: dict[str, Any], *, preset: str | None, config: Path | None, assignments: list[str]) -> Any:
+    from cass_cli.config.load import Layer, parse_assignments, read_config_file, resolve
+    from cass_cli.config.presets import preset_layer
+
+    layers = [preset_layer(preset)] if preset else []
+    if config:
+        layers.append(read_config_file(config, f"file {config}"))
+    given = {key: value for key, value in flags.items() if value is not None}
+    return resolve([*layers, Layer("flag", given), parse_assignments(assignments)])
+
+
+def _show_plan(resolved: Any, *, as_json: bool) -> None:
+    from cass_cli.engine.plan import plan_pretraining
+    from cass_cli.engine.prepare import find_dataset
+    from cass_cli.reports.results import show_plan
+
+    dataset = find_dataset(resolved.config.data, seed=resolved.config.train.seed)
+    show_plan(resolved, plan_pretraining(resolved.config, dataset), dataset.table.notes, as_json=as_json)
+
+
+def _weights(given: list[str] | None) -> dict[str, str] | None:
+    """Read `cnn=PATH` and `vit=PATH`."""
+    from cass_cli.errors import ConfigError
+
+    if not given:
+        return None
+    pairs = [text.partition("=") for text in given]
+    for arm, _, path in pairs:
+        if arm not in ("cnn", "vit") or not path:
+            raise ConfigError(f"--weights {arm} is not of the form cnn=PATH or vit=PATH.")
+    return {arm: path for arm, _, path in pairs}

@@ -1,0 +1,57 @@
+"""The presets that ship with cass: one YAML file a data set, its `about` section meant for people."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from cass_cli.config.load import Layer, read_config_file
+from cass_cli.errors import ConfigError, did_you_mean
+
+# In a checkout the presets lie beside the package; in a wheel, inside it.
+_FOLDERS = (Path(__file__).parents[1] / "presets", Path(__file__).parents[2] / "presets")
+
+
+@dataclass(frozen=True)
+class About:
+    """What a preset says of itself."""
+
+    title: str
+    images: int
+    classes: int
+    source: str
+    layout: str
+    metric: str
+    paper_cost: str
+
+
+def preset_path(name: str) -> Path:
+    """Return the file of the preset `name`; raise `ConfigError` naming the closest one."""
+    for folder in _FOLDERS:
+        if (folder / f"{name}.yaml").is_file() and name in preset_names():
+            return folder / f"{name}.yaml"
+    names = preset_names()
+    raise ConfigError(f"There is no preset '{name}'.{did_you_mean(name, names)}", hint=f"Presets: {', '.join(names)}.")
+
+
+def preset_names() -> tuple[str, ...]:
+    """Return the names of the presets, sorted."""
+    return tuple(sorted({path.stem for folder in _FOLDERS for path in folder.glob("*.yaml")}))
+
+
+def preset_layer(name: str) -> Layer:
+    """Return the settings of the preset `name`."""
+    return read_config_file(preset_path(name), f"preset {name}")
+
+
+def preset_about(name: str) -> About:
+    """Return what the preset `name` says of its data."""
+    return About(**yaml.safe_load(preset_path(name).read_text(encoding="utf-8"))["about"])
+
+
+def preset_data_path(name: str) -> Path:
+    """Return where the preset's images are looked for: `$CASS_DATA/<preset>`, else `data/<preset>`."""
+    return Path(os.environ.get("CASS_DATA", "data")) / name

@@ -1,0 +1,143 @@
+"""The whole configuration, typed and frozen.
+
+One section a subject; a field's description gives its unit and where the paper states it (section
+numbers are those of Singh and Cirrone, "Efficient Representation Learning for Healthcare with
+Cross-Architectural Self-Supervision"). The defaults are the paper's, so an empty configuration is the
+paper's recipe without a data set.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+LocalPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+Probability = Annotated[float, Field(ge=0, le=1)]
+ArmName = Literal["cnn", "vit"]
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and deaf to no misspelled key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class Data(Section):
+    """Where the images are, how they are split, and how they are held."""
+
+    path: LocalPath | None = Field(None, description="folder of images, CSV's folder, or MedMNIST .npz")
+    labels: LocalPath | None = Field(None, description="CSV: image, label or 0/1 columns, optional group and split")
+    layout: str = Field("auto", description="how the folder is laid out; `auto` recognises it")
+    image_column: str | None = Field(None, description="CSV column of image names (default: the first)")
+    label_column: str | None = Field(None, description="CSV column of class names")
+    group_column: str | None = Field(None, description="CSV column of patients or lesions; none crosses a split")
+    split_column: str | None = Field(None, description="CSV column saying train, val or test")
+    fractions: tuple[float, float, float] = Field(
+        (0.7, 0.1, 0.2), description="train, validation, test shares where no split is given (Sec. 4.1)"
+    )
+    splits: LocalPath | None = Field(None, description="a splits.csv written by cass, to use the same split again")
+    split_by_duplicates: bool = Field(False, description="keep near-identical images in one split")
+    image_size: int = Field(384, ge=16, le=2048, description="side in pixels of the square that is trained on (C.5.2)")
+    mean: tuple[float, float, float] = Field(IMAGENET_MEAN, description="channel means, of 0..1 (C.5.2)")
+    std: tuple[float, float, float] = Field(IMAGENET_STD, description="channel deviations, of 0..1 (C.5.2)")
+    cache: Literal["auto", "ram", "disk", "device", "off"] = Field(
+        "auto", description="where decoded images are held; auto: RAM when they fit, else a file"
+    )
+    workers: int = Field(0, ge=0, le=256, description="decoding threads; 0: one a core")
+    bad_images: Literal["stop", "skip"] = Field("stop", description="what to do about unreadable images")
+    max_pixels: int = Field(100_000_000, ge=1, description="largest image that is decoded, in pixels")
+    allow_outside: bool = Field(False, description="let a CSV name images outside the data folder")
+
+    @model_validator(mode="after")
+    def _fractions_sum_to_one(self) -> Self:
+        if abs(sum(self.fractions) - 1) > 1e-6 or min(self.fractions) < 0 or self.fractions[0] == 0:
+            raise ValueError("fractions: three shares from 0 to 1 that sum to 1, train above 0")
+        return self
+
+
+class Arms(Section):
+    """The two networks that teach each other."""
+
+    cnn: str = Field("resnet50", description="timm model of the first arm (Sec. 4)")
+    vit: str = Field("vit_base_patch16_384", description="timm model of the second arm (Sec. 4)")
+    init: Literal["imagenet", "random"] = Field("imagenet", description="starting weights (C.5.1)")
+    weights: dict[ArmName, LocalPath] = Field({}, description="local weight file of an arm, instead of timm's hub")
+    outputs: int = Field(1000, ge=2, description="width of both outputs: ImageNet's head is kept (Sec. 3.1)")
+
+
+class Augment(Section):
+    """The single view of C.5.2: every probability is 0.3 and every distortion 0.2 there."""
+
+    perspective_probability: Probability = Field(0.3, description="of the first stage: jitter and perspective")
+    affine_probability: Probability = Field(0.3, description="of the second stage: jitter and rotation")
+    brightness: Probability = Field(0.2, description="factor drawn from 1 ± this")
+    contrast: Probability = Field(0.2, description="factor drawn from 1 ± this")
+    saturation: Probability = Field(0.2, description="factor drawn from 1 ± this")
+    hue: float = Field(0.2, ge=0, le=0.5, description="shift drawn from ± this, in turns")
+    perspective: Probability = Field(0.2, description="distortion scale of the first stage's perspective")
+    degrees: float = Field(10.0, ge=0, le=180, description="rotation drawn from ± this, second stage")
+    vertical_flip: Probability = Field(0.3, description="probability")
+    horizontal_flip: Probability = Field(0.3, description="probability")
+    solarise: Probability = Field(0.0, description="probability; the ablation of B.3")
+    blur: Probability = Field(0.0, description="probability of Gaussian blur; the ablation of B.3")
+
+
+class Method(Section):
+    """The objective."""
+
+    name: Literal["cass"] = Field("cass", description="self-supervised method")
+    activation: Literal["none", "softmax", "sigmoid"] = Field(
+        "none", description="applied to both outputs before the loss; the ablation of B.5"
+    )
+
+
+class Optim(Section):
+    """Optimisers, their schedule, and weight averaging (C.5.3)."""
+
+    lr: float = Field(1e-3, gt=0, description="peak learning rate of both arms")
+    lr_min: float = Field(1e-6, ge=0, description="lowest learning rate of the schedule")
+    lr_period: int = Field(16, ge=1, description="T_max of the cosine, in optimiser steps: half its period")
+    cnn: Literal["adam", "sgd"] = Field("adam", description="optimiser of the first arm; sgd: the ablation of B.4")
+    vit: Literal["adam", "sgd"] = Field("adam", description="optimiser of the second arm")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
+    weight_decay: float = Field(0.0, ge=0, description="L2 penalty")
+    averaging: bool = Field(True, description="stochastic weight averaging (Sec. 3.1)")
+    averaging_start: Probability = Field(
+        0.75, description="share of the epochs after which averaging begins (Izmailov et al. 2018)"
+    )
+
+
+class Train(Section):
+    """How long, on what, and what to do when it goes wrong."""
+
+    epochs: int = Field(100, ge=1, description="passes over the training split (Sec. 4.2)")
+    batch_size: int = Field(16, ge=1, description="images an optimiser step, over all processes (Sec. 4.2)")
+    accumulate: int = Field(1, ge=1, description="forward passes a batch is split into, to save memory")
+    seed: int = Field(0, ge=0, lt=2**32, description="decides splits, augmentation, order and initialisation")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 where the hardware has it")
+    compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile; auto: long runs on a GPU")
+    on_collapse: Literal["warn", "stop"] = Field("warn", description="what to do when an arm collapses")
+    save_minutes: float = Field(10.0, gt=0, description="longest time between checkpoints, in minutes")
+
+
+class Config(Section):
+    """Everything a run depends on."""
+
+    data: Data = Data()
+    arms: Arms = Arms()
+    augment: Augment = Augment()
+    method: Method = Method()
+    optim: Optim = Optim()
+    train: Train = Train()
+
+    @model_validator(mode="after")
+    def _batches_can_be_split(self) -> Self:
+        if self.train.accumulate > self.train.batch_size:
+            raise ValueError("train.accumulate: cannot split a batch into more parts than it has images")
+        return self

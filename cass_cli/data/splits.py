@@ -1,0 +1,224 @@
+"""Train, validation and test: who belongs where, and which part of the training labels may be seen.
+
+Everything is a pure function of the table and an explicit seed.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cass_cli.data.records import count, shown, shown_list
+from cass_cli.data.sources import SampleTable
+from cass_cli.data.stratify import nested_order, stratify_classes, stratify_units
+from cass_cli.errors import ConfigError, DataError
+
+SPLITS = ("train", "val", "test")
+PRECEDENCE = ("train", "test", "val")  # which split a class of one or two images goes to first
+COLUMNS = ("image", "split", "label", "group", "status")
+
+Labels = NDArray[np.int64] | NDArray[np.uint8]
+
+
+def assign_splits(
+    table: SampleTable,
+    *,
+    fractions: Sequence[float] = (0.7, 0.1, 0.2),
+    seed: int,
+    keep_together: NDArray[np.int64] | None = None,
+) -> tuple[str, ...]:
+    """Return "train", "val" or "test" of each image, stratified by class, `fractions` being those of the three.
+
+    Images of one group stay together, and so do those of one `keep_together` cluster (int [N], -1: none).
+    A val or test split that the curator names is complete and stays as it is; one that is missing is carved from
+    the other images, train : val : test in the ratio of `fractions`. The exception: a cluster of `keep_together`
+    that touches the curator's test (or val) goes there whole.
+    A class with three images or more has some in every split; one with two has train and test, with one, train.
+    For groups this is sought, not promised.
+    Raises DataError when there are too few images or groups for the splits, ConfigError for senseless fractions.
+    """
+    _check_fractions(fractions)
+    splits = np.array(table.splits or [""] * len(table), dtype=object)
+    if keep_together is not None:
+        _join_evaluation(splits, keep_together)
+    stated = {split for split in ("val", "test") if (splits == split).any()}
+    pool = np.flatnonzero((splits == "train") | (splits == ""))
+    share = dict(zip(SPLITS, fractions, strict=True))
+    parts = [s for s in PRECEDENCE if s not in stated and (share[s] > 0 or s == "train")]
+    weights = np.array([share[s] for s in parts])
+    if len(pool) == 0 or weights[0] <= 0:
+        raise DataError(f"No image of {table.root} is left to train on: all lie in {' and '.join(sorted(stated))}.")
+    part = _divide(table.select(pool), parts, weights / weights.sum(), seed, _of_pool(keep_together, pool))
+    splits[pool] = np.array(parts, dtype=object)[part]
+    return tuple(splits.tolist())
+
+
+def _check_fractions(fractions: Sequence[float]) -> None:
+    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise ConfigError(
+            f"Split fractions must be three numbers of at least 0 that add up to 1, not {tuple(fractions)}.",
+            hint="The paper's are 0.7, 0.1 and 0.2 for train, val and test.",
+        )
+
+
+def _of_pool(clusters: NDArray[np.int64] | None, pool: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    return None if clusters is None else clusters[pool]
+
+
+def _join_evaluation(splits: NDArray[np.object_], clusters: NDArray[np.int64]) -> None:
+    """Move whole clusters into the curator's test split, else val, where they touch it: training loses the leak."""
+    for split in ("val", "test"):
+        touched = np.unique(clusters[(splits == split) & (clusters >= 0)])
+        splits[np.isin(clusters, touched)] = split
+
+
+def _divide(
+    table: SampleTable, parts: list[str], fractions: NDArray[np.float64], seed: int, clusters: NDArray[np.int64] | None
+) -> NDArray[np.int64]:
+    """Return the index into `parts` of each image."""
+    units = _units(table.groups, clusters, len(table))
+    total = int(units.max()) + 1
+    noun = "image" if total == len(table) else "group"
+    if total < len(parts):
+        raise DataError(
+            f"{count(total, noun)} of {table.root} cannot fill {len(parts)} splits ({', '.join(parts)}).",
+            hint="Add images, or set the fraction of a split to 0.",
+        )
+    rng = np.random.default_rng(seed)
+    if total == len(table) and not table.multilabel:
+        labels = np.zeros(total, dtype=np.int64) if table.labels is None else table.labels.astype(np.int64)
+        part = stratify_classes(labels, fractions, rng)
+    else:
+        part = stratify_units(_class_counts(table, units, total), fractions, rng)
+    return part[units]
+
+
+def _units(groups: Sequence[str] | None, clusters: NDArray[np.int64] | None, n: int) -> NDArray[np.int64]:
+    """Number the sets of images that may not be parted, 0 … U - 1 in order of their first image."""
+    parent = np.arange(n)
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = int(parent[i])
+        return i
+
+    first: dict[tuple[str, str | int], int] = {}
+    for kind, column in (("group", groups), ("cluster", None if clusters is None else clusters.tolist())):
+        for i, value in enumerate(column if column is not None else ()):
+            if value not in ("", -1):
+                low, high = sorted((root(first.setdefault((kind, value), i)), root(i)))
+                parent[high] = low
+    return np.unique([root(i) for i in range(n)], return_inverse=True)[1].astype(np.int64)
+
+
+def _class_counts(table: SampleTable, units: NDArray[np.int64], total: int) -> NDArray[np.int64]:
+    """Return int64 [U, C + 1]: images of each class in each unit, and in the last column all its images."""
+    width = len(table.classes)
+    counts = np.zeros((total, width + 1), dtype=np.int64)
+    np.add.at(counts[:, width], units, 1)
+    if table.labels is not None and table.multilabel:
+        np.add.at(counts[:, :width], units, table.labels.astype(np.int64))
+    elif table.labels is not None:
+        known = table.labels >= 0
+        np.add.at(counts, (units[known], table.labels[known]), 1)
+    return counts
+
+
+def label_subset(
+    labels: Labels, train_rows: Sequence[int] | NDArray[np.int64], *, fraction: float, seed: int
+) -> NDArray[np.int64]:
+    """Return the rows, sorted, whose labels may be seen: `fraction` of `train_rows`, stratified.
+
+    At least one image of every class present in `train_rows` (one positive, when multi-label) is among them, so the
+    result may be larger than asked; `subset_note` says so. For one seed a smaller fraction lies within a larger one.
+    Rows without a label are never among them. Raises ConfigError for a fraction outside (0, 1].
+    """
+    if not 0 < fraction <= 1:
+        raise ConfigError(f"A label fraction is above 0 and at most 1, not {fraction}.")
+    rows = np.asarray(train_rows, dtype=np.int64)
+    rng = np.random.default_rng(seed)
+    if labels.ndim == 2:
+        order, least = nested_order(labels[rows].astype(np.int64), rng)
+        return np.sort(rows[order[: max(least, round(fraction * len(rows)))]])
+    chosen: list[NDArray[np.int64]] = []
+    for label in np.unique(labels[rows][labels[rows] >= 0]):
+        of_class = rng.permutation(rows[labels[rows] == label])
+        chosen.append(of_class[: max(1, round(fraction * len(of_class)))])
+    return np.sort(np.concatenate(chosen)) if chosen else rows[:0]
+
+
+def subset_note(
+    labels: Labels, train_rows: Sequence[int] | NDArray[np.int64], rows: NDArray[np.int64], fraction: float
+) -> str:
+    """Return a sentence when `rows` of `label_subset` are more than were asked for, else ""."""
+    train = np.asarray(train_rows, dtype=np.int64)
+    labelled = int((labels[train] >= 0).sum()) if labels.ndim == 1 else len(train)
+    wanted = round(fraction * labelled)
+    if len(rows) <= wanted:
+        return ""
+    return (
+        f"{fraction:.3g} of {count(labelled, 'training label')} is {wanted}; with at least one of every class, "
+        f"{len(rows)} ({len(rows) / labelled:.1%}) are used."
+    )
+
+
+def write_splits(path: Path, table: SampleTable, splits: Sequence[str], status: Sequence[str] | None = None) -> None:
+    """Write image, split, label(s), group and status of each row to a CSV, whole or not at all.
+
+    Several labels are joined by ";". Names that are not UTF-8 keep their bytes. `status` says "ok" unless given.
+    """
+    assert len(splits) == len(table), "one split an image"
+    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".splits-", suffix=".csv")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            for i, name in enumerate(table.names):
+                group = table.groups[i] if table.groups else ""
+                writer.writerow((name, splits[i], label_text(table, i), group, status[i] if status else "ok"))
+        Path(draft).chmod(0o644)
+        Path(draft).replace(path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+
+
+def label_text(table: SampleTable, index: int) -> str:
+    """Return the class name of an image, its class names joined by ";" when multi-label, "" without a label."""
+    if table.labels is None:
+        return ""
+    label = table.labels[index]
+    if table.multilabel:
+        return ";".join(table.classes[c] for c in np.flatnonzero(label))
+    return table.classes[label] if label >= 0 else ""
+
+
+def read_splits(path: Path, table: SampleTable) -> tuple[str, ...]:
+    """Return the split of each image of `table` as `write_splits` wrote it; "" for images that the file lacks.
+
+    Raises DataError for a missing file, one that is no splits.csv, and images in it that `table` has no longer.
+    """
+    try:
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise DataError(f"Cannot read {shown(str(path))}: {error.strerror or error}.") from error
+    except csv.Error as error:
+        raise DataError(f"{shown(str(path))} is damaged: {error}.") from error
+    if not rows or any(row.get("image") is None or row.get("split") not in SPLITS for row in rows):
+        raise DataError(f"{shown(str(path))} is no splits.csv: columns image and split (train, val, test) are needed.")
+    known = {row["image"]: row["split"] for row in rows}
+    gone = sorted(known.keys() - set(table.names))
+    if gone:
+        raise DataError(
+            f"{count(len(gone), 'image')} in {shown(str(path))} are not in {table.root}: {shown_list(gone)}",
+            hint="Is --data the folder that the run was made from?",
+        )
+    return tuple(known.get(name, "") for name in table.names)

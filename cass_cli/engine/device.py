@@ -1,0 +1,65 @@
+"""Where the arithmetic happens, and in which precision."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import torch
+
+from cass_cli.errors import ConfigError
+
+
+def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
+    """Return the device called `name`; `auto` is the GPU of this process where there is one."""
+    if name == "auto":
+        return torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"There is no device '{name}'.", hint="Use auto, cpu, cuda or cuda:0.") from None
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ConfigError(
+                "No CUDA device can be used here.",
+                hint="Use --device cpu; or check `nvidia-smi` and that torch was installed with CUDA.",
+            )
+        if (device.index or 0) >= torch.cuda.device_count():
+            raise ConfigError(f"There is no {name}: this machine has {torch.cuda.device_count()} CUDA device(s).")
+        return torch.device("cuda", local_rank if device.index is None else device.index)
+    if device.type != "cpu":
+        raise ConfigError(f"cass does not run on '{name}'.", hint="Use auto, cpu or cuda.")
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """Return `bf16` or `fp32`; `auto` takes bf16 only where the hardware computes in it.
+
+    A CPU without bf16 instructions emulates it some twenty times slower than fp32.
+    """
+    if name != "auto":
+        return name
+    fast = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else _cpu_has_bf16()
+    return "bf16" if fast else "fp32"
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Return the context in which forward passes run."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def set_up_backends(device: torch.device) -> None:
+    """Let fp32 products on a GPU use TF32, as every baseline here does."""
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+
+
+def _cpu_has_bf16() -> bool:
+    """Whether the processor multiplies bf16 natively (AVX512-BF16, AMX, or Arm's BF16), where Linux says so."""
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore").split())
+    except OSError:
+        return False
+    return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})

@@ -1,0 +1,222 @@
+"""A pretraining job from a resolved configuration to a finished run directory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from cass_cli.config.load import Resolved, read_saved, to_yaml
+from cass_cli.config.schema import Config
+from cass_cli.data.cache import ImageStore
+from cass_cli.data.splits import write_splits
+from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
+from cass_cli.engine.device import choose_device
+from cass_cli.engine.distributed import World, process_group
+from cass_cli.engine.plan import Plan, plan_pretraining
+from cass_cli.engine.prepare import Dataset, find_dataset, load_images
+from cass_cli.engine.pretrain import EpochStats, StepStats, pretrain
+from cass_cli.engine.run_directory import Run, create_run, environment, point_latest, write_json, write_text
+from cass_cli.engine.session import (
+    Session,
+    build_arms,
+    build_session,
+    refresh_averages,
+    restore_session,
+    session_state,
+)
+from cass_cli.engine.signals import stop_on_signal
+from cass_cli.errors import RunError
+from cass_cli.models.arms import save_arm
+
+# Settings that a resumed run may change without becoming another run.
+FREE_ON_RESUME = (
+    "train.epochs",
+    "train.device",
+    "train.on_collapse",
+    "train.save_minutes",
+    "data.cache",
+    "data.workers",
+)
+
+
+class Watcher(Protocol):
+    """Told what happens; shows it, or not."""
+
+    def note(self, text: str) -> None: ...
+    def decoding(self, done: int, total: int) -> None: ...
+    def started(self, session: Session, plan: Plan, run: Run) -> None: ...
+    def step(self, stats: StepStats) -> None: ...
+    def epoch(self, stats: EpochStats) -> None: ...
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """What a finished pretraining run left behind."""
+
+    run: Path
+    method: str
+    epochs: int
+    images: int
+    loss: float
+    seconds: float
+    arms: Mapping[str, Path]
+    states: Mapping[str, str]
+    gauges: Mapping[str, Any]
+    weights: Mapping[str, str]
+    device: str
+    precision: str
+
+
+def pretrain_job(
+    resolved: Resolved,
+    *,
+    out: Path,
+    name: str,
+    world: World,
+    watch: Watcher,
+    overwrite: bool = False,
+    resume: Run | None = None,
+    cache_dir: Path | None = None,
+) -> PretrainResult:
+    """Run (or, given `resume`, go on with) the pretraining that `resolved` describes, and export both arms.
+
+    Everything that can be wrong with the request is found before the run directory is made.
+    """
+    config = resolved.config
+    device = choose_device(config.train.device, local_rank=world.local_rank)
+    state = load_checkpoint(resume.checkpoint) if resume else None
+    dataset = find_dataset(config.data, seed=config.train.seed)
+    for note in dataset.table.notes:
+        watch.note(note)
+    arms = build_arms(config)
+    for arm, built in arms.items():
+        watch.note(f"{arm} {built.name}: {built.weights}")
+    plan = plan_pretraining(config, dataset)
+    store = load_images(
+        dataset, dataset.rows("train"), config.data, device=device, cache_dir=cache_dir, on_progress=watch.decoding
+    )
+    with process_group(world, device):
+        session = build_session(config, arms, store, world=world)
+        if state:
+            _check_same_images(state, session)
+            restore_session(session, state)
+        run = resume or Run(out / name)
+        if world.leads:
+            run = resume or create_run(out, name, overwrite=overwrite)
+            _record_start(run, resolved, dataset, store, resumed_at=session.epoch if state else None)
+        world.wait()
+        watch.started(session, plan, run)
+        return _train(session, run, config, watch)
+
+
+def _train(session: Session, run: Run, config: Config, watch: Watcher) -> PretrainResult:
+    world = session.world
+    began = time.monotonic()
+
+    def save(s: Session) -> None:
+        if world.leads:
+            save_checkpoint(run.checkpoint, session_state(s))
+
+    last = None
+    with stop_on_signal() as stop:
+        for stats in pretrain(session, stop=stop, save=save, on_step=watch.step):
+            last = stats
+            if world.leads:
+                run.log(stats.row())
+            watch.epoch(stats)
+    if last is None:
+        raise RunError(f"{run.path} is finished already: {session.epoch} epochs.", hint="Ask for more with --epochs N.")
+    exported = _export(session, run, config) if world.leads else {}
+    world.wait()
+    result = PretrainResult(
+        run=run.path,
+        method=config.method.name,
+        epochs=session.epoch,
+        images=session.images,
+        loss=last.loss,
+        seconds=time.monotonic() - began,
+        arms=exported,
+        states=last.states,
+        gauges={arm: asdict(gauges) for arm, gauges in last.gauges.items()},
+        weights={arm: str(built.weights) for arm, built in session.arms.items()},
+        device=str(session.device),
+        precision=session.precision,
+    )
+    if world.leads:
+        write_json(run.summary, asdict(result))
+    return result
+
+
+def _export(session: Session, run: Run, config: Config) -> dict[str, Path]:
+    """Save both arms, raw and averaged, for timm."""
+    run.arms.mkdir(exist_ok=True)
+    networks = {name: (name, network) for name, network in session.method.arms.items()}
+    networks |= {f"{name}-averaged": (name, net) for name, net in refresh_averages(session).items()}
+    for file_name, (name, network) in networks.items():
+        arm = session.arms[name]
+        facts = {
+            "input_size": [3, config.data.image_size, config.data.image_size],
+            "mean": config.data.mean,
+            "std": config.data.std,
+            "method": config.method.name,
+            "epochs": session.epoch,
+            "averaged": file_name != name,
+            "started_from": str(arm.weights),
+        }
+        save_arm(run.arms / file_name, network, name=arm.name, options=arm.options, facts=facts)
+    return {file_name: run.arms / f"{file_name}.safetensors" for file_name in networks}
+
+
+def _record_start(run: Run, resolved: Resolved, dataset: Dataset, store: ImageStore, *, resumed_at: int | None) -> None:
+    if resumed_at is not None:
+        run.rewind(resumed_at)
+        point_latest(run)
+    write_text(run.config, to_yaml(resolved))
+    write_json(run.path / "environment.json", environment())
+    train = dataset.rows("train")
+    status = ["" for _ in dataset.splits]
+    for image in store.bad:
+        status[train[image.index]] = f"unreadable: {image.reason}"
+    write_splits(run.splits, dataset.table, dataset.splits, status=status)
+
+
+def _check_same_images(state: Mapping[str, Any], session: Session) -> None:
+    if state["images"] != session.images:
+        raise RunError(
+            f"The run was made on {state['images']} training images, and now there are {session.images}.",
+            hint="Restore the data it was started on, or start a new run.",
+        )
+
+
+def default_name(stem: str, method: str) -> str:
+    """Return a run name that sorts by time."""
+    return f"{stem}-{method}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
+
+
+def resumed_config(run: Run, asked: Resolved) -> Resolved:
+    """Return the saved configuration of `run` with those settings of `asked` that may change.
+
+    Raises `RunError` naming every setting that was asked for and differs from what the run was started with.
+    """
+    saved = read_saved(run.config)
+    changed = {
+        key: asked.value(key)
+        for key, origin in asked.origins.items()
+        if origin != "default" and not origin.startswith("preset") and asked.value(key) != saved.value(key)
+    }
+    fixed = sorted(set(changed) - set(FREE_ON_RESUME))
+    if fixed:
+        lines = [f"{key} was {saved.value(key)}, now {changed[key]}" for key in fixed]
+        raise RunError(
+            f"{run.path} was started with other settings: {'; '.join(lines)}.",
+            hint=f"Resume without them, or start a new run. These may change: {', '.join(FREE_ON_RESUME)}.",
+        )
+    settings = saved.config.model_dump()
+    for key, value in changed.items():
+        section, field = key.split(".")
+        settings[section][field] = value
+    return Resolved(Config.model_validate(settings), {**saved.origins, **{key: asked.origins[key] for key in changed}})

@@ -1,0 +1,117 @@
+"""From the data section of a configuration to samples, splits and decoded images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cass_cli.config.load import Resolved
+from cass_cli.config.presets import preset_about, preset_data_path
+from cass_cli.config.schema import Data
+from cass_cli.data.cache import ImageStore, build_store, default_cache_dir
+from cass_cli.data.phantom import make_phantoms
+from cass_cli.data.sources import SampleTable, load_samples
+from cass_cli.data.splits import assign_splits, read_splits
+from cass_cli.errors import DataError
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """All samples of a data set and the split of each."""
+
+    table: SampleTable
+    splits: tuple[str, ...]
+
+    def rows(self, split: str) -> np.ndarray:
+        """Return the rows int64 of the samples in `split`."""
+        return np.flatnonzero(np.array(self.splits) == split)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return the number of images in each split."""
+        return {split: self.splits.count(split) for split in SPLITS}
+
+
+def with_data_path(resolved: Resolved, preset: str | None) -> Resolved:
+    """Fill in where the images are: as configured, else where the preset looks; the demo draws its own.
+
+    Raises `DataError` that says where the data can be had and how to lay them out.
+    """
+    if resolved.config.data.path is not None:
+        return resolved
+    if preset is None:
+        raise DataError(
+            "No images were named.", hint="Give a folder with --data, or try the demo: cass pretrain --preset demo"
+        )
+    if preset == "demo":
+        path = make_phantoms(default_cache_dir() / "phantoms")
+    else:
+        path = preset_data_path(preset).absolute()
+        if not path.exists():
+            about = preset_about(preset)
+            raise DataError(
+                f"The images of {about.title} are not at {path}.",
+                hint=f"Get them: {about.source}.\nLay them out as {about.layout}.\n"
+                f"Put them there, set $CASS_DATA, or name their folder with --data.",
+            )
+    config = resolved.config
+    data = config.data.model_copy(update={"path": path})
+    return Resolved(config.model_copy(update={"data": data}), {**resolved.origins, "data.path": f"preset {preset}"})
+
+
+def find_dataset(data: Data, *, seed: int, keep_together: np.ndarray | None = None) -> Dataset:
+    """List the samples of `data.path` and split them; no image is decoded.
+
+    `keep_together` gives samples that belong together the same number (near-duplicates, say).
+    """
+    assert data.path is not None, "the command line resolves the data path"
+    table = load_samples(
+        data.path,
+        labels=data.labels,
+        layout=data.layout,
+        image_column=data.image_column,
+        label_column=data.label_column,
+        group_column=data.group_column,
+        split_column=data.split_column,
+        allow_outside=data.allow_outside,
+    )
+    if data.splits is not None:
+        splits = read_splits(data.splits, table)
+    else:
+        splits = assign_splits(table, fractions=data.fractions, seed=seed, keep_together=keep_together)
+    return Dataset(table, splits)
+
+
+def load_images(
+    dataset: Dataset,
+    rows: Sequence[int] | np.ndarray,
+    data: Data,
+    *,
+    device: torch.device,
+    cache_dir: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> ImageStore:
+    """Decode the samples `rows` at the training size; row i of the store is sample `rows[store.kept[i]]`."""
+    store = build_store(
+        dataset.table.select(np.asarray(rows, dtype=np.int64)),
+        size=data.image_size,
+        mode=data.cache,
+        workers=data.workers,
+        max_pixels=data.max_pixels,
+        cache_dir=cache_dir,
+        bad_images=data.bad_images,
+        device=device,
+        on_progress=on_progress,
+    )
+    if len(store.kept) < 2:
+        raise DataError(
+            f"Only {len(store.kept)} image(s) to train on in {dataset.table.root}.",
+            hint="Training needs at least two; a few hundred is where it begins to be useful.",
+        )
+    return store

@@ -1,0 +1,189 @@
+"""The pretraining loop, for every method: forward, loss, finite check, backward, step, average.
+
+It yields what each epoch did and never prints. A step is a pure function of the weights, the seed and its
+position, so a resumed run is the run that was interrupted.
+
+Legend: B batch, S image side.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from cass_cli.data.augment import apply_view, draw_view
+from cass_cli.engine.batches import batch_bounds, epoch_order, prefetch
+from cass_cli.engine.collapse import ADVICE, ArmGauges
+from cass_cli.engine.device import autocast
+from cass_cli.engine.seeds import generator, stream_seed
+from cass_cli.engine.session import Session, measure_gauges
+from cass_cli.engine.signals import StopRequest
+from cass_cli.errors import Interrupted, RunError
+
+# Reading a number from a GPU waits for it, so there the loss is looked at only every so many steps.
+GPU_CHECK_EVERY = 50
+
+
+@dataclass(frozen=True)
+class StepStats:
+    """Where the run is, for a progress display."""
+
+    epoch: int
+    batch: int
+    batches: int
+    images: int
+    loss: float
+    lr: float
+
+
+@dataclass(frozen=True)
+class EpochStats:
+    """What one epoch did. `seconds` is of training alone; `waiting` is the share of it spent on data."""
+
+    epoch: int
+    loss: float
+    lr: float
+    images: int
+    seconds: float
+    waiting: float
+    gauges: dict[str, ArmGauges]
+    states: dict[str, str]
+
+    @property
+    def images_per_second(self) -> float:
+        return self.images / self.seconds if self.seconds else math.nan
+
+    def row(self) -> dict[str, Any]:
+        """Return the row of metrics.jsonl."""
+        return {**asdict(self), "images_per_second": self.images_per_second}
+
+
+def cosine_lr(step: int, *, peak: float, lowest: float, period: int) -> float:
+    """Return the learning rate of `step`: down from `peak` to `lowest` in `period` steps, up again, and so on.
+
+    It equals `torch.optim.lr_scheduler.CosineAnnealingLR(T_max=period)` stepped after every batch (C.5.3).
+    """
+    return lowest + (peak - lowest) * (1 + math.cos(math.pi * step / period)) / 2
+
+
+def pretrain(
+    s: Session,
+    *,
+    stop: StopRequest,
+    save: Callable[[Session], None],
+    on_step: Callable[[StepStats], None] = lambda _stats: None,
+) -> Iterator[EpochStats]:
+    """Train from where `s` stands to its last epoch, yielding each epoch as it ends.
+
+    `save` is called after every epoch, every `save_minutes`, and before `Interrupted` is raised for `stop`.
+    Raises `RunError` when the loss is no longer finite; the last saved state is then the last good one.
+    """
+    bounds = batch_bounds(s.images, s.train.batch_size, smallest=2 * s.world.size)
+    check_every = GPU_CHECK_EVERY if s.device.type == "cuda" else 1
+    s.start_gauges = s.start_gauges or measure_gauges(s)
+    while s.epoch < s.train.epochs:
+        order = epoch_order(s.images, seed=s.train.seed, epoch=s.epoch)
+        batches = [order[start:stop_] for start, stop_ in bounds[s.batch :]]
+        seen_before, waiting, lr = s.seen, 0.0, s.optim.lr
+        began = saved = mark = time.monotonic()
+        for batch, images in prefetch(lambda batch: (batch, _fetch(s, batch)), batches):
+            waiting += time.monotonic() - mark
+            lr = cosine_lr(s.step, peak=s.optim.lr, lowest=s.optim.lr_min, period=s.optim.lr_period)
+            loss, augmenting = _step(s, batch, images, lr=lr)
+            s.loss_sum += loss * len(batch)
+            s.seen, s.batch, s.step, waiting = s.seen + len(batch), s.batch + 1, s.step + 1, waiting + augmenting
+            if s.step % check_every == 0 or s.batch == len(bounds):
+                value = float(loss) * s.world.size  # device sync
+                if s.world.any(not math.isfinite(value)):
+                    raise _not_finite(s, value)
+                on_step(StepStats(s.epoch, s.batch, len(bounds), s.seen, value, lr))
+                if s.world.any(bool(stop)):
+                    save(s)
+                    raise Interrupted(stop.number or signal.SIGTERM)
+                if s.world.any(time.monotonic() - saved > 60 * s.train.save_minutes):
+                    save(s)
+                    saved = time.monotonic()
+            mark = time.monotonic()
+        seconds = max(time.monotonic() - began, 1e-9)
+        stats = _end_epoch(s, lr=lr, trained=s.seen - seen_before, seconds=seconds, waiting=waiting / seconds)
+        save(s)
+        yield stats
+        if s.train.on_collapse == "stop" and s.world.any("collapsed" in stats.states.values()):
+            raise RunError(f"Stopped after epoch {s.epoch}: an arm collapsed.", hint=ADVICE)
+
+
+def _end_epoch(s: Session, *, lr: float, trained: int, seconds: float, waiting: float) -> EpochStats:
+    """Average the weights, measure the gauges, and move `s` to the start of the next epoch."""
+    assert s.start_gauges is not None
+    loss = float(_sum_over_processes(s.loss_sum)) / s.seen  # device sync
+    if s.epoch >= math.floor(s.optim.averaging_start * s.train.epochs):
+        for name, averaged in s.averaged.items():
+            averaged.update_parameters(s.method.arms[name])
+    s.epoch, s.batch, s.seen, s.loss_sum = s.epoch + 1, 0, 0, torch.zeros_like(s.loss_sum)
+    gauges = measure_gauges(s)
+    states = {arm: gauges[arm].state(s.start_gauges[arm]) for arm in gauges}
+    return EpochStats(s.epoch, loss, lr, trained, seconds, waiting, gauges, states)
+
+
+def _fetch(s: Session, batch: Tensor) -> list[Tensor]:
+    """Read this process's share of `batch` [B] from the store, in the parts it is accumulated over."""
+    return [s.store.batch(batch[part], s.device) for part in _parts(s, len(batch))]
+
+
+def _parts(s: Session, size: int) -> list[Tensor]:
+    """Return the positions within a batch of `size` that this process takes, a tensor a forward pass."""
+    mine = torch.arange(s.world.rank, size, s.world.size)
+    return [part for part in mine.tensor_split(s.train.accumulate) if len(part)]
+
+
+def _step(s: Session, batch: Tensor, images: list[Tensor], *, lr: float) -> tuple[Tensor, float]:
+    """Take one optimiser step on `images`, the uint8 [b, 3, S, S] parts of this process's share of `batch` [B].
+
+    Returns this process's part of the batch's mean loss, on the device, and the seconds spent on data.
+    """
+    torch.manual_seed(stream_seed(s.train.seed, "layers", s.epoch, s.batch, s.world.rank))  # dropout
+    draw = generator(s.train.seed, "views", s.epoch, s.batch)
+    drawn = [draw_view(len(batch), generator=draw, **view) for view in s.method.views]
+    parts = _parts(s, len(batch))
+    total, waiting = torch.zeros((), device=s.device), 0.0
+    for i, (part, pixels) in enumerate(zip(parts, images, strict=True)):
+        began = time.monotonic()
+        views = [apply_view(pixels, view[part], mean=s.mean, std=s.std) for view in drawn]
+        waiting += time.monotonic() - began
+        last = i == len(parts) - 1
+        with nullcontext() if last or s.world.size == 1 else s.parallel.no_sync():
+            with autocast(s.precision, s.device):
+                loss = s.parallel(*views)
+            share = len(part) / len(batch)
+            (loss * share * s.world.size).backward()  # DDP divides by the number of processes
+        total += loss.detach() * share
+    for optimiser in s.optimisers.values():
+        for group in optimiser.param_groups:
+            group["lr"] = lr
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+    s.method.after_step(s.step / s.steps)
+    return total, waiting
+
+
+def _sum_over_processes(value: Tensor) -> Tensor:
+    if dist.is_initialized():
+        value = value.clone()
+        dist.all_reduce(value)
+    return value
+
+
+def _not_finite(s: Session, value: float) -> RunError:
+    return RunError(
+        f"The loss became {value} in epoch {s.epoch + 1}, batch {s.batch}. The last good state is kept.",
+        hint="Try a lower --lr, or --precision fp32 if this was bf16; then go on with --resume.",
+    )

@@ -1,0 +1,195 @@
+"""Everything a pretraining run holds while it runs, built from a configuration, saved and restored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_swa_multi_avg_fn, update_bn
+
+from cass_cli.config.schema import Config, Optim, Train
+from cass_cli.data.augment import apply_view, draw_view, unchanged
+from cass_cli.data.cache import ImageStore
+from cass_cli.engine.batches import batch_bounds, epoch_order
+from cass_cli.engine.collapse import ArmGauges, Gauge
+from cass_cli.engine.device import autocast, choose_device, choose_precision, set_up_backends
+from cass_cli.engine.distributed import World
+from cass_cli.engine.seeds import generator, stream_seed
+from cass_cli.methods.cass import Cass
+from cass_cli.models.arms import Arm, build_arm, embed
+
+MONITORED_IMAGES = 128
+COMPILE_PAYS_AFTER = 2_000  # steps; compiling two arms takes a minute or two
+ARM_NAMES = ("cnn", "vit")
+
+
+@dataclass
+class Session:
+    """The moving parts of a run. Everything above the line is fixed; what is below it a checkpoint holds."""
+
+    arms: Mapping[str, Arm]
+    store: ImageStore
+    world: World
+    device: torch.device
+    precision: str
+    compiled: bool
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    optim: Optim
+    train: Train
+    parallel: Any
+    # ----
+    method: Cass
+    optimisers: dict[str, torch.optim.Optimizer]
+    averaged: dict[str, AveragedModel]
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    seen: int = 0
+    loss_sum: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+    start_gauges: dict[str, ArmGauges] | None = None
+
+    @property
+    def images(self) -> int:
+        return len(self.store.kept)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return len(batch_bounds(self.images, self.train.batch_size, smallest=2 * self.world.size)) * self.train.epochs
+
+
+def build_arms(config: Config) -> dict[str, Arm]:
+    """Build both arms with their starting weights."""
+    return {
+        arm: build_arm(
+            getattr(config.arms, arm),
+            image_size=config.data.image_size,
+            outputs=config.arms.outputs,
+            init=config.arms.init,
+            weights=config.arms.weights.get(arm),
+            seed=stream_seed(config.train.seed, "arms", index),
+        )
+        for index, arm in enumerate(ARM_NAMES)
+    }
+
+
+def build_session(config: Config, arms: Mapping[str, Arm], store: ImageStore, *, world: World) -> Session:
+    """Put the arms on the device, with their method, optimisers and running averages."""
+    train, optim = config.train, config.optim
+    device = choose_device(train.device, local_rank=world.local_rank)
+    set_up_backends(device)
+    networks = {name: arm.model.to(device).train() for name, arm in arms.items()}
+    if device.type == "cuda":
+        for network in networks.values():
+            network.to(memory_format=torch.channels_last)
+    method = Cass(networks, view=config.augment.model_dump(), activation=config.method.activation)
+    steps = train.epochs * len(batch_bounds(len(store.kept), train.batch_size, smallest=2 * world.size))
+    compiled = train.compile == "on" or (
+        train.compile == "auto" and device.type == "cuda" and steps >= COMPILE_PAYS_AFTER
+    )
+    average = get_swa_multi_avg_fn()
+    averaged = {name: AveragedModel(net, multi_avg_fn=average) for name, net in networks.items()}
+    if compiled:
+        for network in networks.values():
+            network.compile()
+    ids = [device] if device.type == "cuda" else None
+    return Session(
+        arms=arms,
+        store=store,
+        world=world,
+        device=device,
+        precision=choose_precision(train.precision, device),
+        compiled=compiled,
+        mean=config.data.mean,
+        std=config.data.std,
+        optim=optim,
+        train=train,
+        parallel=method if world.size == 1 else DistributedDataParallel(method, device_ids=ids),
+        method=method,
+        optimisers={name: _optimiser(getattr(optim, name), net, optim) for name, net in networks.items()},
+        averaged=averaged if optim.averaging else {},
+        loss_sum=torch.zeros((), dtype=torch.float64, device=device),
+    )
+
+
+def session_state(s: Session) -> dict[str, Any]:
+    """Return all that a step depends on, as tensors and plain values."""
+    return {
+        "method": s.method.state_dict(),
+        "optimisers": {name: optimiser.state_dict() for name, optimiser in s.optimisers.items()},
+        "averaged": {name: averaged.state_dict() for name, averaged in s.averaged.items()},
+        "position": {"epoch": s.epoch, "batch": s.batch, "step": s.step, "seen": s.seen},
+        "loss_sum": s.loss_sum,
+        "images": s.images,
+        "start_gauges": {arm: asdict(gauges) for arm, gauges in (s.start_gauges or {}).items()},
+    }
+
+
+def restore_session(s: Session, state: Mapping[str, Any]) -> None:
+    """Bring `s` to where `session_state` was taken."""
+    s.method.load_state_dict(state["method"])
+    for name, optimiser in s.optimisers.items():
+        optimiser.load_state_dict(state["optimisers"][name])
+    for name, averaged in s.averaged.items():
+        averaged.load_state_dict(state["averaged"][name])
+    s.epoch, s.batch, s.step, s.seen = (state["position"][key] for key in ("epoch", "batch", "step", "seen"))
+    s.loss_sum = state["loss_sum"].to(s.device)
+    s.start_gauges = {arm: ArmGauges.from_dict(values) for arm, values in state["start_gauges"].items()} or None
+
+
+@torch.no_grad()
+def measure_gauges(s: Session) -> dict[str, ArmGauges]:
+    """Measure the collapse gauges of each arm on a fixed, seeded set of training images, without augmentation."""
+    rows = torch.randperm(s.images, generator=generator(s.train.seed, "monitor"))[:MONITORED_IMAGES]
+    gauges = {}
+    for name, arm in s.method.arms.items():
+        arm.eval()
+        parts = []
+        for part in rows.split(s.train.batch_size):
+            with autocast(s.precision, s.device):
+                parts.append(embed(arm, plain_view(s, part)))
+        arm.train()
+        features, outputs = (torch.cat(column).float() for column in zip(*parts, strict=True))
+        gauges[name] = ArmGauges(Gauge.of(outputs), Gauge.of(features))
+    return gauges
+
+
+def plain_view(s: Session, rows: Tensor) -> Tensor:
+    """Return the images `rows` of the store, normalised and not augmented: [B, 3, S, S]."""
+    return apply_view(s.store.batch(rows, s.device), unchanged(len(rows)), mean=s.mean, std=s.std)
+
+
+@torch.no_grad()
+def refresh_averages(s: Session) -> dict[str, nn.Module]:
+    """Return the averaged arms with batch-norm statistics of their own, from one pass over augmented images.
+
+    Empty when averaging is off or never began.
+    """
+    averages: dict[str, nn.Module] = {}
+    for name, averaged in s.averaged.items():
+        if int(averaged.n_averaged) > 0:
+            with autocast(s.precision, s.device):
+                update_bn(_augmented_epoch(s), averaged, device=s.device)
+            averages[name] = averaged.module
+    return averages
+
+
+def _augmented_epoch(s: Session) -> Any:
+    order = epoch_order(s.images, seed=s.train.seed, epoch=s.train.epochs)
+    for index, (start, stop) in enumerate(batch_bounds(s.images, s.train.batch_size)):
+        draw = generator(s.train.seed, "views", s.train.epochs, index)
+        view = draw_view(stop - start, generator=draw, **s.method.views[0])
+        yield apply_view(s.store.batch(order[start:stop], s.device), view, mean=s.mean, std=s.std)
+
+
+def _optimiser(name: str, network: nn.Module, optim: Optim) -> torch.optim.Optimizer:
+    if name == "sgd":
+        return torch.optim.SGD(
+            network.parameters(), lr=optim.lr, momentum=optim.momentum, weight_decay=optim.weight_decay, fused=True
+        )
+    return torch.optim.Adam(network.parameters(), lr=optim.lr, weight_decay=optim.weight_decay, fused=True)

@@ -1,0 +1,161 @@
+"""An arm: a timm network with a classification head, built for one image size.
+
+Legend: B batch, S image side, D feature width, K output width.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from cass_cli.errors import ModelError, did_you_mean
+from cass_cli.models.weights import WeightReport, load_weights
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A network, what timm needs to build it again, and how it got its weights."""
+
+    model: nn.Module
+    name: str
+    options: Mapping[str, Any]
+    weights: WeightReport
+
+
+def build_arm(
+    name: str,
+    *,
+    image_size: int,
+    outputs: int,
+    init: str = "random",
+    weights: Path | None = None,
+    seed: int = 0,
+) -> Arm:
+    """Build the timm model `name` for square images of `image_size` pixels with `outputs` outputs.
+
+    `weights` names a local file and goes before `init`: `imagenet` fetches timm's default weights from its
+    hub, `random` leaves the start to `seed`. Raises `ModelError` for an unknown name, an image size that
+    the patches do not divide, weights that do not fit, or a download that fails.
+    """
+    options = arm_options(name, image_size=image_size, outputs=outputs)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if weights is None and init == "imagenet":
+            model = _download(name, options)
+            total = len(model.state_dict())
+            return Arm(model, name, options, WeightReport(f"timm {_tag(model)}", total, total))
+        model = timm.create_model(name, **options)
+    if weights is not None:
+        return Arm(model, name, options, load_weights(model, weights))
+    total = len(model.state_dict())
+    return Arm(model, name, options, WeightReport("random", 0, total))
+
+
+def arm_options(name: str, *, image_size: int, outputs: int) -> dict[str, Any]:
+    """Return the keyword arguments for `timm.create_model`, after checking that `name` can take the size."""
+    if not timm.is_model(name):
+        raise ModelError(
+            f"timm has no model '{name}'.{did_you_mean(name.partition('.')[0], timm.list_models())}",
+            hint="`python -c \"import timm; print(timm.list_models('resnet*'))\"` lists names.",
+        )
+    options: dict[str, Any] = {"num_classes": outputs}
+    with torch.device("meta"):
+        plain = timm.create_model(name, num_classes=outputs)
+    patches = getattr(plain, "patch_embed", None)
+    if patches is not None and hasattr(patches, "patch_size"):
+        options["img_size"] = image_size
+        patch = patches.patch_size if isinstance(patches.patch_size, int) else int(patches.patch_size[0])
+        if image_size % patch:
+            lower, upper = image_size // patch * patch, (image_size // patch + 1) * patch
+            raise ModelError(
+                f"{name} cuts images into patches of {patch} pixels, and {image_size} is no multiple of {patch}.",
+                hint=f"Try --image-size {f'{lower} or {upper}' if lower else upper}.",
+            )
+    try:
+        _dry_forward(name, options, image_size)
+    except TypeError:  # a family that takes any size and has no such argument
+        options.pop("img_size", None)
+        _dry_forward(name, options, image_size)
+    return options
+
+
+def _dry_forward(name: str, options: Mapping[str, Any], image_size: int) -> None:
+    """Run one image through the model without data, to learn whether it takes the size."""
+    try:
+        with torch.device("meta"), torch.no_grad():
+            timm.create_model(name, **options).eval()(torch.empty(1, 3, image_size, image_size))
+    except (AssertionError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"{name} cannot take images of {image_size} pixels: {str(error).splitlines()[0]}",
+            hint="Try the size in the model's name, or another model.",
+        ) from error
+
+
+def embed(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the pooled features [B, D] and the outputs [B, K] of `images` [B, 3, S, S]."""
+    network: Any = model
+    heads = network.get_classifier()
+    head: nn.Module = heads[0] if isinstance(heads, (tuple, list)) else heads  # distilled models have two
+    seen: list[Tensor] = []
+    with_features = head.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+    try:
+        outputs: Tensor = network(images)
+    finally:
+        with_features.remove()
+    return seen[-1].flatten(1), outputs
+
+
+def save_arm(path: Path, model: nn.Module, *, name: str, options: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Write `path`.safetensors and `path`.json: enough to load the arm with timm alone, strictly.
+
+    >>> arm = json.load(open("cnn.json"))
+    >>> model = timm.create_model(arm["model"], **arm["options"])
+    >>> model.load_state_dict(load_file("cnn.safetensors"), strict=True)
+    """
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in model.state_dict().items()}
+    weights, card = path.with_suffix(".safetensors"), path.with_suffix(".json")
+    save_file(tensors, weights.with_suffix(".part"), metadata={"format": "pt"})
+    weights.with_suffix(".part").replace(weights)
+    text = json.dumps({"model": name, "options": dict(options), **facts}, indent=2)
+    card.with_suffix(".part").write_text(text + "\n", encoding="utf-8")
+    card.with_suffix(".part").replace(card)
+
+
+def load_arm(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """Return the network saved as `path`.safetensors with `path`.json, and what the JSON says of it."""
+    try:
+        card: dict[str, Any] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        model: nn.Module = timm.create_model(card["model"], **card["options"])
+        model.load_state_dict(load_file(path.with_suffix(".safetensors")), strict=True)
+    except Exception as error:
+        raise ModelError(
+            f"{path}.safetensors with {path.name}.json is not an arm saved by cass: {error}",
+            hint="Name a run directory that `cass pretrain` finished.",
+        ) from error
+    return model, card
+
+
+def _download(name: str, options: Mapping[str, Any]) -> nn.Module:
+    hint = "Offline, give a local file with --weights cnn=PATH or vit=PATH, or start from --init random."
+    known = timm.models.get_pretrained_cfg(name)
+    if known is None or not known.has_weights:
+        raise ModelError(f"timm has no ImageNet weights for '{name}'.", hint=hint)
+    try:
+        model: nn.Module = timm.create_model(name, pretrained=True, **options)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"Could not fetch timm's weights of '{name}' from the hub: {reason}", hint=hint) from error
+    return model
+
+
+def _tag(model: nn.Module) -> str:
+    config: Mapping[str, Any] = getattr(model, "pretrained_cfg", {})
+    return f"{config.get('architecture', '')}.{config.get('tag', '')}".strip(".")

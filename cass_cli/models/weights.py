@@ -1,0 +1,117 @@
+"""Reading weight files strictly: every tensor must find its place, and what did not is said."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from cass_cli.errors import ModelError
+
+# Where training scripts put the model's tensors inside a checkpoint.
+_WRAPPERS = ("state_dict", "model", "model_state_dict", "state_dict_ema")
+
+
+@dataclass(frozen=True)
+class WeightReport:
+    """How an arm got its starting weights."""
+
+    source: str
+    matched: int
+    total: int
+    missing: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.source == "random":
+            return f"random weights ({self.total} tensors)"
+        text = f"{self.matched}/{self.total} tensors from {self.source}"
+        return text + (f"; at random: {', '.join(self.missing)}" if self.missing else "")
+
+
+def load_weights(model: nn.Module, path: Path) -> WeightReport:
+    """Load the tensors of `path` into `model`, in the model's own precision.
+
+    Position embeddings are resampled to the model's image size by timm's own filter of that family. Only
+    the classification head may be absent (it then keeps its random start); anything else that is missing,
+    unexpected or of another shape raises `ModelError` naming the tensors.
+    """
+    given = _fit_to_model(read_tensors(path), model)
+    wanted = model.state_dict()
+    head = _head_prefixes(model)
+    missing = [key for key in wanted if key not in given]
+    unexpected = [key for key in given if key not in wanted]
+    reshaped = [key for key in given if key in wanted and given[key].shape != wanted[key].shape]
+    body_missing = [key for key in missing if not key.startswith(head)]
+    # A head of another width is a head for other classes: leave it out, as if it were absent.
+    foreign_head = [key for key in reshaped + unexpected if key.startswith(head)]
+    wrong = [key for key in reshaped + unexpected if key not in foreign_head]
+    if body_missing or wrong:
+        name = type(model).__name__
+        shapes = [f"{k} {tuple(given[k].shape)} for {tuple(wanted[k].shape)}" for k in wrong if k in wanted]
+        parts = [
+            f"missing: {_some(body_missing)}" if body_missing else "",
+            f"of another shape: {_some(shapes)}" if shapes else "",
+            f"not in the model: {_some([k for k in wrong if k not in wanted])}" if len(shapes) < len(wrong) else "",
+        ]
+        raise ModelError(
+            f"{path} does not fit this {name}: {'; '.join(part for part in parts if part)}.",
+            hint="Name the timm model that the file was saved from with --cnn or --vit.",
+        )
+    for key in foreign_head:
+        del given[key]
+    left_random = [key for key in wanted if key not in given]
+    model.load_state_dict(wanted | given, strict=True)
+    return WeightReport(path.name, len(wanted) - len(left_random), len(wanted), tuple(left_random))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the named tensors of a safetensors file or a PyTorch checkpoint (tensors only, no code)."""
+    if not path.is_file():
+        raise ModelError(f"There is no weight file {path}.", hint="Check the path given to --weights.")
+    try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        return _unwrap(torch.load(path, map_location="cpu", weights_only=True))
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"{path} is not a readable weight file: {str(error).splitlines()[0]}",
+            hint="cass reads .safetensors files and PyTorch state dicts that hold tensors only.",
+        ) from error
+
+
+def _unwrap(loaded: Any) -> dict[str, Tensor]:
+    for key in _WRAPPERS:
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+            loaded = loaded[key]
+    if not isinstance(loaded, dict) or not loaded or not all(isinstance(v, Tensor) for v in loaded.values()):
+        raise ModelError("The file holds no state dict of tensors.")
+    return {str(key).removeprefix("module."): value for key, value in loaded.items()}
+
+
+def _fit_to_model(tensors: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Apply the family's own filter (renamed keys, resampled position embeddings), then the model's dtype."""
+    tensors = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+    family = sys.modules[type(model).__module__]
+    family_filter: Callable[..., Any] | None = getattr(family, "checkpoint_filter_fn", None)
+    if family_filter is not None:
+        tensors = family_filter(tensors, model)
+    return tensors
+
+
+def _head_prefixes(model: nn.Module) -> tuple[str, ...]:
+    """Return what the names of the classifier's tensors begin with (`fc.`, `head.fc.`, …)."""
+    named = getattr(model, "default_cfg", {}).get("classifier") or ()
+    return tuple(f"{name}." for name in ((named,) if isinstance(named, str) else named))
+
+
+def _some(names: list[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

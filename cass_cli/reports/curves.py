@@ -1,0 +1,188 @@
+"""Figures of one run: confusion matrix, ROC, reliability and training curves.
+
+matplotlib's object-oriented interface with the Agg canvas: no display, no global state. Colours are those of
+Okabe and Ito (2008), which readers with any colour vision tell apart; beyond seven curves the line style
+changes too. Each function writes one PNG and returns its path.
+
+Shapes: N images, C classes, E epochs.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from cass_cli.engine.weighted import BINS, Floats, Labels, bin_of, calibration_gaps, calibration_points, indicator
+
+DPI = 150  # 6 inches give 900 pixels, the width of a README column
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+LINES = ("-", "--", "-.", ":")
+GREY = "#8c8c8c"
+LONGEST_NAME = 24
+
+
+def plot_confusion(
+    matrix: NDArray[np.int64], classes: Sequence[str], path: Path, *, title: str = "Confusion matrix"
+) -> Path:
+    """Draw counts [C, C] (rows true, columns chosen), coloured by their share of the row.
+
+    Multi-label counts [C, 2, 2] = ((TN, FP), (FN, TP)) become a row a class: found, missed, false alarm,
+    rightly absent; coloured by the share of the images that do, or don't, show the class.
+    """
+    several = matrix.ndim == 3
+    counts = matrix.reshape(len(classes), 4)[:, [3, 2, 1, 0]] if several else matrix
+    halves = counts.reshape(len(classes), -1, 2).sum(axis=2).repeat(2, axis=1) if several else None  # [C, 4]
+    whole = counts.sum(axis=1, keepdims=True) if halves is None else halves
+    share = np.divide(counts, whole, out=np.zeros(counts.shape), where=whole > 0)
+    columns = ["found", "missed", "false alarm", "rightly absent"] if several else [_text(c) for c in classes]
+    figure = Figure(figsize=(2.6 + 0.75 * len(columns), 1.9 + 0.62 * len(classes)), layout="constrained")
+    axes = figure.add_subplot(title=title)
+    image = axes.imshow(100 * share, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+    axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(classes)), [_text(c) for c in classes])
+    axes.set_xlabel("decision" if several else "chosen class")
+    axes.set_ylabel("class" if several else "true class")
+    for (row, column), count in np.ndenumerate(counts):
+        part = share[row, column]
+        label = f"{count}\n{100 * part:.0f} %" if count else "0"
+        axes.text(column, row, label, ha="center", va="center", size=8, color="white" if part > 0.6 else "black")
+    unit = "share of images with, or without, the class (%)" if several else "share of the true class (%)"
+    figure.colorbar(image, ax=axes, label=unit)
+    return _save(figure, path)
+
+
+def plot_roc(
+    labels: Labels,
+    probabilities: Floats,
+    classes: Sequence[str],
+    path: Path,
+    *,
+    title: str = "ROC, one class against the rest",
+) -> Path:
+    """Draw the ROC curve of each class from labels (indices [N], or 0/1 [N, C]) and probabilities [N, C].
+
+    A class that no image or every image shows has no curve; the legend says so.
+    """
+    truth = indicator(labels, len(classes))
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.add_subplot(title=title)
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1, label="chance (0.500)")
+    for c, name in enumerate(classes):
+        shown = truth[:, c]
+        if shown.all() or not shown.any():
+            axes.plot([], [], label=f"{_text(name)} (undefined)", **_style(c))
+            continue
+        false_alarms, found, _ = roc_curve(shown, probabilities[:, c], drop_intermediate=True)
+        area = roc_auc_score(shown, probabilities[:, c])
+        axes.plot(false_alarms, found, label=f"{_text(name)} ({area:.3f})", linewidth=1.6, **_style(c))
+    axes.set_xlabel("false positive rate (1 − specificity)")
+    axes.set_ylabel("true positive rate (sensitivity)")
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), box_aspect=1)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), title="class (AUROC)", fontsize=8, frameon=False)
+    return _save(figure, path)
+
+
+def plot_reliability(labels: Labels, models: Mapping[str, Floats], path: Path, *, title: str = "Reliability") -> Path:
+    """Draw how often outcomes came against the probability given to them, for each named model's [N, C].
+
+    Bins and outcomes are those of the ECE: the chosen class of each image; every label when multi-label.
+    Only bins with outcomes have a point; the lower panel shows how many outcomes lie in each.
+    """
+    several = labels.ndim == 2
+    figure = Figure(figsize=(5.6, 5.4), layout="constrained")
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    axes.set_title(title)
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1, label="perfect calibration")
+    for m, (name, probabilities) in enumerate(models.items()):
+        given, came = (values.ravel() for values in calibration_points(labels, probabilities))
+        bins = bin_of(given)
+        counts = np.bincount(bins, minlength=BINS)
+        filled = counts > 0
+        confidence, rate = (np.bincount(bins, v, minlength=BINS)[filled] / counts[filled] for v in (given, came))
+        error = np.abs(calibration_gaps(labels, probabilities).sum(axis=0)).sum() / len(given)
+        style = _style(m)
+        axes.plot(confidence, rate, label=f"{_text(name)}: ECE {error:.3f}", marker="o", markersize=4, **style)
+        below.stairs(counts, np.linspace(0, 1, BINS + 1), linewidth=1.4, **style)
+    axes.set_ylabel("share of labels present" if several else "accuracy of the chosen class")
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper left", fontsize=8)
+    below.set_xlabel("probability of the label" if several else "probability of the chosen class (confidence)")
+    below.set_ylabel("labels" if several else "images")
+    below.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    below.grid(alpha=0.3)
+    return _save(figure, path)
+
+
+def plot_training(
+    panels: Mapping[str, Mapping[str, ArrayLike]],
+    path: Path,
+    *,
+    title: str = "Training",
+    best_epoch: int | None = None,
+    logarithmic: Sequence[str] = (),
+) -> Path:
+    """Draw a panel for each quantity, below each other, with a curve [E] for each named series; epochs from 1.
+
+    `panels` maps the y label, with its unit if it has one, to the series. NaN leaves a gap.
+    `best_epoch` is marked in every panel; panels named in `logarithmic` get a log scale.
+    """
+    figure = Figure(figsize=(6.4, 1.0 + 2.1 * len(panels)), layout="constrained")
+    rows: NDArray[Any] = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    rows[0].set_title(title)
+    names = list(dict.fromkeys(name for series in panels.values() for name in series))
+    for axes, (label, series) in zip(rows, panels.items(), strict=True):
+        for name, values in series.items():
+            _plot_series(axes, np.asarray(values, dtype=np.float64), name, names.index(name))
+        if best_epoch is not None:
+            axes.axvline(best_epoch, color=GREY, linestyle=":", linewidth=1, label=f"best epoch ({best_epoch})")
+        axes.ticklabel_format(axis="y", scilimits=(-3, 4))  # a learning rate reads as 1.5 × 1e−4
+        if label in logarithmic:
+            axes.set_yscale("log")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8, loc="best")
+    figure.align_ylabels()
+    rows[-1].set_xlabel("epoch")
+    rows[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    return _save(figure, path)
+
+
+def _plot_series(axes: Axes, values: Floats, name: str, index: int) -> None:
+    marker = "o" if len(values) <= 30 else None
+    epochs = np.arange(1, len(values) + 1)
+    axes.plot(epochs, values, label=_text(name), marker=marker, markersize=3, linewidth=1.6, **_style(index))
+
+
+def _style(index: int) -> dict[str, Any]:
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "linestyle": LINES[index // len(COLOURS) % len(LINES)],
+    }
+
+
+def _text(name: str) -> str:
+    """Return a class name that matplotlib prints as it stands: on one line, no formula, not hidden by '_'."""
+    line = " ".join(name.split()).replace("$", r"\$")
+    line = line if len(line) <= LONGEST_NAME else line[: LONGEST_NAME - 1] + "…"
+    return f"\u200a{line}" if line.startswith("_") else line
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    FigureCanvasAgg(figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a script that the font lacks is drawn as boxes
+        figure.savefig(path, dpi=DPI, bbox_inches="tight")
+    return path

@@ -1,0 +1,132 @@
+"""What a pretraining run shows while it runs: a live screen at a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import math
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from cass_cli.engine.collapse import ADVICE
+from cass_cli.engine.plan import Plan
+from cass_cli.engine.pretrain import EpochStats, StepStats
+from cass_cli.engine.run_directory import Run
+from cass_cli.engine.session import Session
+from cass_cli.reports.tables import gauges_table
+
+REDRAW_SECONDS = 0.25
+
+
+class Silent:
+    """A watcher that shows nothing: the other processes of a distributed run."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None: ...
+    def note(self, text: str) -> None: ...
+    def decoding(self, done: int, total: int) -> None: ...
+    def started(self, session: Session, plan: Plan, run: Run) -> None: ...
+    def step(self, stats: StepStats) -> None: ...
+    def epoch(self, stats: EpochStats) -> None: ...
+
+
+class PretrainDisplay:
+    """Shows a run on stdout, or on stderr when stdout is kept for JSON."""
+
+    def __init__(self, epochs: int, *, to_stderr: bool = False) -> None:
+        self.console = Console(stderr=to_stderr, highlight=False, soft_wrap=True)
+        self.live = Live(console=self.console, auto_refresh=False, transient=True)
+        self.epochs = epochs
+        self.bars = Progress(
+            TextColumn("{task.description:<9}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[status]}"),
+            TimeRemainingColumn(compact=True),
+            console=self.console,
+        )
+        self.decoding_task = self.bars.add_task("Decoding", total=None, visible=False, status="")
+        self.epoch_task = self.bars.add_task("Epoch", total=epochs, visible=False, status="")
+        self.batch_task = self.bars.add_task("Batch", total=None, visible=False, status="")
+        self.gauges = gauges_table({}, {})
+        self.states: dict[str, str] = {}
+        self.drawn = 0.0
+        self.rate = math.nan
+        self.since: tuple[float, int] = (0.0, 0)
+        self.done_batches = 0
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.live.stop()
+
+    def note(self, text: str) -> None:
+        """Say one thing that the run found or decided."""
+        self.console.print(Text(f"• {text}", style="dim"))
+
+    def decoding(self, done: int, total: int) -> None:
+        """Show how many images are decoded."""
+        self.bars.update(self.decoding_task, completed=done, total=total, visible=done < total)
+        self._draw()
+
+    def started(self, session: Session, plan: Plan, run: Run) -> None:
+        """Say what is about to run, and where it is written."""
+        names = " + ".join(arm.name for arm in session.arms.values())
+        size = session.store.images.shape[-1]
+        how = f"{session.device} {session.precision}{' compiled' if session.compiled else ''}"
+        many = f", {session.world.size} processes" if session.world.size > 1 else ""
+        self.console.print(
+            f"[bold]{names}[/] on {session.images:,} training images at {size} px, batch {session.train.batch_size}, "
+            f"{session.train.epochs} epochs = {session.steps:,} steps, {how}{many}, about {plan.memory_bytes / 2**30:.1f} GiB"
+        )
+        self.console.print(f"Run: [cyan]{run.path}[/]" + (f"  (from epoch {session.epoch})" if session.step else ""))
+        if session.start_gauges:
+            self.gauges = gauges_table(session.start_gauges, {})
+        self.bars.update(self.epoch_task, completed=session.epoch, visible=True)
+        self.since = (time.monotonic(), session.seen)
+        self._draw(now=True)
+
+    def step(self, stats: StepStats) -> None:
+        """Move the bars."""
+        began, seen = self.since
+        if stats.images > seen and time.monotonic() - began > 1:
+            self.rate = (stats.images - seen) / (time.monotonic() - began)
+        status = f"loss {stats.loss:.4f}  lr {stats.lr:.1e}  {self.rate:.0f} img/s"
+        self.bars.update(self.batch_task, completed=stats.batch, total=stats.batches, visible=True, status=status)
+        self.bars.update(self.epoch_task, completed=stats.epoch + stats.batch / stats.batches)
+        self._draw()
+
+    def epoch(self, stats: EpochStats) -> None:
+        """Print the line of a finished epoch, and warn of an arm that has just collapsed."""
+        arms = "  ".join(
+            f"{arm} cosine {g.outputs.cosine:.3f} rank {g.features.rank:.0f} {stats.states[arm]}"
+            for arm, g in stats.gauges.items()
+        )
+        self.console.print(
+            f"epoch {stats.epoch:>{len(str(self.epochs))}}/{self.epochs}  loss {stats.loss:.4f}  "
+            f"{stats.images_per_second:.0f} img/s  waiting {stats.waiting:.1%}  {arms}"
+        )
+        for arm, state in stats.states.items():
+            if state == "collapsed" and self.states.get(arm) != "collapsed":
+                self.console.print(Text(f"Warning: {arm} has collapsed. {ADVICE}", style="yellow"))
+        self.states = dict(stats.states)
+        self.gauges = gauges_table(stats.gauges, stats.states)
+        self.bars.update(self.epoch_task, completed=stats.epoch)
+        self.since = (time.monotonic(), 0)
+        self._draw(now=True)
+
+    def _draw(self, *, now: bool = False) -> None:
+        if self.console.is_terminal and (now or time.monotonic() - self.drawn > REDRAW_SECONDS):
+            self.drawn = time.monotonic()
+            self.live.update(Group(self.bars, self.gauges), refresh=True)

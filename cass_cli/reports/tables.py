@@ -1,0 +1,46 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+from cass_cli.config.presets import About
+from cass_cli.engine.collapse import ArmGauges
+
+GAUGES_LEGEND = "spread 1 and cosine 0: images lie uniformly apart; spread 0 and cosine 1: collapsed"
+STATE_STYLE = {"healthy": "green", "shrinking": "yellow", "collapsed": "bold red"}
+
+
+def presets_table(presets: Mapping[str, About]) -> None:
+    """Print the presets, a row each."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("preset", "data", "images", "classes", "metric", "the paper's pretraining"):
+        table.add_column(heading, justify="right" if heading in ("images", "classes") else "left")
+    for name, about in presets.items():
+        row = (f"{about.images:,}", str(about.classes), about.metric, about.paper_cost)
+        table.add_row(f"[cyan]{name}[/]", about.title, *row)
+    Console().print(table)
+
+
+def gauges_table(gauges: Mapping[str, ArmGauges], states: Mapping[str, str]) -> Table:
+    """Return the collapse gauges of both arms, a row each, for what the loss sees and what is kept."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    headings = ("arm", "", "spread", "mean cosine", "effective rank", "state")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in ("arm", "", "state") else "right")
+    for arm, both in gauges.items():
+        state = states.get(arm, "start")
+        for kind, gauge in (("outputs", both.outputs), ("features", both.features)):
+            first = kind == "outputs"
+            table.add_row(
+                arm if first else "",
+                kind,
+                f"{gauge.spread:.3f}",
+                f"{gauge.cosine:.3f}",
+                f"{gauge.rank:.1f}",
+                f"[{STATE_STYLE.get(state, 'dim')}]{state}[/]" if first else "",
+            )
+    return table

@@ -1,0 +1,47 @@
+"""Shared fixtures: small generated images, tiny timm arms, and the real data of ../shared where present."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+REPO = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _two_threads() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every test out of the user's cache, hub and data folders."""
+    monkeypatch.setenv("CASS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("CASS_DATA", raising=False)
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of real images and weights; skips the test where there is none."""
+    root = Path(os.environ.get("CASS_SHARED", REPO.parent / "shared"))
+    if not (root / "data" / "README.md").is_file():
+        pytest.skip(f"real images and weights are not at {root} (set CASS_SHARED)")
+    return root
+
+
+@pytest.fixture
+def class_folders(tmp_path: Path) -> Path:
+    """Forty 48-pixel pictures in two class folders, told apart by brightness and pattern."""
+    root, rng = tmp_path / "pictures", np.random.default_rng(0)
+    for label, name in enumerate(("dark", "light")):
+        (root / name).mkdir(parents=True)
+        for i in range(20):
+            pixels = rng.integers(0, 128, (48, 48, 3)) + 100 * label
+            Image.fromarray(pixels.astype(np.uint8)).save(root / name / f"{i:02d}.png")
+    return root

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pydicom", reason="the optional extra 'dicom' is not installed")
+
+from cass_cli.data import decode
+from cass_cli.data.decode import DecodeError, decode_image, describe_image, read_image
+from tests.data.dicom_files import dicom, dicom_table, stored
+from tests.data.odd_files import MAX_PIXELS, OddFile, greys, rgb
+
+TABLE = dicom_table()
+READABLE = [odd for odd in TABLE if not isinstance(odd.gives, str)]
+
+
+def by_name(odd: OddFile) -> str:
+    return odd.name
+
+
+@pytest.mark.parametrize("odd", TABLE, ids=by_name)
+def test_dicom_gives_its_pixels_or_its_reason(odd: OddFile, tmp_path: Path) -> None:
+    path = odd.write(tmp_path)
+    if isinstance(odd.gives, str):
+        with pytest.raises(DecodeError) as raised:
+            decode_image(path, max_pixels=MAX_PIXELS)
+        assert odd.gives in str(raised.value)
+        return
+    pixels = decode_image(path, max_pixels=MAX_PIXELS)
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == odd.gives.shape
+    assert np.abs(pixels.astype(int) - odd.gives).max() <= odd.within
+
+
+@pytest.mark.parametrize("odd", READABLE, ids=by_name)
+def test_header_tells_the_size_of_the_decoded_image(odd: OddFile, tmp_path: Path) -> None:
+    facts = describe_image(odd.write(tmp_path))
+    assert (facts.height, facts.width) == odd.gives.shape[:2]  # type: ignore[union-attr]
+    assert facts.format == "DICOM"
+
+
+def test_first_of_several_frames_is_read_and_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.dcm"
+    path.write_bytes(stored(dicom(np.stack([greys(), 255 - greys(), greys() * 0]), frames=3)))
+    assert describe_image(path).pages == 3
+    decoded = read_image(path)
+    assert decoded.several_pages
+    assert np.array_equal(decoded.pixels, rgb(greys()))
+
+
+def test_size_is_applied_to_dicom_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.dcm"
+    path.write_bytes(stored(dicom(greys())))
+    assert np.array_equal(read_image(path, size=10).pixels, decode.resized(rgb(greys()), 10))
+
+
+@pytest.fixture
+def no_pydicom(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Make `import pydicom` fail, as on a machine without the extra."""
+    for name in [n for n in sys.modules if n.split(".")[0] == "pydicom"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    module = importlib.import_module("cass_cli.data.dicom")
+    importlib.reload(module)
+    yield
+    monkeypatch.undo()
+    importlib.reload(module)
+
+
+@pytest.mark.usefixtures("no_pydicom")
+def test_without_pydicom_the_error_says_what_to_install(tmp_path: Path) -> None:
+    path = tmp_path / "a.dcm"
+    path.write_bytes(b"\0" * 128 + b"DICM")
+    with pytest.raises(DecodeError, match=r"pip install 'cass-cli\[dicom\]'"):
+        decode_image(path)
+    with pytest.raises(DecodeError, match=r"pip install 'cass-cli\[dicom\]'"):
+        describe_image(path)

@@ -1,0 +1,353 @@
+from __future__ import annotations
+
+from itertools import combinations, product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cass_cli.data.sources import SampleTable, load_samples
+from cass_cli.data.splits import SPLITS, assign_splits, label_subset, read_splits, subset_note, write_splits
+from cass_cli.errors import ConfigError, DataError
+
+FRACTIONS = dict(zip(SPLITS, (0.7, 0.1, 0.2), strict=True))
+
+
+def table_of(
+    labels: np.ndarray | list[int] | None,
+    *,
+    groups: list[str] | None = None,
+    splits: list[str] | None = None,
+    n: int | None = None,
+) -> SampleTable:
+    array = None if labels is None else np.asarray(labels)
+    count = n or len(array)  # type: ignore[arg-type]
+    width = 0 if array is None else array.shape[1] if array.ndim == 2 else int(array.max()) + 1
+    return SampleTable(
+        root=Path("/data"),
+        names=tuple(f"{i:06d}.png" for i in range(count)),
+        classes=tuple(f"c{i}" for i in range(width)),
+        labels=array,
+        groups=None if groups is None else tuple(groups),
+        splits=None if splits is None else tuple(splits),
+    )
+
+
+def counts_of(table: SampleTable, splits: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Return split → images of each class."""
+    assert table.labels is not None
+    bits = table.labels if table.multilabel else table.labels[:, None] == np.arange(len(table.classes))
+    return {split: bits[np.array(splits) == split].sum(axis=0) for split in SPLITS}
+
+
+def shares_no_group(groups: list[str] | np.ndarray, splits: tuple[str, ...]) -> bool:
+    homes = {split: {g for g, s in zip(groups, splits, strict=True) if s == split} for split in SPLITS}
+    return not any(homes[a] & homes[b] for a, b in combinations(SPLITS, 2))
+
+
+# --- one class an image --------------------------------------------------------------------------------------------
+
+
+def test_every_class_is_split_exactly_to_rounding() -> None:
+    table = table_of(np.random.default_rng(0).choice(5, 1000, p=(0.6, 0.2, 0.1, 0.07, 0.03)))
+    counts = counts_of(table, assign_splits(table, seed=1))
+    whole = sum(counts.values())
+    for split, fraction in FRACTIONS.items():
+        assert np.abs(counts[split] - fraction * whole).max() < 1
+
+
+def test_seeds_repeat_and_differ() -> None:
+    table = table_of(np.arange(100) % 3)
+    assert assign_splits(table, seed=1) == assign_splits(table, seed=1)
+    assert assign_splits(table, seed=1) != assign_splits(table, seed=2)
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"), [(1, (1, 0, 0)), (2, (1, 0, 1)), (3, (1, 1, 1)), (5, (3, 1, 1)), (10, (7, 1, 2))]
+)
+def test_small_classes(images: int, expected: tuple[int, int, int]) -> None:
+    table = table_of([0] * 100 + [1] * images)
+    counts = counts_of(table, assign_splits(table, seed=0))
+    assert tuple(counts[split][1] for split in SPLITS) == expected
+
+
+def test_no_split_stays_empty_when_all_classes_are_tiny() -> None:
+    assert sorted(assign_splits(table_of([0, 1, 2]), seed=0)) == sorted(SPLITS)
+
+
+def test_unlabelled_images_are_split_too() -> None:
+    assert assign_splits(table_of(None, n=50), seed=0).count("train") == 35
+    labels = np.array([-1] * 50 + [0] * 50)
+    split = np.array(assign_splits(table_of(labels), seed=0))
+    assert (split[:50] == "val").sum() == 5
+
+
+def test_a_fraction_of_zero_leaves_the_split_empty() -> None:
+    split = assign_splits(table_of([0, 1] * 10), fractions=(0.8, 0, 0.2), seed=0)
+    assert (split.count("train"), split.count("val"), split.count("test")) == (16, 0, 4)
+
+
+def test_impossible_requests() -> None:
+    with pytest.raises(DataError, match="2 images .* cannot fill 3 splits"):
+        assign_splits(table_of([0, 1]), seed=0)
+    with pytest.raises(DataError, match="2 groups .* cannot fill 3 splits"):
+        assign_splits(table_of([0] * 20, groups=["a", "b"] * 10), seed=0)
+    with pytest.raises(DataError, match="left to train on"):
+        assign_splits(table_of([0] * 4, splits=["test"] * 4), seed=0)
+    for fractions in ((0.5, 0.1, 0.1), (1.2, -0.2, 0.0), (0.5, 0.5)):
+        with pytest.raises(ConfigError, match="add up to 1"):
+            assign_splits(table_of([0] * 9), fractions=fractions, seed=0)
+
+
+# --- groups --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_groups_stay_whole_and_classes_balanced(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    group = rng.integers(0, 150, 600)
+    table = table_of(
+        rng.choice(4, 150, p=(0.5, 0.3, 0.15, 0.05))[group], groups=[f"p{g}" for g in group]
+    )  # one class a patient
+    split = assign_splits(table, seed=seed)
+    assert shares_no_group([f"p{g}" for g in group], split)
+    counts = counts_of(table, split)
+    whole = sum(counts.values())
+    for name, fraction in FRACTIONS.items():
+        assert np.abs(counts[name] - fraction * whole).max() <= 3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_seven_patients_are_split_as_well_as_can_be(seed: int) -> None:
+    """198 images of 7 patients, as the autoimmune set has: no division with every split filled is much better."""
+    rng = np.random.default_rng(seed)
+    group = np.repeat(np.arange(7), rng.multinomial(198 - 7, rng.dirichlet(np.full(7, 3.0))) + 1)
+    labels = rng.integers(0, 4, 198)
+
+    def distance(split: np.ndarray) -> float:
+        held = [np.bincount(labels[split == s], minlength=4) for s in SPLITS]
+        if not all(h.sum() for h in held):
+            return np.inf
+        target = [f * np.bincount(labels, minlength=4) for f in FRACTIONS.values()]
+        return float(sum(((h - t) ** 2 / t).sum() for h, t in zip(held, target, strict=True)))
+
+    split = assign_splits(table_of(labels, groups=[f"p{g}" for g in group]), seed=seed)
+    assert shares_no_group(group, split)
+    best = min(distance(np.array(choice)[group]) for choice in product(SPLITS, repeat=7))
+    assert distance(np.array(split)) <= 1.5 * best
+
+
+def test_an_unknown_group_binds_nothing() -> None:
+    split = assign_splits(table_of([0] * 100, groups=[""] * 90 + ["p"] * 10), seed=0)
+    assert set(split[:90]) == set(SPLITS)
+    assert len(set(split[90:])) == 1
+
+
+def test_groups_and_clusters_merge() -> None:
+    """Image 1 ties group a to cluster 0, which ties it to group b: all of these are one unit."""
+    groups = ["a", "a", "b", "b", *(f"x{i}" for i in range(40))]
+    clusters = np.array([-1, 0, 0, *[-1] * 41])
+    for seed in range(5):
+        assert len(set(assign_splits(table_of([0] * 44, groups=groups), seed=seed)[:4])) >= 1
+        assert (
+            len(
+                set(
+                    assign_splits(
+                        table_of(
+                            [0] * 44,
+                            groups=groups,
+                        ),
+                        seed=seed,
+                        keep_together=clusters,
+                    )[:4]
+                )
+            )
+            == 1
+        )
+
+
+def test_a_rare_class_reaches_every_split_though_its_groups_are_few() -> None:
+    labels = [0] * 300 + [1] * 9
+    groups = [f"a{i // 3}" for i in range(300)] + [f"b{i // 3}" for i in range(9)]
+    for seed in range(5):
+        table = table_of(labels, groups=groups)
+        assert all(c[1] == 3 for c in counts_of(table, assign_splits(table, seed=seed)).values())
+
+
+# --- several labels an image ---------------------------------------------------------------------------------------
+
+
+def multilabel(n: int, seed: int, rates: tuple[float, ...] = (0.4, 0.2, 0.1, 0.05, 0.02)) -> np.ndarray:
+    return (np.random.default_rng(seed).random((n, len(rates))) < rates).astype(np.uint8)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_iterative_stratification_beats_chance(seed: int) -> None:
+    table = table_of(multilabel(600, seed))
+    split = assign_splits(table, seed=seed)
+    counts = counts_of(table, split)
+    whole = sum(counts.values())
+    for name, fraction in FRACTIONS.items():
+        assert np.abs(counts[name] - fraction * whole).max() <= 1.5
+        assert abs(split.count(name) - fraction * 600) <= 2
+
+
+def test_multilabel_groups() -> None:
+    groups = [f"p{i // 4}" for i in range(400)]
+    table = table_of(multilabel(400, 0), groups=groups)
+    split = assign_splits(table, seed=0)
+    assert shares_no_group(groups, split)
+    counts = counts_of(table, split)
+    whole = sum(counts.values())
+    assert all(np.abs(counts[s] - f * whole).max() <= 3 for s, f in FRACTIONS.items())
+
+
+# --- the curator's splits ------------------------------------------------------------------------------------------
+
+
+def test_a_complete_predefined_split_is_kept_to_the_letter() -> None:
+    splits = ["train", "val", "test", "test", "train", "val"]
+    assert assign_splits(table_of([0, 1] * 3, splits=splits), seed=0) == tuple(splits)
+
+
+def test_validation_is_carved_from_train_alone() -> None:
+    labels = np.arange(1000) % 2
+    table = table_of(labels, splits=["train"] * 800 + ["test"] * 200)
+    split = assign_splits(table, seed=0)
+    assert set(split[800:]) == {"test"}
+    assert split.count("val") == 100  # an eighth: 0.1 / (0.7 + 0.1)
+    assert counts_of(table, split)["val"].tolist() == [50, 50]
+
+
+def test_test_is_carved_only_when_absent() -> None:
+    split = assign_splits(table_of([0] * 90, splits=["train"] * 80 + ["val"] * 10), seed=0)
+    assert (split.count("val"), split[80:]) == (10, ("val",) * 10)
+    assert split.count("test") == round(80 * 0.2 / 0.9)
+    split = assign_splits(table_of([0] * 100, splits=["train"] * 100), seed=0)
+    assert [split.count(s) for s in SPLITS] == [70, 10, 20]
+
+
+def test_undecided_images_never_join_a_split_that_the_curator_made() -> None:
+    split = assign_splits(table_of([0] * 100, splits=["test"] * 10 + [""] * 90), seed=0)
+    assert split.count("test") == 10
+    assert split.count("val") == round(90 / 8)
+
+
+def test_carving_respects_groups() -> None:
+    groups = [f"p{i // 5}" for i in range(200)]
+    split = assign_splits(table_of([0] * 200, groups=groups, splits=["train"] * 150 + ["test"] * 50), seed=0)
+    assert shares_no_group(groups, split)
+
+
+def test_clusters_that_touch_test_leave_train() -> None:
+    splits = ["train"] * 50 + ["test"] * 10
+    clusters = np.full(60, -1)
+    clusters[[3, 4, 55]] = 0
+    clusters[[7, 8]] = 1
+    split = assign_splits(table_of([0] * 60, splits=splits), seed=0, keep_together=clusters)
+    assert {split[i] for i in (3, 4, *range(50, 60))} == {"test"}
+    assert split.count("test") == 12
+    assert split[7] == split[8] != "test"
+
+
+# --- label fractions -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("multi", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_fractions_are_nested_and_stratified(multi: bool, seed: int) -> None:
+    labels = multilabel(1000, seed) if multi else np.random.default_rng(seed).choice(4, 1000, p=(0.6, 0.3, 0.08, 0.02))
+    train = np.arange(0, 1000, 2)
+    bits = labels if multi else labels[:, None] == np.arange(4)
+    smaller: set[int] = set()
+    for fraction in (0.01, 0.1, 0.33, 1.0):
+        rows = label_subset(labels, train, fraction=fraction, seed=seed)
+        assert smaller <= set(rows.tolist()) <= set(train.tolist())
+        smaller = set(rows.tolist())
+        assert len(smaller) == len(rows)
+        assert bits[rows].any(axis=0).all()
+        share = bits[train].sum(axis=0) * fraction
+        assert (np.abs(bits[rows].sum(axis=0) - share) <= np.maximum(2, 0.1 * share)).all()
+    assert len(rows) == 500
+    assert not np.array_equal(
+        label_subset(labels, train, fraction=0.1, seed=seed), label_subset(labels, train, fraction=0.1, seed=seed + 9)
+    )
+
+
+def test_asking_for_less_than_one_image_a_class_says_so() -> None:
+    labels = np.arange(60) % 6
+    rows = label_subset(labels, np.arange(60), fraction=0.01, seed=0)
+    assert sorted(labels[rows]) == list(range(6))
+    note = subset_note(labels, np.arange(60), rows, 0.01)
+    assert "60 training labels" in note
+    assert "6 (10.0%) are used" in note
+    assert not subset_note(labels, np.arange(60), label_subset(labels, np.arange(60), fraction=0.5, seed=0), 0.5)
+
+
+def test_images_without_a_label_are_no_part_of_a_fraction() -> None:
+    labels = np.array([-1] * 50 + [0] * 50)
+    assert label_subset(labels, np.arange(100), fraction=1.0, seed=0).tolist() == list(range(50, 100))
+    assert len(label_subset(labels, np.arange(50), fraction=1.0, seed=0)) == 0
+
+
+@pytest.mark.parametrize("fraction", [0, -0.1, 1.5])
+def test_fractions_out_of_range(fraction: float) -> None:
+    with pytest.raises(ConfigError, match="above 0 and at most 1"):
+        label_subset(np.zeros(5, dtype=np.int64), np.arange(5), fraction=fraction, seed=0)
+
+
+# --- splits.csv ----------------------------------------------------------------------------------------------------
+
+
+def test_splits_are_read_back_whatever_the_names(tmp_path: Path) -> None:
+    names = ("a b,c.png", 'q"uote.png', "new\nline.png", "cr\rx.png", "caf\udce9.png", "plain.png")
+    table = SampleTable(tmp_path, names, ("x", "y"), np.array([0, 1, -1, 0, 1, 1]), groups=tuple("ppqqrr"))
+    splits = ("train", "val", "test", "train", "test", "train")
+    write_splits(tmp_path / "splits.csv", table, splits, status=["ok", "unreadable: no JPEG", *["ok"] * 4])
+    assert read_splits(tmp_path / "splits.csv", table) == splits
+    text = (tmp_path / "splits.csv").read_bytes()
+    assert text.startswith(b"image,split,label,group,status\n")
+    assert b"caf\xe9.png,test,y,r,ok" in text
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["splits.csv"]
+
+
+def test_several_labels_are_joined_and_the_file_is_a_source_of_its_own(tmp_path: Path) -> None:
+    for i in range(3):
+        (tmp_path / f"{i:06d}.png").touch()
+    table = SampleTable(
+        tmp_path, tuple(f"{i:06d}.png" for i in range(3)), ("a", "b"), np.array([[1, 1], [0, 1], [0, 0]], np.uint8)
+    )
+    write_splits(tmp_path / "splits.csv", table, SPLITS)
+    again = load_samples(tmp_path)
+    assert again.splits == SPLITS
+    assert again.labels is not None
+    assert np.array_equal(again.labels, table.labels)
+
+
+def test_images_new_to_a_splits_csv_belong_to_none_and_lost_ones_are_an_error(tmp_path: Path) -> None:
+    table = table_of([0, 1, 0, 1])
+    write_splits(tmp_path / "splits.csv", table.select([0, 1, 2]), SPLITS)
+    assert read_splits(tmp_path / "splits.csv", table) == (*SPLITS, "")
+    with pytest.raises(DataError, match=r"2 images .* are not in /data: 000001\.png, 000002\.png"):
+        read_splits(tmp_path / "splits.csv", table.select([0]))
+
+
+@pytest.mark.parametrize("text", ["", "image,label\nx,y\n", "image,split\n000000.png,holdout\n"])
+def test_files_that_are_no_splits(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(DataError, match=r"no splits\.csv"):
+        read_splits(tmp_path / "x.csv", table_of([0]))
+    with pytest.raises(DataError, match="Cannot read"):
+        read_splits(tmp_path / "gone.csv", table_of([0]))
+
+
+@pytest.mark.shared
+def test_ham10000_by_lesion(shared: Path) -> None:
+    table = load_samples(shared / "data" / "ham10000")
+    split = assign_splits(table, seed=0)
+    assert table.groups is not None
+    assert shares_no_group(list(table.groups), split)
+    counts = counts_of(table, split)
+    whole = sum(counts.values())
+    for name, fraction in FRACTIONS.items():
+        assert np.abs(counts[name] - fraction * whole).max() < 1.5

@@ -1,0 +1,44 @@
+"""A pretraining session small enough to take hundreds of steps in a test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from cass_cli.config.load import Layer, resolve
+from cass_cli.config.schema import Config
+from cass_cli.data.cache import ImageStore
+from cass_cli.engine.distributed import World
+from cass_cli.engine.session import Session, build_arms, build_session
+
+SETTINGS: dict[str, Any] = {
+    "data.image_size": 32,
+    "arms.cnn": "test_resnet",
+    "arms.vit": "test_vit",
+    "arms.init": "random",
+    "arms.outputs": 16,
+    "train.epochs": 3,
+    "train.batch_size": 4,
+    "train.device": "cpu",
+    "train.precision": "fp32",
+}
+
+
+def tiny_config(**changes: Any) -> Config:
+    """The settings above with `changes`, whose keys use __ for the dot."""
+    return resolve([Layer("test", SETTINGS | {k.replace("__", "."): v for k, v in changes.items()})]).config
+
+
+def tiny_store(images: int = 18, size: int = 32) -> ImageStore:
+    """Random uint8 images held in memory."""
+    pixels = torch.randint(
+        0, 256, (images, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
+    return ImageStore(images=pixels, where="ram", kept=np.arange(images), bad=())
+
+
+def tiny_session(images: int = 18, world: World | None = None, **changes: Any) -> Session:
+    config = tiny_config(**changes)
+    return build_session(config, build_arms(config), tiny_store(images, config.data.image_size), world=world or World())

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cass_cli.engine.calibration import to_probabilities
+from cass_cli.engine.metrics import confusion
+from cass_cli.reports.curves import COLOURS, plot_confusion, plot_reliability, plot_roc, plot_training
+
+REPO = Path(__file__).parents[2]
+CLASSES = ("glioma", "meningioma", "none", "pituitary")
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        return np.asarray(image.convert("RGB"))
+
+
+def share_of(colour: str, drawn: np.ndarray) -> float:
+    """Share of the pixels that have exactly this colour."""
+    rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return float((drawn == rgb).all(axis=2).mean())
+
+
+def assert_readable(path: Path) -> np.ndarray:
+    """The picture has something on it, on a white ground, at the width of a README column."""
+    drawn = pixels(path)
+    assert 500 < drawn.shape[1] < 2500
+    assert (drawn[0, 0] == 255).all()
+    assert 0.01 < (drawn < 128).any(axis=2).mean() < 0.9
+    return drawn
+
+
+def predictions(images: int = 400, *, multilabel: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(images, 4))
+    if multilabel:
+        p = to_probabilities(logits, multilabel=True)
+        return (rng.random(p.shape) < p).astype(np.uint8), p
+    labels = rng.choice(4, size=images, p=[0.3, 0.3, 0.3, 0.1])
+    logits[np.arange(images), labels] += 1.5
+    return labels, to_probabilities(logits, multilabel=False)
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_confusion(tmp_path: Path, multilabel: bool) -> None:
+    path = tmp_path / "figures" / "confusion.png"
+    assert plot_confusion(confusion(*predictions(multilabel=multilabel)), CLASSES, path) == path
+    assert_readable(path)
+
+
+def test_confusion_colours_follow_the_counts(tmp_path: Path) -> None:
+    right = plot_confusion(np.diag([50, 5]), ("a", "b"), tmp_path / "right.png")
+    wrong = plot_confusion(np.diag([50, 5])[::-1], ("a", "b"), tmp_path / "wrong.png")
+    a, b = pixels(right), pixels(wrong)
+    middle = slice(a.shape[0] // 4, a.shape[0] // 2)
+    assert a[middle, : a.shape[1] // 2].mean() < b[middle, : b.shape[1] // 2].mean()  # dark where the diagonal is
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_roc(tmp_path: Path, multilabel: bool) -> None:
+    labels, p = predictions(multilabel=multilabel)
+    drawn = assert_readable(plot_roc(labels, p, CLASSES, tmp_path / "roc.png"))
+    assert all(share_of(colour, drawn) > 1e-4 for colour in COLOURS[:4])
+
+
+def test_roc_without_a_class(tmp_path: Path) -> None:
+    labels, p = predictions()
+    drawn = assert_readable(plot_roc(labels[labels < 3], p[labels < 3], CLASSES, tmp_path / "roc.png"))
+    assert share_of(COLOURS[3], drawn) < share_of(COLOURS[2], drawn) / 2, "only its key in the legend is left"
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_reliability(tmp_path: Path, multilabel: bool) -> None:
+    labels, p = predictions(multilabel=multilabel)
+    path = plot_reliability(labels, {"raw": p, "calibrated": 0.8 * p + 0.05}, tmp_path / "reliability.png")
+    drawn = assert_readable(path)
+    assert all(share_of(colour, drawn) > 1e-4 for colour in COLOURS[:2])
+
+
+def test_training(tmp_path: Path) -> None:
+    panels = {
+        "focal loss": {
+            "training": np.geomspace(1, 0.01, 50),
+            "validation": np.r_[np.geomspace(1, 0.2, 30), [np.nan] * 20],
+        },
+        "learning rate (1/step)": {"lr": np.geomspace(1e-3, 1e-6, 50)},
+    }
+    path = plot_training(panels, tmp_path / "training.png", best_epoch=30, logarithmic=["focal loss"])
+    drawn = assert_readable(path)
+    assert all(share_of(colour, drawn) > 1e-4 for colour in COLOURS[:3])
+
+
+def test_one_epoch_is_a_visible_point(tmp_path: Path) -> None:
+    drawn = assert_readable(plot_training({"loss": {"cnn": [0.4]}}, tmp_path / "one.png"))
+    bare = pixels(plot_training({"loss": {"cnn": [np.nan]}}, tmp_path / "none.png"))
+    assert share_of(COLOURS[0], drawn) > share_of(COLOURS[0], bare)
+
+
+def test_many_and_odd_class_names(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    names = ("$x_1$", "_hidden", "100% sure", "two\nlines", "細胞", "a name that goes on and on and on", *"ghijklmnop")
+    labels = np.arange(160) % 16
+    p = np.random.default_rng(0).dirichlet(np.ones(16), size=160)
+    assert_readable(plot_roc(labels, p, names, tmp_path / "roc.png"))
+    assert_readable(plot_confusion(confusion(labels, p), names, tmp_path / "confusion.png"))
+    assert not [w for w in recwarn if issubclass(w.category, UserWarning)]
+
+
+def test_no_global_state(tmp_path: Path) -> None:
+    """Drawing never loads pyplot, whose figures and settings belong to whoever calls us."""
+    code = (
+        "import sys; from pathlib import Path; from cass_cli.reports.curves import plot_training; "
+        f"plot_training({{'loss': {{'cnn': [1.0, 0.5]}}}}, Path({str(tmp_path / 'x.png')!r})); "
+        "sys.exit('matplotlib.pyplot' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=REPO).returncode == 0
