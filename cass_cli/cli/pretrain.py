@@ -28,6 +28,16 @@ def pretrain(
             help="CSV of image, label or 0/1 columns, optional group and split.", rich_help_panel=DATA, metavar="CSV"
         ),
     ] = None,
+    group_column: Annotated[
+        str | None,
+        typer.Option(
+            help="CSV column of patients or lesions; none crosses a split.", rich_help_panel=DATA, metavar="NAME"
+        ),
+    ] = None,
+    split_by_duplicates: Annotated[
+        bool | None,
+        typer.Option("--split-by-duplicates", help="Keep near-identical images in one split.", rich_help_panel=DATA),
+    ] = None,
     image_size: Annotated[
         int | None, typer.Option(help="Side of the square trained on, in pixels. Default: 384.", rich_help_panel=DATA)
     ] = None,
@@ -38,6 +48,14 @@ def pretrain(
             rich_help_panel=DATA,
             metavar="stop|skip",
         ),
+    ] = None,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(help="Largest image that is decoded, in pixels. Default: 100 million.", rich_help_panel=DATA),
+    ] = None,
+    allow_outside: Annotated[
+        bool | None,
+        typer.Option("--allow-outside", help="Let a CSV name images outside the data folder.", rich_help_panel=DATA),
     ] = None,
     method: Annotated[
         str | None, typer.Option(help="Objective. Default: cass.", rich_help_panel=ARMS, metavar="cass")
@@ -165,8 +183,12 @@ def pretrain(
     flags = {
         "data.path": data,
         "data.labels": labels,
+        "data.group_column": group_column,
+        "data.split_by_duplicates": split_by_duplicates,
         "data.image_size": image_size,
         "data.bad_images": bad_images,
+        "data.max_pixels": max_pixels,
+        "data.allow_outside": allow_outside,
         "data.cache": cache,
         "data.workers": workers,
         "method.name": method,

@@ -42,6 +42,7 @@ class Data(Section):
     )
     splits: LocalPath | None = Field(None, description="a splits.csv written by cass, to use the same split again")
     split_by_duplicates: bool = Field(False, description="keep near-identical images in one split")
+    check_leaks: bool = Field(True, description="look for near-identical images in different splits before training")
     image_size: int = Field(384, ge=16, le=2048, description="side in pixels of the square that is trained on (C.5.2)")
     mean: tuple[float, float, float] = Field(IMAGENET_MEAN, description="channel means, of 0..1 (C.5.2)")
     std: tuple[float, float, float] = Field(IMAGENET_STD, description="channel deviations, of 0..1 (C.5.2)")

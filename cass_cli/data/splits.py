@@ -10,6 +10,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,7 +179,7 @@ def write_splits(path: Path, table: SampleTable, splits: Sequence[str], status: 
     descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".splits-", suffix=".csv")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
+            writer = csv.writer(file, lineterminator="\n", quoting=quoting_for(table.names))
             writer.writerow(COLUMNS)
             for i, name in enumerate(table.names):
                 group = table.groups[i] if table.groups else ""
@@ -188,6 +189,11 @@ def write_splits(path: Path, table: SampleTable, splits: Sequence[str], status: 
     except BaseException:
         Path(draft).unlink(missing_ok=True)
         raise
+
+
+def quoting_for(names: Sequence[str]) -> Literal[0, 1]:
+    """Return csv.QUOTE_ALL if a name holds a carriage return, which Python before 3.13 forgets to quote."""
+    return csv.QUOTE_ALL if any("\r" in name for name in names) else csv.QUOTE_MINIMAL
 
 
 def label_text(table: SampleTable, index: int) -> str:

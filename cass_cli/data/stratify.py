@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 REFINED_UNITS = 20_000  # above, chance alone balances the classes to a few per mille
 SWAPPED_UNITS = 400  # pairs are tried too up to here; 400 × 400 is a second's work
-FEW_UNITS, RESTARTS = 50, 60
+FEW_UNITS, RESTARTS = 30, 60
 PASSES = 20  # of refinement; it stops at the first pass without a gain, usually the third
 
 
@@ -83,7 +83,7 @@ def _deal(counts: Ints, fractions: Floats, rng: np.random.Generator) -> Ints:
         remaining = left.sum(axis=0)
         rarest = int(np.where(remaining > 0, remaining, np.iinfo(np.int64).max).argmin())
         units = order[left[order, rarest] > 0] if remaining[rarest] else order[part[order] < 0]
-        for unit in units[np.argsort(-counts[units, rarest], kind="stable")]:
+        for unit in units:  # in random order: by size, the large would always be in the first part
             # the largest want of this class; ties go to the largest want of all, then to precedence
             best = np.lexsort((-wanted.sum(axis=1), -wanted[:, rarest].round(9)))[0]
             part[unit] = best

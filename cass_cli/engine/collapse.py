@@ -21,8 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Above this mean cosine two random images are told apart by less than 18 degrees.
-COLLAPSED_COSINE = 0.95
+COLLAPSED_COSINE = 0.95  # the angle between two images is about 18 degrees
+COLLAPSED_SPREAD = 0.1  # and here about 8
 
 
 @dataclass(frozen=True)
@@ -56,18 +56,24 @@ class ArmGauges:
     def state(self, start: ArmGauges) -> str:
         """Return `healthy`, `shrinking` or `collapsed`, judged against the gauges before training.
 
-        An arm that starts from random weights tells images apart only a little at first: as long as it
-        moves apart it is not called collapsed.
+        Shrinking: the spread is below half of what it was. Collapsed: also the mean cosine is at least 0.95;
+        or the spread is below 0.1 whatever it was, unless it grows (random weights may start there).
         """
         pairs = ((self.outputs, start.outputs), (self.features, start.features))
-        if any(now.cosine >= COLLAPSED_COSINE and now.spread <= 1.25 * then.spread for now, then in pairs):
+        if any(_collapsed(now, then) for now, then in pairs):
             return "collapsed"
-        return "shrinking" if any(now.spread < 0.5 * then.spread for now, then in pairs) else "healthy"
+        return "shrinking" if any(now.spread < then.spread / 2 for now, then in pairs) else "healthy"
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Mapping[str, Any]]) -> ArmGauges:
         """Read what `dataclasses.asdict` wrote."""
         return cls(Gauge(**values["outputs"]), Gauge(**values["features"]))
+
+
+def _collapsed(now: Gauge, then: Gauge) -> bool:
+    if now.spread < COLLAPSED_SPREAD:
+        return now.spread < 1.25 * then.spread
+    return now.cosine >= COLLAPSED_COSINE and now.spread < then.spread / 2
 
 
 ADVICE = (

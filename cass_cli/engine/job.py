@@ -47,6 +47,7 @@ class Watcher(Protocol):
     """Told what happens; shows it, or not."""
 
     def note(self, text: str) -> None: ...
+    def warn(self, text: str) -> None: ...
     def decoding(self, done: int, total: int) -> None: ...
     def started(self, session: Session, plan: Plan, run: Run) -> None: ...
     def step(self, stats: StepStats) -> None: ...
@@ -89,9 +90,18 @@ def pretrain_job(
     config = resolved.config
     device = choose_device(config.train.device, local_rank=world.local_rank)
     state = load_checkpoint(resume.checkpoint) if resume else None
-    dataset = find_dataset(config.data, seed=config.train.seed)
+    dataset = find_dataset(
+        config.data,
+        seed=config.train.seed,
+        saved_splits=resume.splits if resume else None,
+        check_leaks=config.data.check_leaks and world.leads and not resume,
+        cache_dir=cache_dir,
+        on_progress=watch.decoding,
+    )
     for note in dataset.table.notes:
         watch.note(note)
+    for warning in dataset.warnings:
+        watch.warn(warning)
     arms = build_arms(config)
     for arm, built in arms.items():
         watch.note(f"{arm} {built.name}: {built.weights}")
@@ -99,6 +109,8 @@ def pretrain_job(
     store = load_images(
         dataset, dataset.rows("train"), config.data, device=device, cache_dir=cache_dir, on_progress=watch.decoding
     )
+    for note in store.notes:
+        watch.note(note)
     with process_group(world, device):
         session = build_session(config, arms, store, world=world)
         if state:

@@ -13,20 +13,29 @@ from cass_cli.config.load import Resolved
 from cass_cli.config.presets import preset_about, preset_data_path
 from cass_cli.config.schema import Data
 from cass_cli.data.cache import ImageStore, build_store, default_cache_dir
+from cass_cli.data.duplicates import (
+    Leaks,
+    cluster_numbers,
+    exact_duplicates,
+    find_leaks,
+    near_duplicates,
+    thumbnails,
+)
 from cass_cli.data.phantom import make_phantoms
 from cass_cli.data.sources import SampleTable, load_samples
-from cass_cli.data.splits import assign_splits, read_splits
+from cass_cli.data.splits import SPLITS, assign_splits, read_splits
 from cass_cli.errors import DataError
 
-SPLITS = ("train", "val", "test")
+COMPARED_SIZE = 64  # side in pixels at which images are compared, as in `cass inspect`
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """All samples of a data set and the split of each."""
+    """All samples of a data set, the split of each, and what the user should know of them."""
 
     table: SampleTable
     splits: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     def rows(self, split: str) -> np.ndarray:
         """Return the rows int64 of the samples in `split`."""
@@ -65,10 +74,19 @@ def with_data_path(resolved: Resolved, preset: str | None) -> Resolved:
     return Resolved(config.model_copy(update={"data": data}), {**resolved.origins, "data.path": f"preset {preset}"})
 
 
-def find_dataset(data: Data, *, seed: int, keep_together: np.ndarray | None = None) -> Dataset:
-    """List the samples of `data.path` and split them; no image is decoded.
+def find_dataset(
+    data: Data,
+    *,
+    seed: int,
+    saved_splits: Path | None = None,
+    check_leaks: bool = False,
+    cache_dir: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Dataset:
+    """List the samples of `data.path` and split them, or read the splits back from `saved_splits`.
 
-    `keep_together` gives samples that belong together the same number (near-duplicates, say).
+    With `check_leaks`, images of different splits that are near-identical, or of one group, become a warning.
+    Images are decoded, small, only for that and for `split_by_duplicates`.
     """
     assert data.path is not None, "the command line resolves the data path"
     table = load_samples(
@@ -81,11 +99,46 @@ def find_dataset(data: Data, *, seed: int, keep_together: np.ndarray | None = No
         split_column=data.split_column,
         allow_outside=data.allow_outside,
     )
-    if data.splits is not None:
-        splits = read_splits(data.splits, table)
+    saved = saved_splits or data.splits
+    by_duplicates = data.split_by_duplicates and saved is None
+    pairs = np.empty((0, 2), dtype=np.int64)
+    if by_duplicates or check_leaks:
+        pairs = _duplicate_pairs(table, data, cache_dir=cache_dir, on_progress=on_progress)
+    if saved is not None:
+        splits = read_splits(saved, table)
     else:
-        splits = assign_splits(table, fractions=data.fractions, seed=seed, keep_together=keep_together)
-    return Dataset(table, splits)
+        clusters = cluster_numbers(pairs, len(table)) if by_duplicates else None
+        splits = assign_splits(table, fractions=data.fractions, seed=seed, keep_together=clusters)
+    return Dataset(table, splits, _leak_warnings(find_leaks(table, splits, pairs)) if check_leaks else ())
+
+
+def _duplicate_pairs(
+    table: SampleTable, data: Data, *, cache_dir: Path | None, on_progress: Callable[[int, int], None] | None
+) -> np.ndarray:
+    """Return the pairs [K, 2] of rows that hold the same or nearly the same image."""
+    store = build_store(
+        table,
+        size=COMPARED_SIZE,
+        mode="disk" if data.cache == "disk" else "auto",
+        workers=data.workers,
+        max_pixels=data.max_pixels,
+        cache_dir=cache_dir,
+        bad_images="skip",
+        device=torch.device("cpu"),
+        on_progress=on_progress,
+    )
+    near = near_duplicates(thumbnails(store.images))
+    return np.unique(np.concatenate([exact_duplicates(table), store.kept[near.pairs]]), axis=0)
+
+
+def _leak_warnings(leaks: Leaks) -> tuple[str, ...]:
+    """Say how many images of one split are known from another, as `cass inspect` counts them."""
+    known = [(split, n) for (split, other), n in leaks.images.items() if other == "train"]
+    said = [f"{n} {split} images have a near-identical training image" for split, n in known]
+    said += [f"{len(leaks.groups)} groups lie in several splits"] if leaks.groups else []
+    if not said:
+        return ()
+    return (f"The splits leak: {'; '.join(said)}. Scores will flatter; see `cass inspect` and --split-by-duplicates.",)
 
 
 def load_images(

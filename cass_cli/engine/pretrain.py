@@ -35,7 +35,7 @@ GPU_CHECK_EVERY = 50
 
 @dataclass(frozen=True)
 class StepStats:
-    """Where the run is, for a progress display."""
+    """Where the run is, for a progress display. `waiting` is the share of the epoch so far spent on data."""
 
     epoch: int
     batch: int
@@ -43,6 +43,7 @@ class StepStats:
     images: int
     loss: float
     lr: float
+    waiting: float
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,6 @@ def pretrain(
     """
     bounds = batch_bounds(s.images, s.train.batch_size, smallest=2 * s.world.size)
     check_every = GPU_CHECK_EVERY if s.device.type == "cuda" else 1
-    s.start_gauges = s.start_gauges or measure_gauges(s)
     while s.epoch < s.train.epochs:
         order = epoch_order(s.images, seed=s.train.seed, epoch=s.epoch)
         batches = [order[start:stop_] for start, stop_ in bounds[s.batch :]]
@@ -105,7 +105,8 @@ def pretrain(
                 value = float(loss) * s.world.size  # device sync
                 if s.world.any(not math.isfinite(value)):
                     raise _not_finite(s, value)
-                on_step(StepStats(s.epoch, s.batch, len(bounds), s.seen, value, lr))
+                share = waiting / (time.monotonic() - began)
+                on_step(StepStats(s.epoch, s.batch, len(bounds), s.seen, value, lr, share))
                 if s.world.any(bool(stop)):
                     save(s)
                     raise Interrupted(stop.number or signal.SIGTERM)
@@ -123,7 +124,6 @@ def pretrain(
 
 def _end_epoch(s: Session, *, lr: float, trained: int, seconds: float, waiting: float) -> EpochStats:
     """Average the weights, measure the gauges, and move `s` to the start of the next epoch."""
-    assert s.start_gauges is not None
     loss = float(_sum_over_processes(s.loss_sum)) / s.seen  # device sync
     if s.epoch >= math.floor(s.optim.averaging_start * s.train.epochs):
         for name, averaged in s.averaged.items():

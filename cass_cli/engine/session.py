@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_swa_multi_avg_fn, update_bn
 
-from cass_cli.config.schema import Config, Optim, Train
+from cass_cli.config.schema import ArmName, Config, Optim, Train
 from cass_cli.data.augment import apply_view, draw_view, unchanged
 from cass_cli.data.cache import ImageStore
 from cass_cli.engine.batches import batch_bounds, epoch_order
@@ -24,7 +24,7 @@ from cass_cli.models.arms import Arm, build_arm, embed
 
 MONITORED_IMAGES = 128
 COMPILE_PAYS_AFTER = 2_000  # steps; compiling two arms takes a minute or two
-ARM_NAMES = ("cnn", "vit")
+ARM_NAMES: tuple[ArmName, ...] = ("cnn", "vit")
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Session:
     step: int = 0
     seen: int = 0
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
-    start_gauges: dict[str, ArmGauges] | None = None
+    start_gauges: dict[str, ArmGauges] = field(default_factory=dict)
 
     @property
     def images(self) -> int:
@@ -98,7 +98,7 @@ def build_session(config: Config, arms: Mapping[str, Arm], store: ImageStore, *,
         for network in networks.values():
             network.compile()
     ids = [device] if device.type == "cuda" else None
-    return Session(
+    session = Session(
         arms=arms,
         store=store,
         world=world,
@@ -115,6 +115,8 @@ def build_session(config: Config, arms: Mapping[str, Arm], store: ImageStore, *,
         averaged=averaged if optim.averaging else {},
         loss_sum=torch.zeros((), dtype=torch.float64, device=device),
     )
+    session.start_gauges = measure_gauges(session)
+    return session
 
 
 def session_state(s: Session) -> dict[str, Any]:
@@ -126,7 +128,7 @@ def session_state(s: Session) -> dict[str, Any]:
         "position": {"epoch": s.epoch, "batch": s.batch, "step": s.step, "seen": s.seen},
         "loss_sum": s.loss_sum,
         "images": s.images,
-        "start_gauges": {arm: asdict(gauges) for arm, gauges in (s.start_gauges or {}).items()},
+        "start_gauges": {arm: asdict(gauges) for arm, gauges in s.start_gauges.items()},
     }
 
 
@@ -139,7 +141,7 @@ def restore_session(s: Session, state: Mapping[str, Any]) -> None:
         averaged.load_state_dict(state["averaged"][name])
     s.epoch, s.batch, s.step, s.seen = (state["position"][key] for key in ("epoch", "batch", "step", "seen"))
     s.loss_sum = state["loss_sum"].to(s.device)
-    s.start_gauges = {arm: ArmGauges.from_dict(values) for arm, values in state["start_gauges"].items()} or None
+    s.start_gauges = {arm: ArmGauges.from_dict(values) for arm, values in state["start_gauges"].items()}
 
 
 @torch.no_grad()

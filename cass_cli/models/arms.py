@@ -107,7 +107,7 @@ def embed(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     seen: list[Tensor] = []
     with_features = head.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
     try:
-        outputs: Tensor = network(images)
+        outputs: Tensor = network.forward(images)  # past torch.compile, which a hook would make compile again
     finally:
         with_features.remove()
     return seen[-1].flatten(1), outputs

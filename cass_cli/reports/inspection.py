@@ -16,7 +16,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from cass_cli.data.records import count, shown, shown_list
-from cass_cli.data.splits import SPLITS
+from cass_cli.data.splits import SPLITS, quoting_for
 from cass_cli.engine.image_rows import ImageRow
 from cass_cli.engine.inspection import Copies, Inspection
 
@@ -35,7 +35,7 @@ def as_dict(found: Inspection) -> dict[str, Any]:
 def write_rows(path: Path, found: Inspection) -> None:
     """Write one row an image; names that are not UTF-8 keep their bytes."""
     with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(file, lineterminator="\n", quoting=quoting_for([row.image for row in found.rows]))
         writer.writerow(field.name for field in fields(ImageRow))
         writer.writerows([getattr(row, field.name) for field in fields(ImageRow)] for row in found.rows)
 

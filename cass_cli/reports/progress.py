@@ -30,6 +30,7 @@ class Silent:
 
     def __exit__(self, *_error: object) -> None: ...
     def note(self, text: str) -> None: ...
+    def warn(self, text: str) -> None: ...
     def decoding(self, done: int, total: int) -> None: ...
     def started(self, session: Session, plan: Plan, run: Run) -> None: ...
     def step(self, stats: StepStats) -> None: ...
@@ -75,6 +76,10 @@ class PretrainDisplay:
         """Say one thing that the run found or decided."""
         self.console.print(Text(f"• {text}", style="dim"))
 
+    def warn(self, text: str) -> None:
+        """Say what may spoil the result."""
+        self.console.print(Text(f"Warning: {text}", style="yellow"))
+
     def decoding(self, done: int, total: int) -> None:
         """Show how many images are decoded."""
         self.bars.update(self.decoding_task, completed=done, total=total, visible=done < total)
@@ -88,11 +93,11 @@ class PretrainDisplay:
         many = f", {session.world.size} processes" if session.world.size > 1 else ""
         self.console.print(
             f"[bold]{names}[/] on {session.images:,} training images at {size} px, batch {session.train.batch_size}, "
-            f"{session.train.epochs} epochs = {session.steps:,} steps, {how}{many}, about {plan.memory_bytes / 2**30:.1f} GiB"
+            f"{session.train.epochs} epochs = {session.steps:,} steps, {how}{many}, "
+            f"about {plan.memory_bytes / 2**30:.1f} GiB"
         )
         self.console.print(f"Run: [cyan]{run.path}[/]" + (f"  (from epoch {session.epoch})" if session.step else ""))
-        if session.start_gauges:
-            self.gauges = gauges_table(session.start_gauges, {})
+        self.gauges = gauges_table(session.start_gauges, {})
         self.bars.update(self.epoch_task, completed=session.epoch, visible=True)
         self.since = (time.monotonic(), session.seen)
         self._draw(now=True)
@@ -102,7 +107,8 @@ class PretrainDisplay:
         began, seen = self.since
         if stats.images > seen and time.monotonic() - began > 1:
             self.rate = (stats.images - seen) / (time.monotonic() - began)
-        status = f"loss {stats.loss:.4f}  lr {stats.lr:.1e}  {self.rate:.0f} img/s"
+        rate = f"{self.rate:.0f} img/s" if math.isfinite(self.rate) else "… img/s"
+        status = f"loss {stats.loss:.4f}  lr {stats.lr:.1e}  {rate}  waiting {stats.waiting:.0%}"
         self.bars.update(self.batch_task, completed=stats.batch, total=stats.batches, visible=True, status=status)
         self.bars.update(self.epoch_task, completed=stats.epoch + stats.batch / stats.batches)
         self._draw()
@@ -119,7 +125,7 @@ class PretrainDisplay:
         )
         for arm, state in stats.states.items():
             if state == "collapsed" and self.states.get(arm) != "collapsed":
-                self.console.print(Text(f"Warning: {arm} has collapsed. {ADVICE}", style="yellow"))
+                self.warn(f"{arm} has collapsed. {ADVICE}")
         self.states = dict(stats.states)
         self.gauges = gauges_table(stats.gauges, stats.states)
         self.bars.update(self.epoch_task, completed=stats.epoch)

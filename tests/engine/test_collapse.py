@@ -49,7 +49,15 @@ def test_states() -> None:
     start = gauges(0.8, 0.3)
     assert gauges(0.7, 0.5).state(start) == "healthy"
     assert gauges(0.3, 0.9).state(start) == "shrinking"
-    assert gauges(0.1, 0.99).state(start) == "collapsed"
+    assert gauges(0.2, 0.96).state(start) == "collapsed"
+    assert gauges(0.05, 0.997).state(start) == "collapsed"
+    alike = gauges(0.25, 0.94)  # images that look alike begin near each other
+    assert gauges(0.2, 0.96).state(alike) == "healthy"
     random_start = gauges(0.05, 0.997)
-    assert gauges(0.15, 0.97).state(random_start) == "healthy"  # it moves apart
+    assert gauges(0.07, 0.995).state(random_start) == "healthy"  # it moves apart
     assert gauges(0.05, 0.997).state(random_start) == "collapsed"
+
+
+def test_features_alone_may_collapse() -> None:
+    good, bad = Gauge(0.8, 0.3, 5.0), Gauge(0.02, 0.999, 5.0)
+    assert ArmGauges(outputs=good, features=bad).state(ArmGauges(good, good)) == "collapsed"

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from tests.engine.tiny import tiny_config, tiny_session, tiny_store
 from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
@@ -19,6 +18,7 @@ from cass_cli.engine.session import Session, build_arms, refresh_averages, resto
 from cass_cli.engine.signals import StopRequest
 from cass_cli.errors import Interrupted, RunError
 from cass_cli.methods.cass import cass_loss
+from tests.engine.tiny import tiny_config, tiny_session, tiny_store
 
 
 def train(session: Session, **options: Any) -> list[EpochStats]:
@@ -133,10 +133,8 @@ def test_accumulation_equals_one_forward_pass_without_batch_norm() -> None:
 
 def test_averages_are_the_mean_of_the_last_epochs_and_have_their_own_batch_norm() -> None:
     session = tiny_session(train__epochs=4, optim__averaging_start=0.5)
-    snapshots = []
-    for stats in pretrain(session, stop=StopRequest(), save=lambda _s: None):
-        if stats.epoch > 2:
-            snapshots.append(weights(session))
+    loop = pretrain(session, stop=StopRequest(), save=lambda _s: None)
+    snapshots = [weights(session) for stats in loop if stats.epoch > 2]
     averages = refresh_averages(session)
     for name, network in averages.items():
         for key, value in network.named_parameters():
