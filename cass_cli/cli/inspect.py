@@ -36,7 +36,8 @@ def inspect(
         typer.Option(help="CSV column of patients or lesions, or none. Default: recognised.", rich_help_panel=LAYOUT),
     ] = None,
     split_column: Annotated[
-        str | None, typer.Option(help="CSV column of train, val, test. Default: recognised.", rich_help_panel=LAYOUT)
+        str | None,
+        typer.Option(help="CSV column of train, val, test, or none. Default: recognised.", rich_help_panel=LAYOUT),
     ] = None,
     splits: Annotated[
         Path | None,

@@ -57,6 +57,10 @@ def pretrain(
         bool | None,
         typer.Option("--allow-outside", help="Let a CSV name images outside the data folder.", rich_help_panel=DATA),
     ] = None,
+    download: Annotated[
+        bool | None,
+        typer.Option("--download", help="Fetch a missing MedMNIST .npz named by --data.", rich_help_panel=DATA),
+    ] = None,
     method: Annotated[
         str | None, typer.Option(help="Objective. Default: cass.", rich_help_panel=ARMS, metavar="cass")
     ] = None,
@@ -188,6 +192,7 @@ def pretrain(
         "data.image_size": image_size,
         "data.bad_images": bad_images,
         "data.max_pixels": max_pixels,
+        "data.download": download,
         "data.allow_outside": allow_outside,
         "data.cache": cache,
         "data.workers": workers,

@@ -37,6 +37,8 @@ class Data(Section):
     label_column: str | None = Field(None, description="CSV column of class names")
     group_column: str | None = Field(None, description="CSV column of patients or lesions; none crosses a split")
     split_column: str | None = Field(None, description="CSV column saying train, val or test")
+    label_separator: str = Field(";", min_length=1, description="between the classes of one image in a CSV cell")
+    download: bool = Field(False, description="fetch a missing MedMNIST .npz (needs the medmnist extra)")
     fractions: tuple[float, float, float] = Field(
         (0.7, 0.1, 0.2), description="train, validation, test shares where no split is given (Sec. 4.1)"
     )

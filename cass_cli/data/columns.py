@@ -46,7 +46,8 @@ def read_rows(
 ) -> Rows:
     """Return what `table` says of each row; columns not named are recognised by their usual names.
 
-    `label_column` may name several 0/1 columns, comma-separated. `group_column` "none" turns grouping off.
+    `label_column` may name several 0/1 columns, comma-separated. `group_column` or `split_column` "none": no groups,
+    no splits.
     Raises DataError for a named column that is absent and where no column can be told to be the one.
     """
     image = pick_column(table, image_column, IMAGE_COLUMNS, "--image-column")
@@ -77,6 +78,8 @@ def _split_of_rows(table: Table, asked: str | None) -> tuple[str | None, list[st
 
     A column that merely has a usual name counts only when every value in it names a split.
     """
+    if asked is not None and asked.lower() == "none":
+        return None, None
     column = pick_column(table, asked, SPLIT_COLUMNS, "--split-column")
     if column is None:
         return None, None

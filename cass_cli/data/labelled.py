@@ -93,7 +93,8 @@ def read_labelled(
     notes = [f"Layout: a CSV, {shown(path.name)}.", *rows.notes]
     if rows.groups is None and group_column is None and is_isic(list(table.columns)):
         rows = replace(rows, groups=_isic_lesions(path, rows.images, notes))
-    if rows.splits is None and (splits := splits_of_paths(names)) is not None:
+    ignored = split_column is not None and split_column.lower() == "none"
+    if rows.splits is None and not ignored and (splits := splits_of_paths(names)) is not None:
         rows = replace(rows, splits=splits)
         notes.append("Splits come from the folders.")
     kept = _first_rows(names, rows, path.name)

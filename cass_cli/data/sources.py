@@ -93,7 +93,7 @@ def load_samples(
     `root` is a folder, an .npz archive, or a CSV lying in its folder. `labels` (a CSV, looked for in the current
     folder, then in `root`) and the column options select the CSV layout; `layout` names one outright. In "auto",
     class folders win over a CSV that merely lies in `root`; without either the images are unlabelled.
-    Columns not named are recognised by their usual names; `group_column` "none" turns grouping off.
+    Columns not named are recognised by their usual names; `group_column` or `split_column` "none": neither.
     Raises DataError for anything missing, contradictory or outside `root`, ConfigError for an unknown layout.
     """
     if layout not in LAYOUTS:

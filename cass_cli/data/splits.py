@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from cass_cli.data.records import count, shown, shown_list
 from cass_cli.data.sources import SampleTable
 from cass_cli.data.stratify import nested_order, stratify_classes, stratify_units
-from cass_cli.errors import ConfigError, DataError
+from cass_cli.errors import ConfigError, DataError, RunError
 
 SPLITS = ("train", "val", "test")
 PRECEDENCE = ("train", "test", "val")  # which split a class of one or two images goes to first
@@ -174,21 +173,22 @@ def write_splits(path: Path, table: SampleTable, splits: Sequence[str], status: 
     """Write image, split, label(s), group and status of each row to a CSV, whole or not at all.
 
     Several labels are joined by ";". Names that are not UTF-8 keep their bytes. `status` says "ok" unless given.
+    Raises RunError when it cannot be written.
     """
     assert len(splits) == len(table), "one split an image"
-    descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".splits-", suffix=".csv")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with draft.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.writer(file, lineterminator="\n", quoting=quoting_for(table.names))
             writer.writerow(COLUMNS)
             for i, name in enumerate(table.names):
                 group = table.groups[i] if table.groups else ""
                 writer.writerow((name, splits[i], label_text(table, i), group, status[i] if status else "ok"))
-        Path(draft).chmod(0o644)
-        Path(draft).replace(path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+        draft.replace(path)
+    except OSError as error:
+        raise RunError(f"Cannot write {shown(str(path))}: {error.strerror or error}.") from error
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def quoting_for(names: Sequence[str]) -> Literal[0, 1]:

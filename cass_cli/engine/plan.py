@@ -49,7 +49,8 @@ def plan_pretraining(config: Config, dataset: Dataset) -> Plan:
     device = choose_device(config.train.device)
     precision = choose_precision(config.train.precision, device)
     per_epoch = len(batch_bounds(images, config.train.batch_size))
-    parameters, activations = {}, 0
+    parameters: dict[str, int] = {}
+    activations = 0
     for arm in ARM_NAMES:
         name = getattr(config.arms, arm)
         parameters[arm], saved = _count(name, image_size=config.data.image_size, outputs=config.arms.outputs)

@@ -21,6 +21,7 @@ from cass_cli.data.duplicates import (
     near_duplicates,
     thumbnails,
 )
+from cass_cli.data.medmnist import download_medmnist
 from cass_cli.data.phantom import make_phantoms
 from cass_cli.data.sources import SampleTable, load_samples
 from cass_cli.data.splits import SPLITS, assign_splits, read_splits
@@ -89,6 +90,8 @@ def find_dataset(
     Images are decoded, small, only for that and for `split_by_duplicates`.
     """
     assert data.path is not None, "the command line resolves the data path"
+    if data.download and not data.path.exists():
+        download_medmnist(data.path)
     table = load_samples(
         data.path,
         labels=data.labels,
@@ -97,6 +100,7 @@ def find_dataset(
         label_column=data.label_column,
         group_column=data.group_column,
         split_column=data.split_column,
+        label_separator=data.label_separator,
         allow_outside=data.allow_outside,
     )
     saved = saved_splits or data.splits

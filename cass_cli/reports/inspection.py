@@ -19,6 +19,7 @@ from cass_cli.data.records import count, shown, shown_list
 from cass_cli.data.splits import SPLITS, quoting_for
 from cass_cli.engine.image_rows import ImageRow
 from cass_cli.engine.inspection import Copies, Inspection
+from cass_cli.errors import DataError
 
 MOST_CLASSES = 20  # rows of the class table; the rest are in --json
 MOST_BAD = 10
@@ -33,11 +34,16 @@ def as_dict(found: Inspection) -> dict[str, Any]:
 
 
 def write_rows(path: Path, found: Inspection) -> None:
-    """Write one row an image; names that are not UTF-8 keep their bytes."""
-    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n", quoting=quoting_for([row.image for row in found.rows]))
-        writer.writerow(field.name for field in fields(ImageRow))
-        writer.writerows([getattr(row, field.name) for field in fields(ImageRow)] for row in found.rows)
+    """Write one row an image; names that are not UTF-8 keep their bytes. Raises DataError when it cannot."""
+    columns = [field.name for field in fields(ImageRow)]
+    quoting = quoting_for([row.image for row in found.rows])
+    try:
+        with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n", quoting=quoting)
+            writer.writerow(columns)
+            writer.writerows([getattr(row, column) for column in columns] for row in found.rows)
+    except OSError as error:
+        raise DataError(f"Cannot write {shown(str(path))}: {error.strerror or error}.") from error
 
 
 @contextmanager
@@ -178,7 +184,9 @@ def advice(found: Inspection) -> str:
             f"Repair or remove the {count(len(found.bad), 'unreadable image')}, or train with --bad-images skip."
         )
     if found.leaking_groups:
-        steps.append("Groups cross the given splits, so scores will be too high: drop the splits to have cass group.")
+        steps.append(
+            "Groups cross the given splits, so scores will be too high: with --split-column none, cass splits by group."
+        )
     lines = leak_lines(found)
     if lines:
         steps.append(

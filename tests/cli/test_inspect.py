@@ -137,8 +137,10 @@ def test_groups_are_checked_against_the_given_splits(tmp_path: Path, capsys: pyt
     assert (found["groups"], found["largest_group"]) == (4, 3)
     assert found["leaking_groups"] == ["p2"]
     assert found["splits_by"] == "the data, val carved from train by cass (seed 0)"
-    own = inspected(capsys, tmp_path, "--split-column", "split", "--group-column", "none", "--fail-on", "leak")
-    assert own["groups"] is None
+    assert "--split-column none" in found["advice"]
+    own = inspected(capsys, tmp_path, "--split-column", "none", "--fail-on", "leak")
+    assert (own["splits_by"], own["leaking_groups"]) == ("cass (seed 0)", [])
+    assert inspected(capsys, tmp_path, "--group-column", "none", "--fail-on", "leak")["groups"] is None
 
 
 def test_the_splits_of_a_run_can_be_checked(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from cass_cli.data.sources import SampleTable, load_samples
 from cass_cli.data.splits import SPLITS, assign_splits, label_subset, read_splits, subset_note, write_splits
-from cass_cli.errors import ConfigError, DataError
+from cass_cli.errors import ConfigError, DataError, RunError
 
 FRACTIONS = dict(zip(SPLITS, (0.7, 0.1, 0.2), strict=True))
 
@@ -296,6 +296,13 @@ def test_splits_are_read_back_whatever_the_names(tmp_path: Path) -> None:
     assert b"caf\xe9.png" in text
     assert b"\r\n" not in text
     assert sorted(p.name for p in tmp_path.iterdir()) == ["splits.csv"]
+
+
+def test_a_splits_csv_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "splits.csv").mkdir()
+    with pytest.raises(RunError, match="Cannot write"):
+        write_splits(tmp_path / "splits.csv", table_of([0, 1, 0]), SPLITS)
+    assert [p.name for p in tmp_path.iterdir()] == ["splits.csv"]
 
 
 def test_several_labels_are_joined_and_the_file_is_a_source_of_its_own(tmp_path: Path) -> None:
