@@ -73,6 +73,9 @@ def _explain(error: Exception) -> int:
     elif isinstance(error, BrokenPipeError):
         sys.stdout = None  # whoever read us has gone, and need not be told
         code = 0
+    elif isinstance(error, OSError) and error.strerror and error.filename:  # a full disk, no permission, …
+        _show_error(f"{error.filename}: {error.strerror}.", "Check the disk's space and the folder's permissions.")
+        code = 2
     elif hasattr(error, "exit_code") and hasattr(error, "format_message"):  # a wrong option; Typer hides the class
         from typer import rich_utils
 

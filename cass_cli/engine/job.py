@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 from cass_cli.config.load import Resolved, read_saved, to_yaml
 from cass_cli.config.schema import Config
 from cass_cli.data.cache import ImageStore
+from cass_cli.data.lock import locked
 from cass_cli.data.splits import write_splits
 from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
 from cass_cli.engine.device import choose_device
@@ -116,13 +118,25 @@ def pretrain_job(
         if state:
             _check_same_images(state, session)
             restore_session(session, state)
-        run = resume or Run(out / name)
-        if world.leads:
-            run = resume or create_run(out, name, overwrite=overwrite)
-            _record_start(run, resolved, dataset, store, resumed_at=session.epoch if state else None)
-        world.wait()
-        watch.started(session, plan, run)
-        return _train(session, run, config, watch)
+        run = resume or (create_run(out, name, overwrite=overwrite) if world.leads else Run(out / name))
+        with _sole_writer(run) if world.leads else nullcontext():
+            if world.leads:
+                _record_start(run, resolved, dataset, store, resumed_at=session.epoch if state else None)
+            world.wait()
+            watch.started(session, plan, run)
+            return _train(session, run, config, watch)
+
+
+@contextmanager
+def _sole_writer(run: Run) -> Iterator[None]:
+    """Keep a second process from resuming a run that is still going."""
+    with locked(run.path / ".lock", wait=False) as alone:
+        if not alone:
+            raise RunError(f"{run.path} is being written by another process.", hint="Wait for it, or stop it first.")
+        try:
+            yield
+        finally:
+            (run.path / ".lock").unlink(missing_ok=True)
 
 
 def _train(session: Session, run: Run, config: Config, watch: Watcher) -> PretrainResult:

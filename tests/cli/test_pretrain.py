@@ -19,6 +19,7 @@ import yaml
 from safetensors.torch import load_file
 
 from cass_cli.cli.app import run
+from cass_cli.data.lock import locked
 from cass_cli.engine.checkpoint import load_checkpoint
 
 TINY = [
@@ -179,6 +180,25 @@ def test_a_finished_run_is_not_overwritten_unless_told(
     assert "--overwrite" in capsys.readouterr().err
     assert (tmp_path / "run" / "summary.json").read_bytes() == before
     assert pretrain(class_folders, tmp_path, "--name", "run", "--overwrite") == 0
+
+
+def test_a_run_that_is_going_on_is_left_alone(
+    class_folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pretrain(class_folders, tmp_path, "--name", "run") == 0
+    with locked(tmp_path / "run" / ".lock"):
+        assert run(["pretrain", "--resume", "--out", str(tmp_path), "--epochs", "3"]) == 2
+    assert "being written by another process" in capsys.readouterr().err
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_folder_that_cannot_be_written(
+    class_folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "latest").mkdir()
+    assert pretrain(class_folders, tmp_path / "out", "--name", "run") == 2
+    assert "is no link made by cass" in capsys.readouterr().err
 
 
 def test_overwrite_spares_what_is_no_run(
