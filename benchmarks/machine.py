@@ -1,0 +1,59 @@
+"""On which machine, with which versions and by which command something was measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import sys
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+_PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn")
+
+
+def machine_slug() -> str:
+    """Return a folder name for this machine: processor or GPU, cores, and the widest vector instructions torch uses."""
+    if torch.cuda.is_available():
+        return _slug(torch.cuda.get_device_name())
+    return _slug(f"{_processor()}-{os.cpu_count()}-cores-{torch.backends.cpu.get_cpu_capability()}")
+
+
+def environment() -> dict[str, Any]:
+    """Return machine, versions, date and command."""
+    return {
+        "machine": machine_slug(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        **{package: version(package) for package in _PACKAGES},
+        "date": date.today().isoformat(),
+        "command": ["python", *sys.argv],
+    }
+
+
+def write_result(name: str, result: dict[str, Any]) -> Path:
+    """Write `result` with the environment to results/<machine>/<name>.json and return the path."""
+    path = RESULTS / machine_slug() / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"environment": environment(), **result}, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def _processor() -> str:
+    try:
+        models = re.findall(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore"))
+    except OSError:
+        models = []
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
