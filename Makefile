@@ -15,8 +15,10 @@ $(BIN)/cass: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,dicom]'
 	@touch $@
 
-demo: $(BIN)/cass  ## pretrain on generated images, and name what was made
+demo: $(BIN)/cass  ## pretrain on generated images, fine-tune, evaluate, and name what was made
 	$(BIN)/cass pretrain --preset demo --out $(DEMO) --name pretrained --overwrite
+	$(BIN)/cass finetune --run pretrained --label-fraction 1 --out $(DEMO)
+	$(BIN)/cass evaluate --run pretrained --out $(DEMO)
 	@echo; echo "Made in $(DEMO):"; find $(DEMO)/pretrained -type f | sort | sed 's/^/  /'
 
 test: $(BIN)/cass  ## run all tests (CPU, no network, minutes)

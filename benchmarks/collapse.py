@@ -22,6 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lr", action="append", required=True, help="learning rate; may be repeated")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder that holds the runs")
+    parser.add_argument("--note", default="", help="what a reader of the figures should know")
     parser.add_argument("arguments", nargs="*", help="arguments of `cass pretrain`")
     given = parser.parse_args()
     runs = {}
@@ -36,7 +37,7 @@ def main() -> None:
         for row in epochs:
             speed = f"{row['loss']:>7.4f} {row['images_per_second']:>6.1f}"
             print(f"{row['epoch']:>5} {speed}   {_arm(row, 'cnn')}  {_arm(row, 'vit')}")
-    print(f"\nWritten: {write_result('collapse', {'runs': runs})}")
+    print(f"\nWritten: {write_result('collapse', {'note': given.note, 'runs': runs})}")
 
 
 def _arm(row: dict[str, Any], arm: str) -> str:

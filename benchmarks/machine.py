@@ -35,7 +35,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         **{package: version(package) for package in _PACKAGES},
         "date": date.today().isoformat(),
-        "command": ["python", *sys.argv],
+        "command": ["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]],
     }
 
 

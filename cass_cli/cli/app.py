@@ -10,8 +10,15 @@ import typer
 
 from cass_cli import __version__
 from cass_cli.cli import cache, presets
+from cass_cli.cli.attention_maps import attention_maps
+from cass_cli.cli.compare import compare
+from cass_cli.cli.evaluate import evaluate
+from cass_cli.cli.feature_maps import feature_maps
+from cass_cli.cli.finetune import finetune
 from cass_cli.cli.inspect import inspect
+from cass_cli.cli.predict import predict
 from cass_cli.cli.pretrain import pretrain
+from cass_cli.cli.similarity import similarity
 from cass_cli.errors import CassError, Interrupted
 
 app = typer.Typer(
@@ -22,6 +29,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.command(rich_help_panel="Train")(pretrain)
+app.command(rich_help_panel="Measure")(finetune)
+app.command(rich_help_panel="Measure")(evaluate)
+app.command(rich_help_panel="Measure")(predict)
+app.command(rich_help_panel="Measure")(compare)
+app.command(rich_help_panel="Look")(attention_maps)
+app.command(rich_help_panel="Look")(feature_maps)
+app.command(rich_help_panel="Look")(similarity)
 app.command(rich_help_panel="Data")(inspect)
 app.add_typer(presets.app, name="presets", rich_help_panel="Data")
 app.add_typer(cache.app, name="cache", rich_help_panel="Data")
@@ -54,12 +68,12 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if debug and not isinstance(error, Interrupted):
             raise
-        return _explain(error)
+        return _explain(error, arguments)
     except KeyboardInterrupt:
         return 130
 
 
-def _explain(error: Exception) -> int:
+def _explain(error: Exception, arguments: list[str]) -> int:
     """Tell the user about `error`, and return the exit code."""
     code = 1
     if isinstance(error, CassError):
@@ -67,7 +81,9 @@ def _explain(error: Exception) -> int:
         code = 2
     elif isinstance(error, Interrupted):
         _show_error(
-            "stopped; everything up to here is saved.", "Go on with: cass pretrain --resume", title="Interrupted"
+            "stopped; everything up to here is saved.",
+            f"Go on with: cass {_command(arguments)} --resume",
+            title="Interrupted",
         )
         code = error.exit_code
     elif isinstance(error, BrokenPipeError):
@@ -84,6 +100,11 @@ def _explain(error: Exception) -> int:
     else:
         _show_error(f"{type(error).__name__}: {error}", "This is a fault of cass; --debug shows where.", title="Failed")
     return code
+
+
+def _command(arguments: list[str]) -> str:
+    """Return the subcommand among the arguments."""
+    return next((argument for argument in arguments if not argument.startswith("-")), "pretrain")
 
 
 def _show_error(what: str, hint: str, *, title: str = "Error") -> None:

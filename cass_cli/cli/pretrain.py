@@ -117,6 +117,13 @@ def pretrain(
             help="When an arm collapses: warn or stop. Default: warn.", rich_help_panel=TRAINING, metavar="warn|stop"
         ),
     ] = None,
+    probe_every: Annotated[
+        int | None,
+        typer.Option(
+            help="Epochs between kNN and linear probes on validation images, where labels exist. Default: 0, none.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     device: Annotated[
         str | None, typer.Option(help="auto, cpu, cuda or cuda:N. Default: auto.", rich_help_panel=MACHINE)
     ] = None,
@@ -200,12 +207,13 @@ def pretrain(
         "arms.cnn": cnn,
         "arms.vit": vit,
         "arms.init": init,
-        "arms.weights": _weights(weights),
+        "arms.weights": read_weights(weights),
         "train.epochs": epochs,
         "train.batch_size": batch_size,
         "train.accumulate": accumulate,
         "train.seed": seed,
         "train.on_collapse": on_collapse,
+        "train.probe_every": probe_every,
         "train.device": device,
         "train.precision": precision,
         "train.compile": compile_,
@@ -262,7 +270,7 @@ def _show_plan(resolved: Any, *, as_json: bool) -> None:
     show_plan(resolved, plan_pretraining(resolved.config, dataset), dataset.table.notes, as_json=as_json)
 
 
-def _weights(given: list[str] | None) -> dict[str, str] | None:
+def read_weights(given: list[str] | None) -> dict[str, str] | None:
     """Read `cnn=PATH` and `vit=PATH`."""
     from cass_cli.errors import ConfigError
 

@@ -123,10 +123,49 @@ class Train(Section):
     accumulate: int = Field(1, ge=1, description="forward passes a batch is split into, to save memory")
     seed: int = Field(0, ge=0, lt=2**32, description="decides splits, augmentation, order and initialisation")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 where the hardware has it")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 where the hardware has it; fp32 uses TF32 products on a GPU"
+    )
     compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile; auto: long runs on a GPU")
     on_collapse: Literal["warn", "stop"] = Field("warn", description="what to do when an arm collapses")
+    probe_every: int = Field(
+        0, ge=0, description="epochs between kNN and linear probes on the validation split, where labels exist; 0: none"
+    )
     save_minutes: float = Field(10.0, gt=0, description="longest time between checkpoints, in minutes")
+
+
+class Finetune(Section):
+    """Supervised training of each arm from few labels (Sec. 4.3, C.6), and what it is judged by (C.7)."""
+
+    fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        (1.0,), min_length=1, description="shares of the training labels that may be seen (Sec. 4.3)"
+    )
+    arm: Literal["both", "cnn", "vit"] = Field("both", description="which arms; both: all that the run has")
+    init: Literal["pretrained", "averaged", "imagenet", "random"] = Field(
+        "pretrained", description="starting weights; imagenet: the transfer baseline (Sec. 5.2)"
+    )
+    freeze: bool = Field(False, description="train the new head alone: a linear probe")
+    seed: int = Field(0, ge=0, lt=2**32, description="first seed: of label subset, head, order and augmentation")
+    seeds: int = Field(1, ge=1, le=1000, description="repetitions, with consecutive seeds (the paper: 5, C.6)")
+    lr: float = Field(3e-4, gt=0, description="peak learning rate of Adam, falling to 0 along a cosine (C.6)")
+    weight_decay: float = Field(0.0, ge=0, description="L2 penalty")
+    epochs: int = Field(50, ge=1, description="passes over the labelled images, at most (Sec. 4.3)")
+    patience: int = Field(5, ge=1, description="epochs without a lower validation loss until an arm stops (C.6)")
+    batch_size: int = Field(16, ge=2, description="images an optimiser step")
+    loss_form: Literal["softmax", "sigmoid"] = Field(
+        "softmax", description="focal loss of one class out of C, or of C yes/no decisions (multi-label: always)"
+    )
+    gamma: float = Field(2.0, ge=0, description="focusing exponent of the focal loss; 0: cross-entropy (C.6)")
+    alpha: float = Field(1.0, gt=0, description="factor of the focal loss (C.6)")
+    class_weights: Literal["paper", "inverse", "effective", "none"] = Field(
+        "effective", description="of the loss; paper: min-max of class counts (C.6); effective: Cui et al. 2019"
+    )
+    thresholds: Literal["tuned", "half"] = Field(
+        "tuned", description="multi-label decisions: tuned on validation, or at 0.5 (the paper)"
+    )
+    metric: Literal["macro_f1", "micro_f1", "balanced_accuracy", "accuracy", "auroc", "average_precision"] = Field(
+        "macro_f1", description="shown first, and chosen by (C.7)"
+    )
 
 
 class Config(Section):
@@ -138,6 +177,7 @@ class Config(Section):
     method: Method = Method()
     optim: Optim = Optim()
     train: Train = Train()
+    finetune: Finetune = Finetune()
 
     @model_validator(mode="after")
     def _batches_can_be_split(self) -> Self:

@@ -1,8 +1,8 @@
 """What happens to a pixel's values: jitter, hue, blur, solarise, normalise; each with a parameter per sample.
 
-Pixels are float32 [n, 3, S, S] between 0 and 255 (no pass is spent on dividing what normalisation scales
-anyway); parameters are [n] or [n, k] on the same device. Functions whose name ends in an underscore change
-their argument.
+Pixels are float32 [n, 3, S, S], or [n, 1, S, S] where all are grey, between 0 and 255 (no pass is spent on
+dividing what normalisation scales anyway); parameters are [n] or [n, k] on the same device. Functions whose
+name ends in an underscore change their argument.
 """
 
 from __future__ import annotations
@@ -54,8 +54,11 @@ def greyed(coefficients: Tensor, where: Tensor) -> Tensor:
 def recolour_(pixels: Tensor, coefficients: Tensor) -> Tensor:
     """Apply the colour maps [n, 3] of `jitter`, in place; not clamped."""
     a, b, k = coefficients.unbind(1)
-    red, green, blue = pixels.unbind(1)
-    grey = (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])  # [n, S, S]
+    if pixels.shape[1] == 1:
+        grey = pixels[:, 0].clone()  # [n, S, S]
+    else:
+        red, green, blue = pixels.unbind(1)
+        grey = (red * LUMA[0]).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
     mean = grey.mean((1, 2))
     shift = grey.mul_(b[:, None, None]).add_((k * mean)[:, None, None])
     return pixels.mul_(a[:, None, None, None]).add_(shift[:, None])
@@ -70,18 +73,20 @@ def shift_hue_(pixels: Tensor, turns: Tensor) -> Tensor:
     sign of g − b, so nothing is divided, grey pixels need no exception, and no mask is made (masks cost ten
     arithmetic passes each on a CPU).
     """
+    if pixels.shape[1] == 1:
+        return pixels
     red, green, blue = pixels.unbind(1)  # [n, S, S]
-    largest = torch.maximum(red, green).maximum(blue)
-    smallest = torch.minimum(red, green).minimum(blue)
+    largest = torch.maximum(red, green)
+    torch.maximum(largest, blue, out=largest)
+    smallest = torch.minimum(red, green)
+    torch.minimum(smallest, blue, out=smallest)
     chroma = largest - smallest
     hue = (green + blue).sub_(red).add_(chroma).sub_(smallest).copysign_(green - blue)  # C·H
-    half_circle = chroma * 3
     top = largest + chroma  # V − 2C + 3C
     for channel, start in zip((red, green, blue), (3.0, 1.0, -1.0), strict=True):
         offset = torch.remainder(6 * turns + start + 3, 6) - 3  # in [−3, 3), so the sum is in [−6, 6)
         distance = torch.addcmul(hue, chroma, offset[:, None, None]).abs_()  # from 0 to 6 C
-        # |wrap(u)| = 3 − ||u| − 3|
-        distance.sub_(half_circle).abs_()
+        distance.sub_(chroma, alpha=3).abs_()  # |wrap(u)| = 3 − ||u| − 3|
         torch.clamp(torch.sub(top, distance, out=distance), smallest, largest, out=channel)
     return pixels
 
@@ -113,8 +118,12 @@ def blur(pixels: Tensor, sigma: Tensor, *, radius: int) -> Tensor:
     return planes.view(count, channels, height, width)
 
 
-def normalise_(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Bring 0–255 to (x/255 − mean)/std per channel, in place."""
-    for channel, centre, spread in zip(pixels.unbind(1), mean, std, strict=True):
-        channel.mul_(1 / (WHITE * spread)).sub_(centre / spread)
-    return pixels
+def clamp_(pixels: Tensor) -> Tensor:
+    """Limit to black and white, in place."""
+    return pixels.clamp_(0, WHITE)
+
+
+def normalisation(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Scale and offset, each [3, 1, 1], such that pixels·scale − offset = (pixels/255 − mean)/std."""
+    centre, spread = (torch.tensor(values, dtype=torch.float64).view(-1, 1, 1) for values in (mean, std))
+    return (1 / (WHITE * spread)).float(), (centre / spread).float()

@@ -57,7 +57,7 @@ def recommend(
     both; where one is clearly worse, the mean has to earn its place. Simulated (4 classes; 20, 60 and 300
     validation images; a second arm from equal to useless), this lost at most 0.015 macro F1 to the best
     possible choice; taking the mean unless it is clearly worse lost up to 0.027, the highest of the three
-    scores up to 0.035, and the better arm up to 0.057.
+    scores up to 0.035, the better arm up to 0.057 (benchmarks/which_arm.py).
     """
     assert metric in METRICS and metric not in LOWER_IS_BETTER, f"can't choose by {metric}"
     arms = [name for name in candidates if name != MEAN]

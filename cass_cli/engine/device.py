@@ -51,8 +51,7 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 def set_up_backends(device: torch.device) -> None:
     """Let fp32 products on a GPU use TF32, as every baseline here does."""
     if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = True
-        torch.backends.cudnn.allow_tf32 = True
+        torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.benchmark = True
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ from cass_cli.engine.distributed import World, process_group
 from cass_cli.engine.plan import Plan, plan_pretraining
 from cass_cli.engine.prepare import Dataset, find_dataset, load_images
 from cass_cli.engine.pretrain import EpochStats, StepStats, pretrain
+from cass_cli.engine.probing import probe_arms, probe_data
 from cass_cli.engine.run_directory import Run, create_run, environment, point_latest, write_json, write_text
 from cass_cli.engine.session import (
     Session,
@@ -39,6 +41,7 @@ FREE_ON_RESUME = (
     "train.epochs",
     "train.device",
     "train.on_collapse",
+    "train.probe_every",
     "train.save_minutes",
     "data.cache",
     "data.workers",
@@ -69,6 +72,7 @@ class PretrainResult:
     arms: Mapping[str, Path]
     states: Mapping[str, str]
     gauges: Mapping[str, Any]
+    probes: Mapping[str, Any]
     weights: Mapping[str, str]
     device: str
     precision: str
@@ -115,6 +119,11 @@ def pretrain_job(
         watch.note(note)
     with process_group(world, device):
         session = build_session(config, arms, store, world=world)
+        if config.train.probe_every and world.leads:
+            looked_at = probe_data(
+                dataset, store, config.data, device=device, cache_dir=cache_dir, on_progress=watch.decoding
+            )
+            session.probe = partial(probe_arms, probes=looked_at)
         if state:
             _check_same_images(state, session)
             restore_session(session, state)
@@ -168,6 +177,7 @@ def _train(session: Session, run: Run, config: Config, watch: Watcher) -> Pretra
         arms=exported,
         states=last.states,
         gauges={arm: asdict(gauges) for arm, gauges in last.gauges.items()},
+        probes=last.probes,
         weights={arm: str(built.weights) for arm, built in session.arms.items()},
         device=str(session.device),
         precision=session.precision,

@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -58,6 +58,7 @@ class EpochStats:
     waiting: float
     gauges: dict[str, ArmGauges]
     states: dict[str, str]
+    probes: dict[str, Any] = field(default_factory=dict)  # of each arm, in epochs that probe
 
     @property
     def images_per_second(self) -> float:
@@ -131,7 +132,9 @@ def _end_epoch(s: Session, *, lr: float, trained: int, seconds: float, waiting: 
     s.epoch, s.batch, s.seen, s.loss_sum = s.epoch + 1, 0, 0, torch.zeros_like(s.loss_sum)
     gauges = measure_gauges(s)
     states = {arm: gauges[arm].state(s.start_gauges[arm]) for arm in gauges}
-    return EpochStats(s.epoch, loss, lr, trained, seconds, waiting, gauges, states)
+    due = s.probe is not None and (s.epoch % s.train.probe_every == 0 or s.epoch == s.train.epochs)
+    probes = s.probe(s) if s.probe is not None and due else {}
+    return EpochStats(s.epoch, loss, lr, trained, seconds, waiting, gauges, states, probes)
 
 
 def _fetch(s: Session, batch: Tensor) -> list[Tensor]:

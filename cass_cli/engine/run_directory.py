@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from cass_cli import __version__
 from cass_cli.errors import RunError, did_you_mean
 
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow", "safetensors")
@@ -78,6 +79,8 @@ def create_run(out: Path, name: str, *, overwrite: bool = False) -> Run:
 
     Raises `RunError` if it exists, unless `overwrite` is given: then the old run is removed first.
     """
+    if name in ("", ".", "..", "latest") or Path(name).name != name:
+        raise RunError(f"'{name}' cannot name a run.", hint="Use a plain name; --out says in which folder.")
     run = Run(out / name)
     if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
         if not overwrite:
@@ -138,7 +141,7 @@ def write_json(path: Path, value: Any) -> None:
 def environment() -> dict[str, Any]:
     """Return what this run ran on: versions, machine, command."""
     return {
-        "cass": version("cass-cli"),
+        "cass": __version__,
         "python": platform.python_version(),
         **{package: version(package) for package in _PACKAGES},
         "platform": platform.platform(),

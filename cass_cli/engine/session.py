@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -52,6 +52,7 @@ class Session:
     seen: int = 0
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
     start_gauges: dict[str, ArmGauges] = field(default_factory=dict)
+    probe: Callable[[Session], dict[str, Any]] | None = None  # on the leading process, where probes are asked for
 
     @property
     def images(self) -> int:

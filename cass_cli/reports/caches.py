@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -13,14 +14,13 @@ from rich.table import Table
 
 from cass_cli.data.cachedir import CacheEntry
 from cass_cli.data.records import shown
-from cass_cli.reports.results import print_json
 
 
 def show_caches(entries: Sequence[CacheEntry], folder: Path, *, as_json: bool) -> None:
     """Print what is cached, a row a file."""
     if as_json:
         caches = [asdict(entry) | {"path": str(entry.path)} for entry in entries]
-        print_json({"folder": str(folder), "bytes": sum(entry.bytes for entry in entries), "caches": caches})
+        print(json.dumps({"folder": str(folder), "bytes": sum(e.bytes for e in entries), "caches": caches}, indent=2))
         return
     console = Console(highlight=False)
     if not entries:
@@ -46,6 +46,6 @@ def show_caches(entries: Sequence[CacheEntry], folder: Path, *, as_json: bool) -
 def show_cleared(freed: int, left: int, *, as_json: bool) -> None:
     """Print how many bytes were freed, and how many files are left."""
     if as_json:
-        print_json({"freed_bytes": freed, "left": left})
+        print(json.dumps({"freed_bytes": freed, "left": left}))
         return
     Console(highlight=False).print(f"Freed {freed / 1e6:,.1f} MB; {left} cached set(s) left.")

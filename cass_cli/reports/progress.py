@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -57,6 +57,7 @@ class PretrainDisplay:
         self.batch_task = self.bars.add_task("Batch", total=None, visible=False, status="")
         self.gauges = gauges_table({}, {})
         self.states: dict[str, str] = {}
+        self.probes: dict[str, Any] = {}
         self.drawn = 0.0
         self.rate = math.nan
         self.since: tuple[float, int] = (0.0, 0)
@@ -116,7 +117,7 @@ class PretrainDisplay:
     def epoch(self, stats: EpochStats) -> None:
         """Print the line of a finished epoch, and warn of an arm that has just collapsed."""
         arms = "  ".join(
-            f"{arm} cosine {g.outputs.cosine:.3f} rank {g.features.rank:.0f} {stats.states[arm]}"
+            f"{arm} cosine {g.outputs.cosine:.3f} rank {g.features.rank:.0f} {stats.states[arm]}{_probed(stats, arm)}"
             for arm, g in stats.gauges.items()
         )
         self.console.print(
@@ -127,7 +128,8 @@ class PretrainDisplay:
             if state == "collapsed" and self.states.get(arm) != "collapsed":
                 self.warn(f"{arm} has collapsed. {ADVICE}")
         self.states = dict(stats.states)
-        self.gauges = gauges_table(stats.gauges, stats.states)
+        self.probes = stats.probes or self.probes
+        self.gauges = gauges_table(stats.gauges, stats.states, self.probes)
         self.bars.update(self.epoch_task, completed=stats.epoch)
         self.since = (time.monotonic(), 0)
         self._draw(now=True)
@@ -136,3 +138,10 @@ class PretrainDisplay:
         if self.console.is_terminal and (now or time.monotonic() - self.drawn > REDRAW_SECONDS):
             self.drawn = time.monotonic()
             self.live.update(Group(self.bars, self.gauges), refresh=True)
+
+
+def _probed(stats: EpochStats, arm: str) -> str:
+    """Return the accuracy of an arm's probes as text, "" in an epoch without."""
+    if arm not in stats.probes:
+        return ""
+    return f" (kNN {stats.probes[arm]['knn']['accuracy']:.3f}, linear {stats.probes[arm]['linear']['accuracy']:.3f})"

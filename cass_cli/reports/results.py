@@ -32,14 +32,14 @@ def show_pretrained(result: PretrainResult, *, as_json: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     gauges = {arm: ArmGauges.from_dict(values) for arm, values in result.gauges.items()}
     console.print()
-    console.print(gauges_table(gauges, result.states))
+    console.print(gauges_table(gauges, result.states, result.probes))
     console.print(GAUGES_LEGEND, style="dim")
     console.print(f"\n{result.epochs} epochs in {_duration(result.seconds)}, last loss {result.loss:.4f}. Saved:")
     for path in result.arms.values():
         console.print(f"  [cyan]{path}[/]")
     if "collapsed" in result.states.values():
         console.print("[yellow]An arm has collapsed: do not read its low loss as success.[/]")
-    console.print("Next: load an arm with timm; the .json beside it says how (README, “Use the arms”).")
+    console.print("Next: cass finetune --label-fraction 0.1   (or load an arm with timm: README, “Use the arms”)")
 
 
 def show_plan(resolved: Resolved, plan: Plan, notes: Sequence[str], *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -25,10 +26,15 @@ def presets_table(presets: Mapping[str, About]) -> None:
     Console().print(table)
 
 
-def gauges_table(gauges: Mapping[str, ArmGauges], states: Mapping[str, str]) -> Table:
-    """Return the collapse gauges of both arms, a row each, for what the loss sees and what is kept."""
+def gauges_table(
+    gauges: Mapping[str, ArmGauges], states: Mapping[str, str], probes: Mapping[str, Any] | None = None
+) -> Table:
+    """Return the collapse gauges of both arms, a row each, for what the loss sees and what is kept.
+
+    Where there are probes, two columns give their accuracy on validation images, in the row of the features.
+    """
     table = Table(box=None, pad_edge=False, header_style="dim")
-    headings = ("arm", "", "spread", "mean cosine", "effective rank", "state")
+    headings = ("arm", "", "spread", "mean cosine", "effective rank", *(("kNN", "linear") if probes else ()), "state")
     for heading in headings:
         table.add_column(heading, justify="left" if heading in ("arm", "", "state") else "right")
     for arm, both in gauges.items():
@@ -41,6 +47,12 @@ def gauges_table(gauges: Mapping[str, ArmGauges], states: Mapping[str, str]) -> 
                 f"{gauge.spread:.3f}",
                 f"{gauge.cosine:.3f}",
                 f"{gauge.rank:.1f}",
+                *(_probe_cells(probes[arm], first) if probes else ()),
                 f"[{STATE_STYLE.get(state, 'dim')}]{state}[/]" if first else "",
             )
     return table
+
+
+def _probe_cells(probes: Mapping[str, Any], first: bool) -> tuple[str, str]:
+    """Return the accuracies of an arm's probes, which are of its features: the second of its rows."""
+    return ("", "") if first else (f"{probes['knn']['accuracy']:.3f}", f"{probes['linear']['accuracy']:.3f}")

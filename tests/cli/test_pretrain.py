@@ -279,6 +279,7 @@ BAD_INPUT = [
     (["--data", "{data}", "--labels", "{tmp}/labels.csv"], "labels.csv"),
     (["--data", "{data}", "--resume", "--name", "x"], "no run 'x'"),
     (["--data", "{data}", "--out", "{data}/dark/00.png"], "00.png"),
+    (["--data", "{data}", "--name", "a/b"], "cannot name a run"),
     (["--dat", "{data}"], "--data"),
     ([], "--preset demo"),
 ]

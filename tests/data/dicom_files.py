@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     ExplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
     RLELossless,
     SecondaryCaptureImageStorage,
     generate_uid,
 )
 
-from tests.data.odd_files import OddFile, colours, greys, rgb, stretched
+from tests.data.odd_files import OddFile, colours, greys, rgb, saved, stretched
 
 
 def dicom(pixels: NDArray[Any], *, bits: int | None = None, frames: int = 0, **elements: Any) -> Dataset:
@@ -54,6 +56,15 @@ def stored(data: Dataset, *, preamble: bool = True) -> bytes:
 
 def packed(data: Dataset, syntax: Any) -> Dataset:
     data.compress(syntax, generate_instance_uid=False)
+    return data
+
+
+def holding_jpeg(data: Dataset, jpeg: bytes) -> Dataset:
+    """Put a JPEG in place of the pixels, as ultrasound machines do."""
+    data.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    data.PhotometricInterpretation = "YBR_FULL_422"
+    data.PixelData = encapsulate([jpeg])
+    data["PixelData"].is_undefined_length = True
     return data
 
 
@@ -163,6 +174,13 @@ def dicom_table() -> list[OddFile]:
             "DICOM, JPEG 2000, two frames",
             stored(packed(dicom(large_two, frames=2), JPEG2000Lossless)),
             rgb(large),
+        ),
+        OddFile(
+            "jpeg.dcm",
+            "DICOM, JPEG, YBR_FULL_422",
+            stored(holding_jpeg(dicom(c), saved(c, "JPEG", quality=100, subsampling=0))),
+            c,
+            5,
         ),
         OddFile("bare.dcm", "DICOM without preamble", stored(dicom(g), preamble=False), rgb(g)),
         OddFile("IM0001", "DICOM without a suffix", stored(dicom(g)), rgb(g)),

@@ -303,6 +303,7 @@ def _broken() -> list[OddFile]:
         OddFile("page.png", "HTML named .png (a failed download)", b"<!DOCTYPE html><html>", "text"),
         OddFile("noise.png", "random bytes", noise, "not an image"),
         OddFile("cut.jpg", "JPEG, second half missing", jpeg[: len(jpeg) // 2], "truncated"),
+        OddFile("late.jpg", "JPEG, the last 40 bytes missing", jpeg[:-40], "truncated"),
         OddFile("cut.png", "PNG, second half missing", png[: len(png) // 2], "truncated"),
         OddFile("cut.tif", "TIFF, last third missing", tiff[: len(tiff) * 2 // 3], "cut.tif"),
         OddFile("head.jpg", "JPEG, the first 20 bytes", jpeg[:20], "JPEG"),

@@ -384,6 +384,19 @@ def test_a_crop_comes_before_its_colours() -> None:
     torch.testing.assert_close(output, torch.full_like(output, grey), atol=0.01, rtol=0)
 
 
+@pytest.mark.parametrize("knobs", [views.PAPER, views.BYOL[1]])
+def test_grey_images_take_a_shorter_way_to_the_same_result(
+    knobs: views.ViewKnobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = random_images(8, low=0, high=256)
+    images[::2] = images[::2, :1]  # every other one grey
+    images[2, 2, 5, 5] ^= 1  # and one that is not quite
+    parameters = draw_view(8, generator=seeded(), **knobs)
+    output = apply_view(images, parameters, **PLAIN)
+    monkeypatch.setattr("cass_cli.data.augment._is_grey", lambda _: False)
+    torch.testing.assert_close(apply_view(images, parameters, **PLAIN), output, atol=SAME_ARITHMETIC, rtol=0)
+
+
 def test_large_images_are_changed_a_few_at_a_time_to_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     images, parameters = random_images(7), draw_view(7, generator=seeded(), **views.BYOL[0])
     together = apply_view(images, parameters, **PLAIN)

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from cass_cli.data import cache, cachebuild, cachefile, decoding
+from cass_cli.data import cache, cachebuild, cachefile, decoding, lock
 from cass_cli.data.cache import ImageStore, build_store, clear_caches, list_caches
 from cass_cli.data.cachedir import default_cache_dir, image_folder
 from cass_cli.data.decode import DEFAULT_MAX_PIXELS, read_image
@@ -529,6 +529,20 @@ def test_lock_is_one_at_a_time_and_survives_its_removal(tmp_path: Path) -> None:
             assert third
     with locked(path, wait=False) as later:
         assert later
+
+
+def test_lock_file_removed_before_it_was_locked_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, tries, try_lock = tmp_path / "a.lock", [], lock._try_lock
+
+    def removed_first(file: Any) -> bool:
+        if not tries:
+            path.unlink()
+        tries.append(file)
+        return try_lock(file)
+
+    monkeypatch.setattr(lock, "_try_lock", removed_first)
+    with locked(path) as first, locked(path, wait=False) as second:
+        assert (first, second) == (True, False)
 
 
 def test_names_that_are_not_utf8_or_hold_newlines_are_cached(tmp_path: Path) -> None:

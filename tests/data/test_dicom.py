@@ -80,3 +80,15 @@ def test_without_pydicom_the_error_says_what_to_install(tmp_path: Path) -> None:
         decode_image(path)
     with pytest.raises(DecodeError, match=r"pip install 'cass-cli\[dicom\]'"):
         describe_image(path)
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"),
+    [(5, [0, 0, 32, 96, 159, 223, 255, 255]), (1, [0, 0, 0, 0, 255, 255, 255, 255])],
+)
+def test_linear_window_is_the_standards_formula(width: int, shown: list[int], tmp_path: Path) -> None:
+    """PS3.3 C.11.2.1.2.1, worked out by hand for the values 36 to 43 and the window's center 40."""
+    path = tmp_path / "a.dcm"
+    values = np.arange(36, 44, dtype=np.uint16)[None]
+    path.write_bytes(stored(dicom(values, WindowCenter=40, WindowWidth=width)))
+    assert decode_image(path)[0, :, 0].tolist() == shown

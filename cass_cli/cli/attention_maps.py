@@ -1,0 +1,68 @@
+"""`cass attention-maps`: where the arms look, before and after pretraining."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cass_cli.cli.looking import (
+    ARM,
+    AVERAGED,
+    COMPARE,
+    DEVICE,
+    IMAGES,
+    JSON,
+    OUT,
+    PDF,
+    RUN,
+    SEED,
+    SPLIT,
+)
+
+SAMPLES = typer.Option(
+    help="Images drawn in the split's class distribution. Default: 30; 100 for ISIC 2019.",
+    min=1,
+    rich_help_panel="Images",
+)
+
+
+def attention_maps(
+    run: Annotated[str | None, RUN] = None,
+    arm: Annotated[str | None, ARM] = None,
+    averaged: Annotated[bool, AVERAGED] = False,
+    compare: Annotated[str, COMPARE] = "start",
+    images: Annotated[list[Path] | None, IMAGES] = None,
+    split: Annotated[str, SPLIT] = "test",
+    samples: Annotated[int | None, SAMPLES] = None,
+    seed: Annotated[int, SEED] = 0,
+    device: Annotated[str, DEVICE] = "auto",
+    out: Annotated[Path | None, OUT] = None,
+    pdf: Annotated[bool, PDF] = False,
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """Picture and measure where the arms look, as the paper's Figures 6 to 9.
+
+    A Transformer shows its class token's attention (last block, each head, and rolled out over all blocks);
+    a CNN, or a Transformer without a class token, shows Grad-CAM.
+    """
+    from cass_cli.cli.looking import look
+    from cass_cli.engine.maps_job import attention_maps as map_attention
+    from cass_cli.reports.map_results import draw_attention, maps_progress, show_attention
+
+    seen = look(
+        run=run,
+        arm=arm,
+        averaged=averaged,
+        compare=compare,
+        images=images,
+        split=split,
+        samples=samples,
+        seed=seed,
+        device=device,
+    )
+    with maps_progress("Attending") as progress:
+        result = map_attention(seen, arm_named=arm is not None, on_progress=progress)
+    files = draw_attention(result, out or seen.run / "figures", pdf=pdf)
+    show_attention(result, files, as_json=as_json)

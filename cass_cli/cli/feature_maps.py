@@ -1,0 +1,70 @@
+"""`cass feature-maps`: what the first layers keep of an image, before and after pretraining."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cass_cli.cli.looking import (
+    ARM,
+    AVERAGED,
+    COMPARE,
+    DEVICE,
+    IMAGES,
+    JSON,
+    OUT,
+    PDF,
+    RUN,
+    SEED,
+    SPLIT,
+)
+
+LAYERS = typer.Option(help="Layers shown, in the order they run.", min=1, max=16, rich_help_panel="Arms")
+SAMPLES = typer.Option(
+    help="Images drawn in the split's class distribution. Default: 30; 100 for ISIC 2019.",
+    min=1,
+    rich_help_panel="Images",
+)
+
+
+def feature_maps(
+    run: Annotated[str | None, RUN] = None,
+    arm: Annotated[str | None, ARM] = None,
+    averaged: Annotated[bool, AVERAGED] = False,
+    compare: Annotated[str, COMPARE] = "start",
+    images: Annotated[list[Path] | None, IMAGES] = None,
+    split: Annotated[str, SPLIT] = "test",
+    samples: Annotated[int | None, SAMPLES] = None,
+    layers: Annotated[int, LAYERS] = 5,
+    seed: Annotated[int, SEED] = 0,
+    device: Annotated[str, DEVICE] = "auto",
+    out: Annotated[Path | None, OUT] = None,
+    pdf: Annotated[bool, PDF] = False,
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """Picture and measure what the first layers keep of an image, as the paper's Figures 4 and 5.
+
+    Each map is the mean magnitude over a layer's channels; what is compared shares one colour scale.
+    """
+    from cass_cli.cli.looking import look
+    from cass_cli.engine.feature_maps import feature_maps as map_features
+    from cass_cli.reports.layer_results import draw_features, show_features
+    from cass_cli.reports.map_results import maps_progress
+
+    seen = look(
+        run=run,
+        arm=arm,
+        averaged=averaged,
+        compare=compare,
+        images=images,
+        split=split,
+        samples=samples,
+        seed=seed,
+        device=device,
+    )
+    with maps_progress("Looking") as progress:
+        result = map_features(seen, layers=layers, on_progress=progress)
+    files = draw_features(result, out or seen.run / "figures", pdf=pdf)
+    show_features(result, files, as_json=as_json)

@@ -1,0 +1,66 @@
+"""Forward passes without gradients, for all arms of a run in one pass over the images.
+
+Shapes: N images, C classes, S image side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from cass_cli.data.augment import apply_view, unchanged
+from cass_cli.data.cache import ImageStore
+from cass_cli.engine.batches import prefetch
+from cass_cli.engine.device import autocast
+
+BATCH = 64  # images at once: large enough for a GPU, small enough for a ViT-B at 384 px on a laptop
+
+
+@torch.inference_mode()
+def batch_logits(
+    networks: Mapping[str, nn.Module],
+    pixels: Tensor,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    precision: str,
+) -> dict[str, Tensor]:
+    """Return the outputs fp32 [B, C] of each network, in evaluation mode, for uint8 images [B, 3, S, S]."""
+    images = apply_view(pixels, unchanged(len(pixels)), mean=mean, std=std)
+    if images.device.type == "cuda":
+        images = images.contiguous(memory_format=torch.channels_last)
+    with autocast(precision, images.device):
+        return {name: network(images).float() for name, network in networks.items()}
+
+
+def store_logits(
+    networks: Mapping[str, nn.Module],
+    store: ImageStore,
+    rows: Tensor,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    device: torch.device,
+    precision: str,
+) -> dict[str, NDArray[np.float64]]:
+    """Return the outputs fp64 [N, C] of each network for the images `rows` of the store, in that order.
+
+    The networks lie on `device`; they are put into evaluation mode and back as they were.
+    """
+    if not len(rows):
+        return {name: np.empty((0, int(getattr(network, "num_classes", 1)))) for name, network in networks.items()}
+    were_training = {name: [m for m in network.modules() if m.training] for name, network in networks.items()}
+    for network in networks.values():
+        network.eval()
+    parts: dict[str, list[Tensor]] = {name: [] for name in networks}
+    for pixels in prefetch(lambda part: store.batch(part, device), rows.split(BATCH)):
+        for name, logits in batch_logits(networks, pixels, mean=mean, std=std, precision=precision).items():
+            parts[name].append(logits)
+    for modules in were_training.values():
+        for module in modules:
+            module.training = True
+    return {name: torch.cat(part).cpu().double().numpy() for name, part in parts.items()}

@@ -1,0 +1,133 @@
+"""Which networks the maps are shown for: a run's arms, and what they are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cass_cli.config.load import Resolved, read_saved
+from cass_cli.config.schema import ArmName, Config
+from cass_cli.data.records import count
+from cass_cli.engine.run_directory import Run, open_run
+from cass_cli.engine.seeds import stream_seed
+from cass_cli.engine.session import ARM_NAMES
+from cass_cli.errors import ModelError, RunError
+from cass_cli.models.arms import build_arm, load_arm
+
+COMPARISONS = ("start", "imagenet", "random", "none")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A network and what a figure says of it."""
+
+    arm: ArmName
+    label: str  # "after CASS, 100 epochs", "before: random weights", a run's name
+    model: str  # timm's name
+    network: nn.Module
+    size: int  # side in pixels
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    classifier: bool  # the outputs are classes, not an embedding
+
+    def inputs(self, images: Tensor, device: torch.device) -> Tensor:
+        """Return uint8 images [B, 3, S, S] as the network takes them, on `device`."""
+        mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (self.mean, self.std))
+        return (images.to(device).float() / 255 - mean) / std
+
+
+def arms_of_run(run: Run, *, averaged: bool, label: str = "") -> dict[ArmName, Shown]:
+    """Load the exported arms of `run`, by arm name; raises `RunError` when there are none yet."""
+    ending = "-averaged" if averaged else ""
+    files: dict[ArmName, Path] = {arm: run.arms / f"{arm}{ending}.json" for arm in ARM_NAMES}
+    found = {arm: path for arm, path in files.items() if path.is_file()}
+    if not found:
+        kind = "averaged arms (it was trained without averaging)" if averaged and run.summary.exists() else "arms yet"
+        raise RunError(
+            f"{run.path} has no {kind}.",
+            hint=f"Finish it first: cass pretrain --resume --out {run.path.parent} --name {run.path.name}",
+        )
+    return {arm: _shown(arm, path.with_suffix(""), label) for arm, path in found.items()}
+
+
+def _shown(arm: ArmName, path: Path, label: str) -> Shown:
+    network, card = load_arm(path)
+    return Shown(
+        arm=arm,
+        label=label or _trained(card),
+        model=str(card["model"]),
+        network=network.eval(),
+        size=int(card["input_size"][-1]),
+        mean=tuple(card["mean"]),
+        std=tuple(card["std"]),
+        classifier=bool(card.get("classes")),
+    )
+
+
+def _trained(card: Mapping[str, Any]) -> str:
+    method, epochs = str(card.get("method", "trained")), card.get("epochs")
+    method = method.upper() if len(method) <= 4 else method
+    return f"after {method}, {count(int(epochs), 'epoch')}" if epochs else f"after {method}"
+
+
+def compared_arms(
+    compare: str, resolved: Resolved, arms: Mapping[ArmName, Shown], *, out: Path, averaged: bool
+) -> dict[ArmName, Shown]:
+    """Return what the arms of a run are compared with, by arm name.
+
+    `start`: the weights that the run began with. `imagenet`: the run's local weight files, else timm's from its hub.
+    `random`: the seed's random weights. `none`: nothing. Anything else names another run, of which the arms that
+    this run has too are taken. Raises `ModelError` when weights cannot be fetched, `RunError` for an unknown run.
+    """
+    if compare == "none":
+        return {}
+    if compare not in COMPARISONS:
+        other = open_run(out, compare)
+        theirs = arms_of_run(other, averaged=averaged, label=other.path.name)
+        common = {arm: shown for arm, shown in theirs.items() if arm in arms}
+        if not common:
+            raise RunError(f"{other.path} has none of the arms {', '.join(arms)}.", hint="Compare with another run.")
+        return common
+    config = resolved.config
+    init = config.arms.init if compare == "start" else compare
+    return {arm: _starting(arm, init, config, compare=compare, after=shown) for arm, shown in arms.items()}
+
+
+def _starting(arm: ArmName, init: str, config: Config, *, compare: str, after: Shown) -> Shown:
+    file = None if compare == "random" else config.arms.weights.get(arm)
+    try:
+        built = build_arm(
+            getattr(config.arms, arm),
+            image_size=config.data.image_size,
+            outputs=config.arms.outputs,
+            init=init,
+            weights=file,
+            seed=stream_seed(config.train.seed, "arms", ARM_NAMES.index(arm)),
+        )
+    except ModelError as error:
+        hint = "Compare with --compare random, another run, or none."
+        raise ModelError(f"Cannot compare with the weights before training: {error.what}", hint=hint) from error
+    kind = "random weights" if init == "random" else "ImageNet weights"
+    source = kind if file is None else "local weights"
+    return Shown(
+        arm=arm,
+        label=source if compare == "random" else f"before: {source}",
+        model=built.name,
+        network=built.model.eval(),
+        size=config.data.image_size,
+        mean=after.mean,
+        std=after.std,
+        classifier=False,
+    )
+
+
+def saved_settings(run: Run) -> Resolved:
+    """Return the configuration that `run` was made with."""
+    if not run.config.is_file():
+        raise RunError(f"{run.path} has no config.yaml.", hint="Name a run directory of `cass pretrain`.")
+    return read_saved(run.config)

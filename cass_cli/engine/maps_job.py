@@ -1,0 +1,188 @@
+"""From a finished run to attention maps of its arms on test images, with numbers.
+
+Shapes: N images, h × w the map's grid, H heads, L blocks, M measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cass_cli.config.schema import ArmName
+from cass_cli.engine.attention import attends, class_attention, has_class_attention
+from cass_cli.engine.bootstrap import Estimate
+from cass_cli.engine.device import choose_device
+from cass_cli.engine.gradcam import chosen_class, grad_cam, own_direction
+from cass_cli.engine.map_measures import NAMES, mean_estimates, measure_maps
+from cass_cli.engine.map_models import Shown, arms_of_run, compared_arms, saved_settings
+from cass_cli.engine.map_sample import ImageSample, sample_of_paths, sample_of_run
+from cass_cli.engine.run_directory import Run
+from cass_cli.errors import ModelError, RunError, did_you_mean
+
+BATCH = 8  # attention of ViT-B at 384 px takes 16 MB an image and block
+ATTENTION, GRADIENT = "class-token attention", "Grad-CAM"
+
+Floats = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What every command that looks into arms starts from."""
+
+    run: Path
+    sample: ImageSample
+    before: Mapping[ArmName, Shown]  # what is compared with; may lack arms, or be empty
+    after: Mapping[ArmName, Shown]
+    device: torch.device
+    split: str  # "test", or "" for pictures of the user's own
+
+    def models(self) -> list[Shown]:
+        """Return all networks, an arm's before its after."""
+        return [m for arm in self.after for m in (self.before.get(arm), self.after[arm]) if m is not None]
+
+
+@dataclass(frozen=True)
+class ModelMaps:
+    """The maps of one network on all images."""
+
+    arm: ArmName
+    label: str
+    model: str
+    kind: str  # ATTENTION or GRADIENT
+    maps: Floats  # [N, h, w] ≥ 0; attention: the mean over heads
+    heads: Floats | None  # [N, H, h, w]
+    rollout: Floats | None  # [N, h, w]
+    distance: Floats | None  # [N, L, H], in image sides
+    measures: Floats  # [N, M]
+    means: tuple[Estimate, ...]  # [M]
+
+
+@dataclass(frozen=True)
+class AttentionResult:
+    """Maps of every network asked for, and what pretraining changed."""
+
+    look: Look
+    maps: tuple[ModelMaps, ...]
+    changes: Mapping[ArmName, tuple[Estimate, ...]]  # after − before, image by image
+    notes: tuple[str, ...]
+
+
+def look_at(
+    run: Run,
+    *,
+    out: Path,
+    compare: str,
+    averaged: bool = False,
+    arm: str | None = None,
+    images: list[Path] | None = None,
+    split: str = "test",
+    samples: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+) -> Look:
+    """Load the arms of `run` (or just `arm`), what they are compared with, and the images to show."""
+    resolved = saved_settings(run)
+    arms = arms_of_run(run, averaged=averaged)
+    if arm is not None and arm not in arms:
+        raise RunError(
+            f"{run.path} has no arm '{arm}'.{did_you_mean(arm, list(arms))}", hint=f"Arms: {', '.join(arms)}."
+        )
+    after = {name: shown for name, shown in arms.items() if arm in (None, name)}
+    return Look(
+        run=run.path,
+        sample=sample_of_paths(images, resolved.config.data)
+        if images
+        else sample_of_run(run, resolved, split=split, samples=samples, seed=seed),
+        before=compared_arms(compare, resolved, after, out=out, averaged=averaged),
+        after=after,
+        device=choose_device(device),
+        split="" if images else split,
+    )
+
+
+def attention_maps(look: Look, *, arm_named: bool = False, on_progress: Progress) -> AttentionResult:
+    """Return the maps of all networks of `look`.
+
+    Raises `ModelError` when no arm is built on attention, unless an arm was asked for by name.
+    """
+    if not arm_named and not any(attends(shown.network) for shown in look.after.values()):
+        names = " and ".join(shown.model for shown in look.after.values())
+        raise ModelError(
+            f"{look.run} has no Transformer: {names} use no attention.",
+            hint="See `cass feature-maps`, or Grad-CAM of one arm with --arm cnn.",
+        )
+    models = look.models()
+    total = len(models) * len(look.sample)
+    maps = []
+    for i, shown in enumerate(models):
+        maps.append(model_maps(shown, look, on_progress=part_of(on_progress, i * len(look.sample), total)))
+    changes = {arm: _change(*(m for m in maps if m.arm == arm), groups=look.sample.table.groups) for arm in look.before}
+    return AttentionResult(look, tuple(maps), changes, (*look.sample.notes, *_notes(look, maps)))
+
+
+def part_of(on_progress: Progress, before: int, total: int) -> Callable[[int], None]:
+    """Return what tells `on_progress` how far a part has come that begins when `before` of `total` are done."""
+    return lambda done: on_progress(before + done, total)
+
+
+def _change(before: ModelMaps, after: ModelMaps, *, groups: Any) -> tuple[Estimate, ...]:
+    return mean_estimates(after.measures - before.measures, groups)
+
+
+def model_maps(shown: Shown, look: Look, *, on_progress: Callable[[int], None]) -> ModelMaps:
+    """Return class-token attention where the network has it, else gradient-based maps."""
+    pixels = look.sample.pixels(shown.size)
+    network = shown.network.to(look.device)
+    attention = has_class_attention(network)
+    parts: list[tuple[torch.Tensor, ...]] = []
+    for start in range(0, len(pixels), BATCH):
+        inputs = shown.inputs(pixels[start : start + BATCH], look.device)
+        if attention:
+            seen = class_attention(network, inputs)
+            parts.append((seen.heads.mean(dim=1), seen.heads, seen.rollout, seen.distance))
+        else:
+            parts.append((grad_cam(network, inputs, target=chosen_class if shown.classifier else own_direction),))
+        on_progress(min(start + BATCH, len(pixels)))
+    joined = [torch.cat(tensors).double().cpu().numpy() for tensors in zip(*parts, strict=True)]
+    maps, heads, rollout, distance = joined if attention else (joined[0], None, None, None)
+    measures = measure_maps(maps, distance)
+    return ModelMaps(
+        arm=shown.arm,
+        label=shown.label,
+        model=shown.model,
+        kind=ATTENTION if attention else GRADIENT,
+        maps=maps,
+        heads=heads,
+        rollout=rollout,
+        distance=distance,
+        measures=measures,
+        means=mean_estimates(measures, look.sample.table.groups),
+    )
+
+
+def _notes(look: Look, maps: list[ModelMaps]) -> list[str]:
+    """Say what a reader could take for something else."""
+    notes = []
+    for m in maps:
+        shown = look.after[m.arm]
+        if m.label != shown.label:
+            continue
+        if m.kind == GRADIENT:
+            lack = "has no class token that its head reads" if attends(shown.network) else "is no Transformer"
+            of = "" if shown.classifier else ", of the output along its own direction: there are no classes yet"
+            notes.append(f"{m.model} {lack}: its maps are gradient-based (Grad-CAM{of}).")
+    for m in maps:
+        empty = int(np.isnan(m.measures[:, NAMES.index("entropy")]).sum())
+        if empty:
+            notes.append(f"{m.arm}, {m.label}: {empty} maps are empty (no slope is positive) and are left out.")
+    small = min(m.maps.shape[1] * m.maps.shape[2] for m in maps)
+    if small < 36:
+        notes.append(f"The coarsest grid has {small} cells: its measures are rough.")
+    return notes

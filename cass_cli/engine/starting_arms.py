@@ -1,0 +1,90 @@
+"""The networks that a fine-tuning starts from, each with a new head for the classes at hand."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cass_cli.config.schema import ArmName, Config
+from cass_cli.engine.run_directory import Run
+from cass_cli.engine.seeds import stream_seed
+from cass_cli.engine.session import ARM_NAMES
+from cass_cli.errors import ModelError, RunError
+from cass_cli.models.arms import Arm, build_arm
+
+HEAD, BODY = 0, 1  # positions in the `arms` stream
+
+
+def available_arms(run: Run, config: Config) -> list[ArmName]:
+    """Return the arms that the settings ask for and the run has; raise `RunError` where it has none.
+
+    Arms that start from ImageNet or at random need nothing of the run, so there every arm is available.
+    """
+    init, asked = config.finetune.init, config.finetune.arm
+    wanted: list[ArmName] = [name for name in ARM_NAMES if asked in ("both", name)]
+    if init in ("imagenet", "random"):
+        return wanted
+    found = [name for name in wanted if arm_path(run, name, averaged=init == "averaged").is_file()]
+    if found:
+        return found
+    kind = "averaged " if init == "averaged" else ""
+    names = " or ".join(wanted)
+    if not any(arm_path(run, name).is_file() for name in ARM_NAMES):
+        raise RunError(
+            f"{run.path} has no pretrained arms.",
+            hint="Finish its pretraining with `cass pretrain --resume`, or start elsewhere: --init-from imagenet.",
+        )
+    raise RunError(f"{run.path} has no {kind}arm {names}.", hint="Choose another --arm or --init-from.")
+
+
+def arm_path(run: Run, name: str, *, averaged: bool = False) -> Path:
+    """Return the weight file of a pretrained arm."""
+    return run.arms / f"{name}{'-averaged' if averaged else ''}.safetensors"
+
+
+def starting_body(run: Run, config: Config, name: ArmName, *, seed: int) -> Arm:
+    """Build an arm with the weights that `finetune.init` names, and the head that came with them.
+
+    ImageNet's weights are those that the run's pretraining started from where these came from a file
+    (`arms.weights`), else timm's. Only random weights depend on `seed`.
+    """
+    init = config.finetune.init
+    if init in ("pretrained", "averaged"):
+        path = arm_path(run, name, averaged=init == "averaged")
+        model, outputs = _card(path)
+        return build_arm(model, image_size=config.data.image_size, outputs=outputs, weights=path)
+    return build_arm(
+        getattr(config.arms, name),
+        image_size=config.data.image_size,
+        outputs=config.arms.outputs,
+        init=init,
+        weights=config.arms.weights.get(name) if init == "imagenet" else None,
+        seed=stream_seed(seed, "arms", ARM_NAMES.index(name), BODY),
+    )
+
+
+def with_new_head(body: Arm, name: ArmName, *, classes: int, seed: int) -> Arm:
+    """Return a copy of `body` with a head of `classes` outputs, drawn from `seed`."""
+    network: Any = copy.deepcopy(body.model)
+    if not hasattr(network, "reset_classifier"):
+        raise ModelError(f"{body.name} has no classifier that can be replaced, so it can't be fine-tuned.")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(seed, "arms", ARM_NAMES.index(name), HEAD))
+        network.reset_classifier(classes)
+    return Arm(network, body.name, {**body.options, "num_classes": classes}, body.weights)
+
+
+def _card(path: Path) -> tuple[str, int]:
+    """Return the timm name and the outputs of an exported arm."""
+    card = path.with_suffix(".json")
+    try:
+        facts = json.loads(card.read_text(encoding="utf-8"))
+        return str(facts["model"]), int(facts["options"]["num_classes"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{path} with {card.name} is not an arm saved by cass: {error}", hint="Name a finished pretraining run."
+        ) from error

@@ -1,0 +1,138 @@
+"""Tables of `cass compare`: for the terminal, as CSV, as Markdown and as LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cass_cli.engine.compare import Cell, CellTest, Comparison
+from cass_cli.engine.metrics import METRICS
+from cass_cli.engine.statistics import describe_difference, format_summary
+from cass_cli.reports.results import print_json
+
+INTERVAL = "Mean over n seeds ± half of the 95 % interval (Student t). mean: of both arms; pick: validation's choice."
+
+
+def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
+    """Show the table, then a sentence for each paired test."""
+    if as_json:
+        print_json(as_dict(comparison))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    header, *rows = table_rows(comparison)
+    table = Table(box=None, pad_edge=False, header_style="bold", title=_title(comparison), title_justify="left")
+    for i, heading in enumerate(header):
+        table.add_column(heading, justify="left" if i < 2 else "right", no_wrap=i >= 2)
+    before = ""
+    for method, *rest in rows:
+        table.add_row(Text(method if method != before else ""), *rest)
+        before = method
+    console.print(table)
+    console.print(INTERVAL, style="dim")
+    for sentence in sentences(comparison):
+        console.print(Text(f"• {sentence}"))
+    for note in comparison.notes:
+        console.print(Text(f"Warning: {note}", style="yellow"))
+
+
+def table_rows(comparison: Comparison) -> list[list[str]]:
+    """Return the table as text, its header first: a row a method and arm, a column a label fraction."""
+    fractions = sorted({cell.fraction for cell in comparison.cells})
+    by_key = {(c.method, c.candidate, c.fraction): c for c in comparison.cells}
+    rows = [["Technique", "Arm", *(f"{100 * fraction:g} %" for fraction in fractions)]]
+    for method, candidate in dict.fromkeys((c.method, c.candidate) for c in comparison.cells):
+        cells = [by_key.get((method, candidate, fraction)) for fraction in fractions]
+        model = next((cell.model for cell in cells if cell), "")
+        name = f"{candidate} ({model})" if model else candidate
+        rows.append([method, name, *(format_summary(cell.summary) if cell else "–" for cell in cells)])
+    return rows
+
+
+def sentences(comparison: Comparison) -> list[str]:
+    """Return a sentence for each test that claims no more than it allows."""
+    return [_sentence(test, METRICS[comparison.metric]) for test in comparison.tests]
+
+
+def _sentence(test: CellTest, metric: str) -> str:
+    said = describe_difference(test.test, test.first, test.second, metric=metric, p=test.p_adjusted)
+    return f"{test.candidate}, {100 * test.fraction:g} % of labels: {said}"
+
+
+def as_markdown(comparison: Comparison) -> str:
+    """Return the table and the tests as Markdown."""
+    header, *rows = table_rows(comparison)
+    lines = [_title(comparison), "", _pipes(header), "|---|---|" + "---:|" * (len(header) - 2), *map(_pipes, rows)]
+    return (
+        "\n".join([*lines, "", INTERVAL, "", *(f"- {s}" for s in (*sentences(comparison), *comparison.notes))]) + "\n"
+    )
+
+
+def as_latex(comparison: Comparison) -> str:
+    r"""Return the table as a LaTeX tabular (package booktabs), the tests as comments below it."""
+    header, *rows = table_rows(comparison)
+    body = [_ampersands(header), r"\midrule", *(_ampersands(row) for row in rows)]
+    lines = [
+        r"\begin{tabular}{ll" + "r" * (len(header) - 2) + "}",
+        r"\toprule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    said = (_title(comparison), INTERVAL, *sentences(comparison), *comparison.notes)
+    return "\n".join([*lines, *(f"% {line}" for line in said)]) + "\n"
+
+
+def as_csv(comparison: Comparison) -> str:
+    """Return a row a method, arm, label fraction and seed: everything needed to make any other table."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["method", "arm", "model", "fraction", "labels", "seed", comparison.metric, "mean", "low", "high"])
+    for c in comparison.cells:
+        interval = [c.summary.mean, c.summary.low, c.summary.high]
+        for seed, value in c.values.items():
+            writer.writerow([c.method, c.candidate, c.model, c.fraction, c.labels, seed, value, *interval])
+    return text.getvalue()
+
+
+def as_dict(comparison: Comparison) -> dict[str, Any]:
+    """Return plain JSON values."""
+    return {
+        "metric": comparison.metric,
+        "cells": [_cell(cell) for cell in comparison.cells],
+        "tests": [
+            {**asdict(test), "test": test.test.as_dict(), "p_adjusted": _defined(test.p_adjusted)}
+            for test in comparison.tests
+        ],
+        "sentences": sentences(comparison),
+        "notes": list(comparison.notes),
+    }
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    values = {seed: _defined(value) for seed, value in cell.values.items()}
+    return {**asdict(cell), "values": values, "summary": cell.summary.as_dict()}
+
+
+def _defined(value: float) -> float | None:
+    return None if value != value else value  # noqa: PLR0124 - NaN alone differs from itself
+
+
+def _title(comparison: Comparison) -> str:
+    return f"Test {METRICS[comparison.metric]} by share of training labels"
+
+
+def _pipes(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def _ampersands(cells: Sequence[str]) -> str:
+    special = {"\\": r"\textbackslash{}", "±": r"$\pm$", "–": "--", **{c: f"\\{c}" for c in "&%$#_{}"}}
+    escaped = ("".join(special.get(letter, letter) for letter in cell) for cell in cells)
+    return " & ".join(escaped) + r" \\"

@@ -1,0 +1,165 @@
+"""What `cass evaluate` shows and writes: a table, JSON, a CSV of the predictions, and figures."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from cass_cli.data.records import shown
+from cass_cli.data.splits import quoting_for
+from cass_cli.engine.bootstrap import Estimate
+from cass_cli.engine.evaluate import Evaluation, decisions
+from cass_cli.engine.metrics import METRICS
+from cass_cli.engine.run_directory import write_json
+from cass_cli.engine.statistics import format_summary
+from cass_cli.engine.trials import Trial
+from cass_cli.reports.curves import plot_confusion, plot_reliability, plot_roc, plot_training
+from cass_cli.reports.results import print_json
+
+
+@contextmanager
+def counting(title: str, *, to_stderr: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function (done, total) that moves a bar, at a terminal only."""
+    console = Console(stderr=to_stderr)
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=28), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def write_evaluation(found: Evaluation) -> list[Path]:
+    """Write JSON, the CSV of predictions and the figures of the recommended candidate into the trial."""
+    folder, split = found.trial.path, found.split
+    report, table = folder / f"evaluation-{split}.json", folder / f"predictions-{split}.csv"
+    write_json(report, found.as_dict())
+    write_predictions(found, table)
+    pick, figures = found.judgement.pick, found.trial.figures
+    title = f"{pick}, {split} split"
+    return [
+        report,
+        table,
+        plot_confusion(
+            found.scores[pick].confusion, found.classes, figures / f"confusion-{split}.png", title=f"Confusion: {title}"
+        ),
+        plot_roc(
+            found.labels, found.probabilities[pick], found.classes, figures / f"roc-{split}.png", title=f"ROC: {title}"
+        ),
+        plot_reliability(
+            found.labels, found.probabilities, figures / f"reliability-{split}.png", title=f"Reliability, {split} split"
+        ),
+        *draw_training(found.trial, METRICS[found.metric]),
+    ]
+
+
+def write_predictions(found: Evaluation, path: Path) -> None:
+    """Write a row an image: name, split, true and chosen class(es), and each candidate's probabilities.
+
+    Probabilities have all their digits, so that other software computes the same metrics from them.
+    """
+    pick, multilabel = found.judgement.pick, found.multilabel
+    chosen = decisions(found.probabilities[pick], found.judgement.threshold(pick), found.classes)
+    truth = np.asarray(found.labels, dtype=np.float64) if multilabel else np.eye(len(found.classes))[found.labels]
+    labels = decisions(truth, np.full(len(found.classes), 0.5), found.classes)
+    part = path.with_suffix(".part")
+    with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n", quoting=quoting_for(found.images))
+        columns = [f"{name}:{c}" for name in found.probabilities for c in found.classes]
+        writer.writerow(["image", "split", "label", "chosen", *columns])
+        for i, image in enumerate(found.images):
+            values = [repr(float(v)) for given in found.probabilities.values() for v in given[i]]
+            writer.writerow([image, found.split, labels[i], chosen[i], *values])
+    part.replace(path)
+
+
+def draw_training(trial: Trial, metric: str) -> list[Path]:
+    """Draw the losses and the headline metric of each epoch of a trial; nothing where it left no rows."""
+    rows = trial.files.rows()
+    if not rows:
+        return []
+    losses: dict[str, list[float]] = {}
+    scores: dict[str, list[float]] = {}
+    for name in rows[0]["arms"]:
+        seen = [row["arms"][name] for row in rows if name in row["arms"]]
+        losses[f"{name} training"] = [arm["loss"] for arm in seen]
+        if any(arm["val_loss"] is not None for arm in seen):
+            losses[f"{name} validation"] = [_number(arm["val_loss"]) for arm in seen]
+            scores[name] = [_number(arm["val_score"]) for arm in seen]
+    panels = {"focal loss": losses} | ({f"validation {metric}": scores} if scores else {})
+    return [plot_training(panels, trial.figures / "training.png", title=f"Fine-tuning on {trial.fraction:g} of labels")]
+
+
+def show_evaluation(found: Evaluation, files: list[Path], *, as_json: bool) -> None:
+    """Show the scores, the recommendation with its reason, what they rest on, and what was written."""
+    if as_json:
+        print_json({**found.as_dict(), "files": [str(path) for path in files]})
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    first = next(iter(found.scores.values()))
+    fraction = f"{found.trial.fraction:.4g} of the labels, seed {found.trial.seed}"
+    console.print(
+        f"[bold]{found.method}[/], {fraction}: {first.images:,} {found.split} images, {len(found.classes)} classes"
+    )
+    console.print()
+    console.print(_metrics_table(found))
+    console.print()
+    console.print(_classes_table(found))
+    console.print(f"\nRecommended: [bold]{found.judgement.pick}[/]. {found.judgement.reason}")
+    if found.over_seeds:
+        cells = ", ".join(f"{c.candidate} {format_summary(c.summary)}" for c in found.over_seeds)
+        console.print(f"Over seeds (test split): {METRICS[found.metric]} {cells}")
+    for note in dict.fromkeys([*first.notes, *found.judgement.notes, *found.notes]):
+        console.print(Text(f"• {note}", style="dim"))
+    console.print("\nWritten:")
+    for path in files:
+        console.print(f"  [cyan]{path}[/]")
+    console.print("Next: cass predict IMAGES")
+
+
+def _metrics_table(found: Evaluation) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for name in found.scores:
+        arms = found.trial.summary()["arms"]
+        heading = f"{name}\n{arms[name]['model']}" if name in arms else f"{name}\nof the arms"
+        table.add_column(("→ " if name == found.judgement.pick else "") + heading, justify="right", overflow="fold")
+    for metric in dict.fromkeys([found.metric, *METRICS]):
+        cells = [_with_interval(scores.metrics[metric]) for scores in found.scores.values()]
+        table.add_row(METRICS[metric], *cells, style="bold" if metric == found.metric else None)
+    return table
+
+
+def _classes_table(found: Evaluation) -> Table:
+    """Return a row a class, of the recommended candidate."""
+    scores = found.scores[found.judgement.pick]
+    columns = {"f1": "F1", "precision": "precision", "recall": "recall", "auroc": "AUROC"}
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(f"class ({found.judgement.pick})")
+    for heading in ("images", *columns.values()):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for c, name in enumerate(found.classes):
+        cells = [_with_interval(scores.per_class[key][c]) if key == "f1" else _plain(scores.per_class[key][c].value)
+                 for key in columns]  # fmt: skip
+        table.add_row(Text(shown(name)), f"{scores.support[c]:,}", *cells)
+    return table
+
+
+def _with_interval(estimate: Estimate) -> str:
+    if np.isnan(estimate.low):
+        return _plain(estimate.value)
+    return f"{_plain(estimate.value)} ({estimate.low:.2f}–{estimate.high:.2f})"
+
+
+def _plain(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.3f}"
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value

@@ -1,0 +1,206 @@
+"""What `cass attention-maps` leaves behind: figures, a CSV, a table, JSON; and what its sister commands share."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from cass_cli.data.records import shown as printable
+from cass_cli.data.splits import quoting_for
+from cass_cli.engine.attention import patch_distances
+from cass_cli.engine.bootstrap import Estimate
+from cass_cli.engine.map_measures import MEASURES, NAMES
+from cass_cli.engine.map_sample import ImageSample
+from cass_cli.engine.maps_job import AttentionResult, Look, ModelMaps
+from cass_cli.reports.maps import averaged, plot_averages, plot_distances, plot_heads, plot_overlays
+from cass_cli.reports.results import print_json
+
+OVERLAID = 6  # images in the overlay figure
+
+
+@contextmanager
+def maps_progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on stderr, gone afterwards; nothing unless stderr is a terminal."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def shown_rows(sample: ImageSample, most: int) -> list[int]:
+    """Return up to `most` rows of the sample, one of each class in turn."""
+    seen: dict[str, int] = {}
+    turns = []
+    for row in range(len(sample)):
+        label = sample.label(row)
+        turns.append((seen.get(label, 0), row))
+        seen[label] = seen.get(label, 0) + 1
+    return sorted(row for _, row in sorted(turns)[:most])
+
+
+def draw_attention(result: AttentionResult, folder: Path, *, pdf: bool) -> list[Path]:
+    """Write the figures and the CSV of `result` into `folder` and return their paths."""
+    look, files = result.look, list[Path]()
+    where = f"{len(look.sample)} {look.split or 'own'} images"
+    for arm, shown in look.after.items():
+        maps = [m for m in result.maps if m.arm == arm]
+        kinds = [(maps[-1].kind, [(m.label, averaged(m.maps)) for m in maps])]
+        rolled = [(m.label, averaged(m.rollout)) for m in maps if m.rollout is not None]
+        if len(rolled) == len(maps):
+            kinds = [(f"{kinds[0][0]}, last block", kinds[0][1]), ("attention rollout, all blocks", rolled)]
+        title = f"{shown.model}: average over {where}"
+        files += plot_averages(kinds, folder / f"attention-average-{arm}.png", title=title, side=shown.size, pdf=pdf)
+        heads = [(m.label, m.heads) for m in maps if m.heads is not None]
+        if heads:
+            title = f"{shown.model}: heads of the last block, average over {where}"
+            files += plot_heads(heads, folder / f"attention-heads-{arm}.png", title=title, pdf=pdf)
+        far = [(m.label, m.distance) for m in maps if m.distance is not None]
+        if far:
+            even = float(patch_distances(*maps[-1].maps.shape[1:]).mean())
+            title = f"{shown.model}: how far each block looks, {where}"
+            files += plot_distances(far, even, folder / f"attention-distance-{arm}.png", title=title, pdf=pdf)
+    files += _overlays(result, folder, pdf=pdf)
+    return [*files, _write_attention_csv(result, folder / "attention-maps.csv")]
+
+
+def _overlays(result: AttentionResult, folder: Path, *, pdf: bool) -> list[Path]:
+    look = result.look
+    rows = shown_rows(look.sample, OVERLAID)
+    pictures, titles = pictures_of(look, rows)
+    models = sorted(result.maps, key=lambda m: m.heads is None)  # attention first
+    lines = [(f"{m.arm}: {m.label}\n({m.kind})", m.arm, m.maps[rows]) for m in models]
+    title = "Where the arms look"
+    return plot_overlays(pictures, titles, lines, folder / "attention-images.png", title=title, pdf=pdf)
+
+
+def pictures_of(look: Look, rows: list[int]) -> tuple[Any, list[str]]:
+    size = max(shown.size for shown in look.after.values())
+    pictures = look.sample.pixels(size)[rows].permute(0, 2, 3, 1).numpy()
+    names = [printable(Path(look.sample.table.names[row]).name) for row in rows]
+    return pictures, [look.sample.label(row) or name for row, name in zip(rows, names, strict=True)]
+
+
+def _write_attention_csv(result: AttentionResult, path: Path) -> Path:
+    sample = result.look.sample
+    rows = (
+        [name, sample.label(i), m.arm, m.label, m.kind, *numbers(m.measures[i])]
+        for m in result.maps
+        for i, name in enumerate(sample.table.names)
+    )
+    return write_csv(path, ["image", "class", "arm", "weights", "map", *NAMES], rows)
+
+
+def numbers(values: Iterable[float]) -> list[str]:
+    return ["" if math.isnan(value) else f"{value:.6g}" for value in values]
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Path:
+    """Write a CSV whose names keep bytes that are not UTF-8."""
+    lines = list(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    quoting = quoting_for([cell for line in lines for cell in line[:1]])
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n", quoting=quoting)
+        writer.writerow(header)
+        writer.writerows(lines)
+    return path
+
+
+def show_attention(result: AttentionResult, files: Sequence[Path], *, as_json: bool) -> None:
+    """Print the measures of every arm before and after, the change, and the files."""
+    if as_json:
+        models = [
+            {
+                "arm": m.arm,
+                "weights": m.label,
+                "model": m.model,
+                "map": m.kind,
+                "grid": list(m.maps.shape[1:]),
+                "measures": _as_dict(m.means),
+            }
+            for m in result.maps
+        ]
+        changes = {arm: _as_dict(change) for arm, change in result.changes.items()}
+        print_maps_json(result.look, files, result.notes, models=models, changes=changes)
+        return
+    console = Console(highlight=False)
+    for arm in result.look.after:
+        _show_arm([m for m in result.maps if m.arm == arm], result.changes.get(arm), console)
+    for name, meaning in MEASURES.items():
+        console.print(f"{name:10} {meaning}", style="dim")
+    console.print("change     bold: its interval leaves out zero, so it is not just chance", style="dim")
+    show_end(console, result.notes, files)
+
+
+def _as_dict(estimates: Sequence[Estimate]) -> dict[str, Any]:
+    return {name: estimate.as_dict() for name, estimate in zip(NAMES, estimates, strict=True)}
+
+
+def _show_arm(maps: Sequence[ModelMaps], change: Sequence[Estimate] | None, console: Console) -> None:
+    last = maps[-1]
+    rows, columns = last.maps.shape[1:]
+    headings = ["measure", *(m.label for m in maps), *(["change"] if change else [])]
+    table = plain_table(f"{last.arm}  {last.model}  ({last.kind}, {rows} × {columns})", headings)
+    for i, name in enumerate(NAMES):
+        if math.isnan(last.means[i].value):
+            continue
+        cells = [with_interval(m.means[i]) for m in maps]
+        table.add_row(name, *cells, *([_changed(change[i])] if change else []))
+    console.print(table)
+    console.print()
+
+
+def plain_table(title: str, headings: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", title=escape(title), title_justify="left")
+    for i, heading in enumerate(headings):
+        table.add_column(escape(heading), justify="left" if i == 0 else "right", overflow="fold")
+    return table
+
+
+def with_interval(estimate: Estimate, digits: int = 3) -> str:
+    if math.isnan(estimate.value):
+        return "–"
+    value = f"{estimate.value:.{digits}f}"
+    if math.isnan(estimate.low):
+        return value
+    return f"{value} [dim]{estimate.low:.{digits}f}…{estimate.high:.{digits}f}[/]"
+
+
+def _changed(estimate: Estimate) -> str:
+    """Return a change with its interval: bold where the interval leaves out zero, else dim."""
+    if math.isnan(estimate.value):
+        return "–"
+    text = f"{estimate.value:+.3f} {estimate.low:+.3f}…{estimate.high:+.3f}"
+    return f"[bold]{text}[/]" if estimate.low > 0 or estimate.high < 0 else f"[dim]{text}[/]"
+
+
+def show_end(console: Console, notes: Sequence[str], files: Sequence[Path]) -> None:
+    console.print()
+    for note in dict.fromkeys(notes):
+        console.print(f"• {escape(note)}", style="dim")
+    console.print("Intervals: 95 %, bootstrap over images (patients where known).", style="dim")
+    console.print()
+    for file in files:
+        console.print(escape(str(file)), soft_wrap=True)
+
+
+def print_maps_json(look: Look, files: Sequence[Path], notes: Sequence[str], **values: Any) -> None:
+    print_json(
+        {
+            "run": str(look.run),
+            "split": look.split or None,
+            "images": len(look.sample),
+            **values,
+            "notes": list(dict.fromkeys(notes)),
+            "files": [str(file) for file in files],
+        }
+    )

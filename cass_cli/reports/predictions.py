@@ -1,0 +1,134 @@
+"""What `cass predict` writes and shows."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from rich.console import Console
+from rich.text import Text
+
+from cass_cli.data.records import shown
+from cass_cli.engine.predict import Prediction
+from cass_cli.engine.tuned_arms import TunedArms
+from cass_cli.errors import RunError
+from cass_cli.reports.results import print_json
+
+LISTED = 10  # unreadable files named on the screen; the CSV names all
+
+
+@dataclass
+class Tally:
+    """What a stream of predictions held, counted as it went by."""
+
+    images: int = 0
+    flagged: int = 0
+    disagreeing: int = 0
+    chosen: Counter[str] = field(default_factory=Counter)
+    unreadable: int = 0
+    first_unreadable: list[Prediction] = field(default_factory=list)
+
+    def count(self, prediction: Prediction) -> None:
+        """Count one more."""
+        self.images += 1
+        if prediction.probabilities is None:
+            self.unreadable += 1
+            if len(self.first_unreadable) < LISTED:
+                self.first_unreadable.append(prediction)
+            return
+        self.flagged += prediction.flagged
+        self.disagreeing += prediction.agree is False
+        self.chosen[prediction.chosen] += 1
+
+
+def write_predictions(
+    predictions: Iterable[Prediction], arms: TunedArms, out: Path, *, overwrite: bool = False
+) -> Tally:
+    """Write a row an image to the CSV `out` ("-": stdout) as the predictions come; the file appears when complete.
+
+    Raises `RunError` when it exists, unless `overwrite`.
+    """
+    if out.exists() and not overwrite:
+        raise RunError(f"{out} exists already.", hint="Choose another --out, or replace it with --overwrite.")
+    tally = Tally()
+    several = len(arms.networks) > 1
+    with _opened(out) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        columns = [*arms.networks] if several else []
+        writer.writerow(
+            ["image", "status", "chosen", "confidence", "low_confidence"]
+            + (["arms_agree"] if several else [])
+            + [f"p:{name}" for name in arms.classes]
+            + columns
+        )
+        for p in predictions:
+            tally.count(p)
+            if p.probabilities is None:
+                empty = 3 + several + len(arms.classes) + len(columns)
+                writer.writerow([p.image, p.status, *[""] * empty])
+                continue
+            agree = [_yes(bool(p.agree))] if several else []
+            values = [f"{v:.6g}" for v in p.probabilities]
+            row = [p.image, p.status, p.chosen, f"{p.confidence:.6g}", _yes(p.flagged), *agree, *values]
+            writer.writerow([*row, *(p.by_arm if several else ())])
+    return tally
+
+
+def show_predictions(tally: Tally, arms: TunedArms, candidate: str, out: Path, *, as_json: bool) -> None:
+    """Show how many images got which answer, how many are doubtful, and what could not be read."""
+    if as_json:
+        print_json(
+            {
+                "out": str(out),
+                "images": tally.images,
+                "unreadable": tally.unreadable,
+                "low_confidence": tally.flagged,
+                "arms_disagree": tally.disagreeing,
+                "chosen": dict(tally.chosen.most_common()),
+                "answered_by": candidate,
+                "flag_rule": arms.judgement.flag_rule,
+            }
+        )
+        return
+    console = Console(stderr=str(out) == "-", highlight=False, soft_wrap=True)
+    answered = tally.images - tally.unreadable
+    console.print(f"{answered:,} of {tally.images:,} images answered by [bold]{candidate}[/]")
+    for name, count in tally.chosen.most_common():
+        console.print(Text(f"  {count:>7,}  {shown(name) or '(no class)'}"))
+    if len(arms.networks) > 1:
+        console.print(f"The arms disagree on {tally.disagreeing:,}.")
+    console.print(f"Low confidence: {tally.flagged:,} ({arms.judgement.flag_rule}).")
+    for bad in tally.first_unreadable:
+        console.print(Text(f"Skipped {shown(bad.image)}: {bad.status}", style="yellow"))
+    if tally.unreadable > LISTED:
+        console.print(f"… and {tally.unreadable - LISTED:,} more that cannot be read.", style="yellow")
+    if str(out) != "-":
+        console.print(f"Written: [cyan]{out}[/]")
+
+
+@contextmanager
+def _opened(out: Path) -> Iterator[IO[str]]:
+    """Open `out` for writing so that it is there whole or not at all."""
+    if str(out) == "-":
+        yield sys.stdout
+        return
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            yield file
+        part.replace(out)
+    except OSError as error:
+        raise RunError(f"Cannot write {out}: {error.strerror or error}.", hint="Choose another --out.") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"

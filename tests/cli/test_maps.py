@@ -1,0 +1,218 @@
+"""`cass attention-maps`, `cass feature-maps` and `cass similarity` as users run them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cass_cli.cli.app import run
+from cass_cli.errors import ModelError
+
+TINY = [
+    *("--image-size", "32", "--epochs", "1", "--batch-size", "8", "--cnn", "test_resnet", "--vit", "test_vit"),
+    *("--init", "random", "--device", "cpu", "--precision", "fp32", "--json", "--set", "data.check_leaks=false"),
+]
+
+
+def pictures(root: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for label, (name, number) in enumerate((("dark", 30), ("light", 15))):
+        (root / name).mkdir(parents=True)
+        for i in range(number):
+            pixels = rng.integers(0, 128, (32, 32, 3)) + 100 * label
+            Image.fromarray(pixels.astype(np.uint8)).save(root / name / f"{i:02d}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run of a CNN and a Transformer, `run`."""
+    folder = tmp_path_factory.mktemp("maps")
+    data = pictures(folder / "pictures")
+    assert run(["pretrain", *TINY, "--data", str(data), "--out", str(folder / "runs"), "--name", "run"]) == 0
+    return folder / "runs"
+
+
+@pytest.fixture(autouse=True)
+def _small_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cass_cli.reports.maps.DPI", 30)
+
+
+def result_of(capsys: pytest.CaptureFixture[str], *command: str) -> dict[str, Any]:
+    capsys.readouterr()
+    assert run([*command, "--json"]) == 0
+    value: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return value
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_attention_maps(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "figures"
+    result = result_of(capsys, "attention-maps", "--run", str(runs / "run"), "--samples", "6", "--out", str(out))
+    assert (result["split"], result["images"]) == ("test", 6)
+    kinds = {(m["arm"], m["weights"]): m["map"] for m in result["models"]}
+    assert kinds == {
+        ("cnn", "before: random weights"): "Grad-CAM",
+        ("cnn", "after CASS, 1 epoch"): "Grad-CAM",
+        ("vit", "before: random weights"): "class-token attention",
+        ("vit", "after CASS, 1 epoch"): "class-token attention",
+    }
+    assert sorted(path.name for path in out.iterdir()) == [
+        "attention-average-cnn.png",
+        "attention-average-vit.png",
+        "attention-distance-vit.png",
+        "attention-heads-vit.png",
+        "attention-images.png",
+        "attention-maps.csv",
+    ]
+    assert sorted(result["files"]) == sorted(str(path) for path in out.iterdir())
+    rows = read_csv(out / "attention-maps.csv")
+    assert len(rows) == 4 * 6
+    assert [row["class"] for row in rows[:6]] == ["dark"] * 4 + ["light"] * 2, "two in three, as in the test split"
+    after = [float(row["entropy"]) for row in rows if (row["arm"], row["weights"][:5]) == ("vit", "after")]
+    estimate = result["models"][-1]["measures"]["entropy"]
+    assert np.mean(after) == pytest.approx(estimate["value"], rel=1e-4)
+    assert estimate["low"] <= estimate["value"] <= estimate["high"]
+    assert set(result["changes"]) == {"cnn", "vit"}
+
+
+def test_figures_go_into_the_run(
+    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(runs.parent)
+    assert run(["attention-maps", "--arm", "vit", "--averaged", "--samples", "2", "--pdf", "--compare", "none"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "class-token attention, 2 × 2" in shown
+    assert "change" not in shown.split("distance")[0]
+    figures = runs / "run" / "figures"
+    assert (figures / "attention-average-vit.png").is_file()
+    assert (figures / "attention-average-vit.pdf").read_bytes().startswith(b"%PDF")
+    assert not (figures / "attention-average-cnn.png").exists()
+
+
+def test_the_same_run_changes_nothing(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = result_of(
+        capsys,
+        "attention-maps",
+        "--run",
+        str(runs / "run"),
+        "--compare",
+        "run",
+        "--samples",
+        "4",
+        "--out",
+        str(tmp_path),
+    )
+    for change in result["changes"].values():
+        assert {measure["value"] for measure in change.values()} <= {0.0, None}
+
+
+def test_feature_maps_of_own_pictures(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = tmp_path / "own.png"
+    Image.new("RGB", (40, 30), (200, 20, 90)).save(own)
+    result = result_of(
+        capsys,
+        *(
+            "feature-maps",
+            "--run",
+            str(runs / "run"),
+            "--images",
+            str(own),
+            "--images",
+            str(runs.parent / "pictures/dark"),
+        ),
+        *("--layers", "3", "--compare", "random", "--arm", "vit", "--out", str(tmp_path / "out")),
+    )
+    assert (result["split"], result["images"]) == (None, 31)
+    assert [len(m["layers"]) for m in result["models"]] == [3, 3]
+    assert len(read_csv(tmp_path / "out" / "feature-maps.csv")) == 2 * 31 * 3
+    for name in ("features-first-vit", "features-layers-vit"):
+        assert (tmp_path / "out" / f"{name}.png").is_file()
+
+
+def test_tables_are_for_people(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, said in (("features", "edges"), ("similarity", "features before the heads")):
+        monkeypatch.setattr(f"cass_cli.reports.layer_results.draw_{name}", lambda *_, **__: [tmp_path / "figure.png"])
+        command = "feature-maps" if name == "features" else name
+        assert run([command, "--run", str(runs / "run"), "--compare", "none", "--samples", "4"]) == 0
+        shown = capsys.readouterr().out
+        assert said in shown
+        assert "figure.png" in shown
+
+
+def test_similarity(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = result_of(capsys, "similarity", "--run", str(runs / "run"), "--batch-size", "4", "--out", str(tmp_path))
+    assert [pair["weights"] for pair in result["pairs"]] == ["before: random weights", "after CASS, 1 epoch"]
+    rows = read_csv(tmp_path / "similarity.csv")
+    own = [float(row["cka"]) for row in rows if (row["arm"], row["layer"]) == (row["other_arm"], row["other_layer"])]
+    assert own == pytest.approx([1.0] * len(own), abs=1e-5)
+    assert (tmp_path / "similarity.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--split", "tset"], "Did you mean 'test'?"),
+        (["--arm", "vti"], "Did you mean 'vit'?"),
+        (["--images", "nowhere.png"], "no picture nowhere.png"),
+        (["--compare", "rum"], "Did you mean 'run'?"),
+        (["--device", "cuda:99"], "CUDA"),
+    ],
+)
+def test_wrong_options(runs: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["attention-maps", "--run", str(runs / "run"), *options]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_weights_that_cannot_be_fetched(
+    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline(*_: object) -> None:
+        raise ModelError("Could not fetch timm's weights.", hint="Offline, give a local file with --weights.")
+
+    monkeypatch.setattr("cass_cli.models.arms._download", offline)
+    assert run(["attention-maps", "--run", str(runs / "run"), "--compare", "imagenet"]) == 2
+    message = " ".join(capsys.readouterr().err.split())
+    assert "Could not fetch" in message
+    assert "--compare random" in message
+    assert "--weights" not in message, "which is no option of this command"
+
+
+def test_a_run_without_a_transformer(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = runs.parent / "pictures"
+    two = ["--vit", "test_resnet", "--data", str(data), "--out", str(tmp_path), "--name", "two"]
+    assert run(["pretrain", *TINY, *two]) == 0
+    assert run(["attention-maps", "--run", str(tmp_path / "two")]) == 2
+    assert "has no Transformer" in capsys.readouterr().err
+    assert not (tmp_path / "two" / "figures").exists()
+    assert run(["attention-maps", "--run", str(tmp_path / "two"), "--arm", "cnn", "--samples", "2"]) == 0
+    assert "Grad-CAM" in capsys.readouterr().out
+
+
+def test_a_run_without_test_images_or_arms(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(runs / "run", copy)
+    splits = copy / "splits.csv"
+    splits.write_text(splits.read_text().replace(",test,", ",train,"))
+    assert run(["attention-maps", "--run", str(copy)]) == 2
+    message = capsys.readouterr().err
+    assert "no test images" in message
+    assert "--split" in message
+    shutil.rmtree(copy / "arms")
+    assert run(["similarity", "--run", str(copy)]) == 2
+    assert "no arms yet" in capsys.readouterr().err
