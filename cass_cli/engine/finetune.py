@@ -95,18 +95,18 @@ def finetune(
     check_every = GPU_CHECK_EVERY if t.device.type == "cuda" else 1
     while t.epoch < t.settings.epochs and t.learning:
         order = epoch_order(t.images, seed=t.seed, epoch=t.epoch)
-        batches = [order[start:stop_] for start, stop_ in bounds[t.batch :]]
+        rows, targets = t.train_rows[order], t.train_labels[order.to(t.device)]
+        batches = [(bound, rows[slice(*bound)]) for bound in bounds[t.batch :]]
         lr, began = t.settings.lr, time.monotonic()
         saved = began
-        for batch, pixels in prefetch(lambda batch: (batch, t.store.batch(t.train_rows[batch], t.device)), batches):
+        for bound, pixels in prefetch(lambda batch: (batch[0], t.store.batch(batch[1], t.device)), batches):
             step = t.epoch * len(bounds) + t.batch
             lr = falling_lr(step, peak=t.settings.lr, steps=t.settings.epochs * len(bounds))
-            losses = _step(t, batch, pixels, lr=lr)
+            losses = _step(t, pixels, targets[slice(*bound)], lr=lr)
             t.batch += 1
             if t.batch % check_every == 0 or t.batch == len(bounds):
                 _check_finite(t, losses)
-                seen = bounds[t.batch - 1][1]
-                on_step(TuneStep(t.epoch, t.batch, len(bounds), seen, max(map(float, losses.values())), lr))
+                on_step(TuneStep(t.epoch, t.batch, len(bounds), bound[1], max(map(float, losses.values())), lr))
                 if stop:
                     save(t)
                     raise Interrupted(stop.number or signal.SIGTERM)
@@ -118,11 +118,13 @@ def finetune(
         yield stats
 
 
-def _step(t: Tuning, batch: Tensor, pixels: Tensor, *, lr: float) -> dict[str, Tensor]:
-    """Take one optimiser step of every learning arm on uint8 images [B, 3, S, S]; return the losses, on the device."""
-    view = draw_view(len(batch), generator=generator(t.seed, "views", t.epoch, t.batch), **t.view)
+def _step(t: Tuning, pixels: Tensor, targets: Tensor, *, lr: float) -> dict[str, Tensor]:
+    """Take one optimiser step of every learning arm on uint8 images [B, 3, S, S] with targets [B] or [B, C].
+
+    Returns the losses, on the device.
+    """
+    view = draw_view(len(pixels), generator=generator(t.seed, "views", t.epoch, t.batch), **t.view)
     images = apply_view(pixels, view, mean=t.mean, std=t.std)
-    targets = t.train_labels[batch.to(t.device)]
     losses = {}
     for name, arm in t.arms.items():
         if arm.stopped:
@@ -137,7 +139,7 @@ def _step(t: Tuning, batch: Tensor, pixels: Tensor, *, lr: float) -> dict[str, T
         arm.optimiser.step()
         arm.optimiser.zero_grad(set_to_none=True)
         losses[name] = loss.detach()
-        arm.loss_sum += losses[name] * len(batch)
+        arm.loss_sum += losses[name] * len(pixels)
     return losses
 
 

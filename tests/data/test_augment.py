@@ -404,6 +404,16 @@ def test_large_images_are_changed_a_few_at_a_time_to_the_same_result(monkeypatch
     torch.testing.assert_close(apply_view(images, parameters, **PLAIN), together, atol=SAME_ARITHMETIC, rtol=0)
 
 
+@pytest.mark.parametrize("knobs", [views.PAPER, views.BYOL[1], views.DINO_LOCAL])
+def test_no_decision_reads_the_pixels_of_a_device(knobs: views.ViewKnobs) -> None:
+    """Meta tensors hold no values: reading one, which on a GPU would mean to wait for it, raises."""
+    images = torch.empty(9, 3, SIDE, SIDE, dtype=torch.uint8, device="meta")
+    for size in (SIDE, 32):
+        output = apply_view(images, draw_view(9, generator=seeded(), **knobs), **PLAIN, out_size=size)
+        assert output.shape == (9, 3, size, size)
+        assert output.device.type == "meta"
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_the_device_is_never_waited_for_and_gives_the_cpus_pixels() -> None:
