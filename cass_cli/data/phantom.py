@@ -27,7 +27,7 @@ from cass_cli.data.phantom_lesions import add_glioma, add_meningioma, add_pituit
 from cass_cli.errors import DataError
 
 CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
-MANIFEST = "phantom.json"
+MANIFEST = ".phantom.json"
 VERSION = 1
 """Raised when the pictures change, so that an older set is not taken for this one."""
 
