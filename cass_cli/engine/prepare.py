@@ -22,7 +22,7 @@ from cass_cli.data.duplicates import (
     thumbnails,
 )
 from cass_cli.data.medmnist import download_medmnist
-from cass_cli.data.phantom import make_phantoms
+from cass_cli.data.phantom import VERSION, make_phantoms
 from cass_cli.data.sources import SampleTable, load_samples
 from cass_cli.data.splits import SPLITS, assign_splits, read_splits
 from cass_cli.errors import DataError
@@ -60,7 +60,7 @@ def with_data_path(resolved: Resolved, preset: str | None) -> Resolved:
             "No images were named.", hint="Give a folder with --data, or try the demo: cass pretrain --preset demo"
         )
     if preset == "demo":
-        path = make_phantoms(default_cache_dir() / "phantoms")
+        path = make_phantoms(default_cache_dir() / f"phantoms-{VERSION}")
     else:
         path = preset_data_path(preset).absolute()
         if not path.exists():
