@@ -166,7 +166,7 @@ def test_resume_adds_seeds_and_keeps_what_is_finished(runs: Path) -> None:
 
 
 def test_stopped_and_resumed_gives_the_same_weights(runs: Path) -> None:
-    long = ["--arm", "vit", "--epochs", "12", "--patience", "12", "--out", str(runs)]
+    long = ["--arm", "vit", "--epochs", "8", "--patience", "8", "--out", str(runs)]
     settings = ["--batch-size", "4", "--lr", "1e-3"]
     command = [sys.executable, "-m", "cass_cli", "finetune", *long, *settings]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,

@@ -86,11 +86,13 @@ def test_learning_rate_falls_along_a_cosine_to_zero() -> None:
     assert falling_lr(40, peak=3e-4, steps=40) == pytest.approx(0, abs=1e-12)
 
 
-@pytest.mark.parametrize("changes", [{}, {"loss_form": "sigmoid"}, {"gamma": 0}])
-def test_both_arms_learn_a_simple_difference(changes: dict[str, Any]) -> None:
-    t = tiny_tuning(epochs=9, patience=9, **changes)
-    epochs = train(t)
-    for arm in ("cnn", "vit"):
+@pytest.mark.parametrize(
+    ("arms", "changes"),
+    [(("cnn", "vit"), {}), (("vit",), {"loss_form": "sigmoid"}), (("vit",), {"gamma": 0})],
+)
+def test_arms_learn_a_simple_difference(arms: tuple[str, ...], changes: dict[str, Any]) -> None:
+    epochs = train(tiny_tuning(arms, epochs=9, patience=9, **changes))
+    for arm in arms:
         assert epochs[-1].arms[arm].loss < 0.7 * epochs[0].arms[arm].loss
         assert max(epoch.arms[arm].val_score for epoch in epochs) == 1
 
