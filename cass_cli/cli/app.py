@@ -65,12 +65,13 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments or os.environ.get("CASS_DEBUG", "") not in ("", "0")
     try:
         return int(app([a for a in arguments if a != "--debug"], prog_name="cass", standalone_mode=False) or 0)
+    except (typer.Abort, KeyboardInterrupt):  # Ctrl-C where no state is at stake: decoding, exporting, …
+        _show_error("stopped.", "A run that had begun goes on with --resume.", title="Interrupted")
+        return 130
     except Exception as error:
         if debug and not isinstance(error, Interrupted):
             raise
         return _explain(error, arguments)
-    except KeyboardInterrupt:
-        return 130
 
 
 def _explain(error: Exception, arguments: list[str]) -> int:
@@ -95,7 +96,7 @@ def _explain(error: Exception, arguments: list[str]) -> int:
     elif hasattr(error, "exit_code") and hasattr(error, "format_message"):  # a wrong option; Typer hides the class
         from typer import rich_utils
 
-        rich_utils.rich_format_error(error)  # type: ignore[arg-type]
+        rich_utils.rich_format_error(error)  # type: ignore[arg-type]  # it is Click's ClickException
         code = int(error.exit_code)
     else:
         _show_error(f"{type(error).__name__}: {error}", "This is a fault of cass; --debug shows where.", title="Failed")

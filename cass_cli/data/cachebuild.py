@@ -143,7 +143,7 @@ def _built(
     part = path.with_suffix(PARTIAL)
     with _disk_errors(path.parent, header):
         if mend_from is not None:
-            os.replace(path, part)  # noqa: PTH105
+            path.replace(part)
         _check_room(part, header)
         partial = PartialFile(part, header)
         if mend_from is not None:

@@ -155,7 +155,7 @@ class PartialFile:
         self.flush()
         os.fsync(self.file.fileno())
         self.file.close()
-        os.replace(self.path, path)  # noqa: PTH105
+        self.path.replace(path)
 
     def close(self) -> None:
         """Vouch for what was added, and close; does nothing after `finish`."""

@@ -34,7 +34,7 @@ def needs_turning(image: ImageFile) -> bool:
 
 def to_rgb(image: ImageFile) -> Image.Image:
     """Decode and bring to mode RGB, by the rules in the module's docstring."""
-    tags = image.tag_v2 if image.format == "TIFF" else {}  # type: ignore[attr-defined]
+    tags = image.tag_v2 if image.format == "TIFF" else {}  # type: ignore[attr-defined]  # TiffImageFile has it
     if tags.get(PLANAR) == 2 and bit_depth(image) > 8:
         raise NotImplementedError("16-bit colour planes stored apart are not read")  # Pillow would mix them up
     rawmodes = {_rawmode(tile) for tile in image.tile}
@@ -95,6 +95,6 @@ def _other_order(args: Any) -> Any:
 def bit_depth(image: ImageFile) -> int:
     """Return the bits per channel as stored, which Pillow's mode alone doesn't tell."""
     if image.format == "TIFF":
-        return int(max(image.tag_v2.get(BITS_PER_SAMPLE, (1,))))  # type: ignore[attr-defined]
+        return int(max(image.tag_v2.get(BITS_PER_SAMPLE, (1,))))  # type: ignore[attr-defined]  # as above
     found = re.search(r";(\d+)", _rawmode(image.tile[0])) if image.tile else None
     return int(found.group(1)) if found else MODE_BITS.get(image.mode, 16 if image.mode.startswith("I;") else 8)

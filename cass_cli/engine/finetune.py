@@ -88,8 +88,8 @@ def finetune(
     """Train from where `t` stands until every arm has stopped, yielding each epoch as it ends.
 
     An arm stops after the last epoch, or after `patience` epochs without a validation loss below its best
-    so far. `save` is called after every epoch, every `save_minutes`, and before `Interrupted` is raised for
-    `stop`. Raises `RunError` when a loss is no longer finite. The best weights are kept aside in `t`.
+    so far. `save` is called when an epoch has been yielded, every `save_minutes`, and before `Interrupted` is
+    raised for `stop`. Raises `RunError` when a loss is no longer finite. The best weights are kept aside in `t`.
     """
     bounds = batch_bounds(t.images, t.settings.batch_size)
     check_every = GPU_CHECK_EVERY if t.device.type == "cuda" else 1
@@ -97,11 +97,9 @@ def finetune(
         order = epoch_order(t.images, seed=t.seed, epoch=t.epoch)
         rows, targets = t.train_rows[order], t.train_labels[order.to(t.device)]
         batches = [(bound, rows[slice(*bound)]) for bound in bounds[t.batch :]]
-        lr, began = t.settings.lr, time.monotonic()
-        saved = began
+        began = saved = time.monotonic()
         for bound, pixels in prefetch(lambda batch: (batch[0], t.store.batch(batch[1], t.device)), batches):
-            step = t.epoch * len(bounds) + t.batch
-            lr = falling_lr(step, peak=t.settings.lr, steps=t.settings.epochs * len(bounds))
+            lr = _lr(t, t.epoch * len(bounds) + t.batch)
             losses = _step(t, pixels, targets[slice(*bound)], lr=lr)
             t.batch += 1
             if t.batch % check_every == 0 or t.batch == len(bounds):
@@ -113,9 +111,14 @@ def finetune(
                 if time.monotonic() - saved > 60 * t.save_minutes:
                     save(t)
                     saved = time.monotonic()
-        stats = _end_epoch(t, lr=lr, seconds=time.monotonic() - began)
-        save(t)
-        yield stats
+        lr = _lr(t, (t.epoch + 1) * len(bounds) - 1)  # of the last step, which a resumed run may not have taken
+        yield _end_epoch(t, lr=lr, seconds=time.monotonic() - began)
+        save(t)  # only now: what a checkpoint holds has been told, whenever the process dies
+
+
+def _lr(t: Tuning, step: int) -> float:
+    steps = t.settings.epochs * len(batch_bounds(t.images, t.settings.batch_size))
+    return falling_lr(step, peak=t.settings.lr, steps=steps)
 
 
 def _step(t: Tuning, pixels: Tensor, targets: Tensor, *, lr: float) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -156,28 +157,27 @@ def _train(session: Session, run: Run, config: Config, watch: Watcher) -> Pretra
         if world.leads:
             save_checkpoint(run.checkpoint, session_state(s))
 
-    last = None
+    if _finished(run, session):
+        raise RunError(f"{run.path} is finished already: {session.epoch} epochs.", hint="Ask for more with --epochs N.")
     with stop_on_signal() as stop:
         for stats in pretrain(session, stop=stop, save=save, on_step=watch.step):
-            last = stats
             if world.leads:
                 run.log(stats.row())
             watch.epoch(stats)
-    if last is None:
-        raise RunError(f"{run.path} is finished already: {session.epoch} epochs.", hint="Ask for more with --epochs N.")
     exported = _export(session, run, config) if world.leads else {}
     world.wait()
+    last = run.rows()[-1]  # of an earlier process, if that one died before its arms were exported
     result = PretrainResult(
         run=run.path,
         method=config.method.name,
         epochs=session.epoch,
         images=session.images,
-        loss=last.loss,
+        loss=last["loss"],
         seconds=time.monotonic() - began,
         arms=exported,
-        states=last.states,
-        gauges={arm: asdict(gauges) for arm, gauges in last.gauges.items()},
-        probes=last.probes,
+        states=last["states"],
+        gauges=last["gauges"],
+        probes=last["probes"],
         weights={arm: str(built.weights) for arm, built in session.arms.items()},
         device=str(session.device),
         precision=session.precision,
@@ -185,6 +185,13 @@ def _train(session: Session, run: Run, config: Config, watch: Watcher) -> Pretra
     if world.leads:
         write_json(run.summary, asdict(result))
     return result
+
+
+def _finished(run: Run, session: Session) -> bool:
+    """Whether all epochs are trained and their arms exported."""
+    if session.epoch < session.train.epochs or not run.summary.exists():
+        return False
+    return bool(json.loads(run.summary.read_text(encoding="utf-8"))["epochs"] == session.epoch)
 
 
 def _export(session: Session, run: Run, config: Config) -> dict[str, Path]:

@@ -86,7 +86,8 @@ def pretrain(
 ) -> Iterator[EpochStats]:
     """Train from where `s` stands to its last epoch, yielding each epoch as it ends.
 
-    `save` is called after every epoch, every `save_minutes`, and before `Interrupted` is raised for `stop`.
+    `save` is called when an epoch has been yielded, every `save_minutes`, and before `Interrupted` is raised for
+    `stop`.
     Raises `RunError` when the loss is no longer finite; the last saved state is then the last good one.
     """
     bounds = batch_bounds(s.images, s.train.batch_size, smallest=2 * s.world.size)
@@ -94,11 +95,11 @@ def pretrain(
     while s.epoch < s.train.epochs:
         order = epoch_order(s.images, seed=s.train.seed, epoch=s.epoch)
         batches = [order[start:stop_] for start, stop_ in bounds[s.batch :]]
-        seen_before, waiting, lr = s.seen, 0.0, s.optim.lr
+        seen_before, waiting = s.seen, 0.0
         began = saved = mark = time.monotonic()
         for batch, images in prefetch(lambda batch: (batch, _fetch(s, batch)), batches):
             waiting += time.monotonic() - mark
-            lr = cosine_lr(s.step, peak=s.optim.lr, lowest=s.optim.lr_min, period=s.optim.lr_period)
+            lr = _lr(s, s.step)
             loss, augmenting = _step(s, batch, images, lr=lr)
             s.loss_sum += loss * len(batch)
             s.seen, s.batch, s.step, waiting = s.seen + len(batch), s.batch + 1, s.step + 1, waiting + augmenting
@@ -116,14 +117,14 @@ def pretrain(
                     saved = time.monotonic()
             mark = time.monotonic()
         seconds = max(time.monotonic() - began, 1e-9)
-        stats = _end_epoch(s, lr=lr, trained=s.seen - seen_before, seconds=seconds, waiting=waiting / seconds)
-        save(s)
+        stats = _end_epoch(s, trained=s.seen - seen_before, seconds=seconds, waiting=waiting / seconds)
         yield stats
+        save(s)  # only now: what a checkpoint holds has been told, whenever the process dies
         if s.train.on_collapse == "stop" and s.world.any("collapsed" in stats.states.values()):
             raise RunError(f"Stopped after epoch {s.epoch}: an arm collapsed.", hint=ADVICE)
 
 
-def _end_epoch(s: Session, *, lr: float, trained: int, seconds: float, waiting: float) -> EpochStats:
+def _end_epoch(s: Session, *, trained: int, seconds: float, waiting: float) -> EpochStats:
     """Average the weights, measure the gauges, and move `s` to the start of the next epoch."""
     loss = float(_sum_over_processes(s.loss_sum)) / s.seen  # device sync
     if s.epoch >= math.floor(s.optim.averaging_start * s.train.epochs):
@@ -134,7 +135,11 @@ def _end_epoch(s: Session, *, lr: float, trained: int, seconds: float, waiting: 
     states = {arm: gauges[arm].state(s.start_gauges[arm]) for arm in gauges}
     due = s.probe is not None and (s.epoch % s.train.probe_every == 0 or s.epoch == s.train.epochs)
     probes = s.probe(s) if s.probe is not None and due else {}
-    return EpochStats(s.epoch, loss, lr, trained, seconds, waiting, gauges, states, probes)
+    return EpochStats(s.epoch, loss, _lr(s, s.step - 1), trained, seconds, waiting, gauges, states, probes)
+
+
+def _lr(s: Session, step: int) -> float:
+    return cosine_lr(step, peak=s.optim.lr, lowest=s.optim.lr_min, period=s.optim.lr_period)
 
 
 def _fetch(s: Session, batch: Tensor) -> list[Tensor]:

@@ -182,6 +182,29 @@ def test_a_finished_run_is_not_overwritten_unless_told(
     assert pretrain(class_folders, tmp_path, "--name", "run", "--overwrite") == 0
 
 
+def test_killed_between_its_last_checkpoint_and_the_export_it_can_still_be_finished(
+    class_folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert pretrain(class_folders, tmp_path, "--name", "whole", "--json") == 0
+    whole = result_of(capsys)
+
+    def die(*_arguments: object, **_more: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cass_cli.engine.job.save_arm", die)
+        assert pretrain(class_folders, tmp_path, "--name", "cut") == 130
+    assert not list((tmp_path / "cut" / "arms").glob("*.safetensors"))
+    capsys.readouterr()
+
+    assert run(["pretrain", "--resume", "--name", "cut", "--out", str(tmp_path), "--json"]) == 0
+    resumed = result_of(capsys)
+    for key in ("epochs", "images", "loss", "states", "gauges"):
+        assert resumed[key] == whole[key], key
+    for arm in ("cnn", "vit", "cnn-averaged", "vit-averaged"):
+        assert same(*(load_file(tmp_path / name / "arms" / f"{arm}.safetensors") for name in ("cut", "whole")))
+
+
 def test_a_run_that_is_going_on_is_left_alone(
     class_folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

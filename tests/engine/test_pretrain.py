@@ -80,7 +80,7 @@ def test_loss_falls_on_a_tiny_set_and_epoch_loss_is_the_mean_over_images() -> No
     assert [s.images for s in stats] == [17] * 8
 
 
-@pytest.mark.parametrize("stop_after", [1, 5, 6, 11])
+@pytest.mark.parametrize("stop_after", [1, 5, 6, 11])  # five batches an epoch: 5 is at its very end
 def test_resumed_run_equals_the_uninterrupted_one(tmp_path: Path, stop_after: int) -> None:
     """Interrupted by a signal after any step, saved, loaded elsewhere and continued: the same bits."""
     whole = tiny_session()
@@ -106,9 +106,19 @@ def test_resumed_run_equals_the_uninterrupted_one(tmp_path: Path, stop_after: in
     assert same(weights(whole), weights(second))
     assert [s.loss for s in rest] == [s.loss for s in epochs[-len(rest) :]]
     assert [s.gauges for s in rest] == [s.gauges for s in epochs[-len(rest) :]]
+    assert [s.lr for s in rest] == [s.lr for s in epochs[-len(rest) :]]
     averages = [refresh_averages(session) for session in (whole, second)]
     for name in averages[0]:
         assert same(averages[0][name].state_dict(), averages[1][name].state_dict())
+
+
+def test_an_epoch_is_told_before_it_is_saved() -> None:
+    """So that no epoch that a checkpoint holds can be missing from the log, whenever the process dies."""
+    told: list[int] = []
+    saved_after: list[list[int]] = []
+    epochs = pretrain(tiny_session(), stop=StopRequest(), save=lambda _s: saved_after.append(list(told)))
+    told.extend(stats.epoch for stats in epochs)
+    assert saved_after == [[1], [1, 2], [1, 2, 3]]
 
 
 def test_seed_decides_everything() -> None:
