@@ -62,7 +62,28 @@ def pretrain(
         typer.Option("--download", help="Fetch a missing MedMNIST .npz named by --data.", rich_help_panel=DATA),
     ] = None,
     method: Annotated[
-        str | None, typer.Option(help="Objective. Default: cass.", rich_help_panel=ARMS, metavar="cass")
+        str | None,
+        typer.Option(
+            help="Objective; each brings its own optimiser. Default: cass.",
+            rich_help_panel=ARMS,
+            metavar="cass|dino|byol|mae",
+        ),
+    ] = None,
+    arm: Annotated[
+        str | None,
+        typer.Option(
+            help="Which arms are trained; cass needs both, mae takes the vit. Default: both.",
+            rich_help_panel=ARMS,
+            metavar="cnn|vit|both",
+        ),
+    ] = None,
+    dino_setting: Annotated[
+        str | None,
+        typer.Option(
+            help="DINO as its authors run it, or as the paper compared with it. Default: official.",
+            rich_help_panel=ARMS,
+            metavar="official|paper",
+        ),
     ] = None,
     cnn: Annotated[
         str | None,
@@ -186,7 +207,7 @@ def pretrain(
         typer.Option("--json", help="Print one JSON result on stdout, all else on stderr.", rich_help_panel=OUTPUT),
     ] = False,
 ) -> None:
-    """Pretrain a CNN and a Transformer on images alone.
+    """Pretrain a CNN and a Transformer on images alone, by CASS or, to compare, by DINO, BYOL or MAE.
 
     The settings come from the defaults (the paper's), then the preset, then --config, then these options.
     A first try without any data: `cass pretrain --preset demo`
@@ -204,6 +225,8 @@ def pretrain(
         "data.cache": cache,
         "data.workers": workers,
         "method.name": method,
+        "method.arm": arm,
+        "method.dino_setting": dino_setting,
         "arms.cnn": cnn,
         "arms.vit": vit,
         "arms.init": init,
@@ -251,14 +274,15 @@ def pretrain(
 
 
 def _resolve(flags: dict[str, Any], *, preset: str | None, config: Path | None, assignments: list[str]) -> Any:
-    from cass_cli.config.load import Layer, parse_assignments, read_config_file, resolve
+    from cass_cli.config.load import Layer, parse_assignments, read_config_file
     from cass_cli.config.presets import preset_layer
+    from cass_cli.config.recipes import resolve_with_recipe
 
-    layers = [preset_layer(preset)] if preset else []
-    if config:
-        layers.append(read_config_file(config, f"file {config}"))
+    file = [read_config_file(config, f"file {config}")] if config else []
     given = {key: value for key, value in flags.items() if value is not None}
-    return resolve([*layers, Layer("flag", given), parse_assignments(assignments)])
+    return resolve_with_recipe(
+        [preset_layer(preset)] if preset else [], [*file, Layer("flag", given), parse_assignments(assignments)]
+    )
 
 
 def _show_plan(resolved: Any, *, as_json: bool) -> None:

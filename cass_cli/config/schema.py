@@ -19,6 +19,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 LocalPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 Probability = Annotated[float, Field(ge=0, le=1)]
 ArmName = Literal["cnn", "vit"]
+MethodName = Literal["cass", "dino", "byol", "mae"]
+DinoSetting = Literal["official", "paper"]
+OptimiserName = Literal["adam", "adamw", "sgd"]
 
 
 class Section(BaseModel):
@@ -91,24 +94,49 @@ class Augment(Section):
 
 
 class Method(Section):
-    """The objective."""
+    """The objective, and the arms that it trains."""
 
-    name: Literal["cass"] = Field("cass", description="self-supervised method")
+    name: MethodName = Field("cass", description="self-supervised method")
+    arm: Literal["both", "cnn", "vit"] = Field("both", description="which arms are trained; cass needs both, mae a ViT")
     activation: Literal["none", "softmax", "sigmoid"] = Field(
-        "none", description="applied to both outputs before the loss; the ablation of B.5"
+        "none", description="cass: applied to both outputs before the loss; the ablation of B.5"
     )
+    dino_setting: DinoSetting = Field(
+        "official", description="dino: its authors' crops, temperatures and head, or those the paper compared with"
+    )
+    prototypes: int = Field(65_536, ge=2, description="dino: width of the projection head's output")
+    mask_ratio: float = Field(0.75, gt=0, lt=1, description="mae: share of the patches that is hidden")
+    decoder_width: int = Field(512, ge=32, multiple_of=32, description="mae: channels of the decoder")
+    decoder_depth: int = Field(8, ge=1, description="mae: blocks of the decoder")
+    normalise_targets: bool = Field(True, description="mae: draw patches normalised by their own mean and variance")
+
+    @property
+    def arms(self) -> tuple[ArmName, ...]:
+        """The arms that are trained."""
+        return ("cnn", "vit") if self.arm == "both" else (self.arm,)
 
 
 class Optim(Section):
-    """Optimisers, their schedule, and weight averaging (C.5.3)."""
+    """Optimisers, their schedule, and weight averaging (C.5.3). Other methods bring their own (`config/recipes.py`)."""
 
     lr: float = Field(1e-3, gt=0, description="peak learning rate of both arms")
     lr_min: float = Field(1e-6, ge=0, description="lowest learning rate of the schedule")
-    lr_period: int = Field(16, ge=1, description="T_max of the cosine, in optimiser steps: half its period")
-    cnn: Literal["adam", "sgd"] = Field("adam", description="optimiser of the first arm; sgd: the ablation of B.4")
-    vit: Literal["adam", "sgd"] = Field("adam", description="optimiser of the second arm")
+    schedule: Literal["cyclic", "cosine", "constant"] = Field(
+        "cyclic", description="cyclic: down and up with T_max lr_period; cosine: one fall over the run; constant"
+    )
+    lr_period: int = Field(16, ge=1, description="T_max of the cyclic schedule, in optimiser steps: half its period")
+    warmup: Probability = Field(0.0, description="share of the run in which the rate rises from 0 (not when cyclic)")
+    cnn: OptimiserName = Field("adam", description="optimiser of the first arm; sgd: the ablation of B.4")
+    vit: OptimiserName = Field("adam", description="optimiser of the second arm")
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        (0.9, 0.999), description="of Adam and AdamW"
+    )
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
-    weight_decay: float = Field(0.0, ge=0, description="L2 penalty")
+    weight_decay: float = Field(0.0, ge=0, description="of weight matrices and kernels; L2 in adam and sgd")
+    weight_decay_end: float | None = Field(
+        None, ge=0, description="what weight_decay goes to along a cosine over the run; none: it stays"
+    )
+    clip: float | None = Field(None, gt=0, description="largest gradient norm of each parameter tensor; none: any")
     averaging: bool = Field(True, description="stochastic weight averaging (Sec. 3.1)")
     averaging_start: Probability = Field(
         0.75, description="share of the epochs after which averaging begins (Izmailov et al. 2018)"
@@ -183,4 +211,12 @@ class Config(Section):
     def _batches_can_be_split(self) -> Self:
         if self.train.accumulate > self.train.batch_size:
             raise ValueError("train.accumulate: cannot split a batch into more parts than it has images")
+        return self
+
+    @model_validator(mode="after")
+    def _method_suits_the_arms(self) -> Self:
+        if self.method.name == "cass" and self.method.arm != "both":
+            raise ValueError(f"method.arm: cass trains two arms together, and {self.method.arm} is one")
+        if self.method.name == "mae" and self.method.arm != "vit":
+            raise ValueError("method.arm: mae hides patches of a Transformer, so it can only be vit")
         return self

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cass_cli.config.load import Resolved, read_saved, to_yaml
+from cass_cli.config.recipes import ORIGIN as METHOD
 from cass_cli.config.schema import Config
 from cass_cli.data.cache import ImageStore
 from cass_cli.data.lock import locked
@@ -20,6 +21,7 @@ from cass_cli.data.splits import write_splits
 from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
 from cass_cli.engine.device import choose_device
 from cass_cli.engine.distributed import World, process_group
+from cass_cli.engine.objective import build_arms
 from cass_cli.engine.plan import Plan, plan_pretraining
 from cass_cli.engine.prepare import Dataset, find_dataset, load_images
 from cass_cli.engine.pretrain import EpochStats, StepStats, pretrain
@@ -27,7 +29,6 @@ from cass_cli.engine.probing import probe_arms, probe_data
 from cass_cli.engine.run_directory import Run, create_run, environment, point_latest, write_json, write_text
 from cass_cli.engine.session import (
     Session,
-    build_arms,
     build_session,
     refresh_averages,
     restore_session,
@@ -249,7 +250,7 @@ def resumed_config(run: Run, asked: Resolved) -> Resolved:
     changed = {
         key: asked.value(key)
         for key, origin in asked.origins.items()
-        if origin != "default" and not origin.startswith("preset") and asked.value(key) != saved.value(key)
+        if not origin.startswith(("default", "preset", METHOD)) and asked.value(key) != saved.value(key)
     }
     fixed = sorted(set(changed) - set(FREE_ON_RESUME))
     if fixed:

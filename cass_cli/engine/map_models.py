@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from cass_cli.config.load import Resolved, read_saved
 from cass_cli.config.schema import ArmName, Config
 from cass_cli.data.records import count
+from cass_cli.engine.objective import ARM_NAMES
 from cass_cli.engine.run_directory import Run, open_run
 from cass_cli.engine.seeds import stream_seed
-from cass_cli.engine.session import ARM_NAMES
 from cass_cli.errors import ModelError, RunError
 from cass_cli.models.arms import build_arm, load_arm
 

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-import timm
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from cass_cli.config.schema import Config
 from cass_cli.engine.batches import batch_bounds
 from cass_cli.engine.device import choose_device, choose_precision
+from cass_cli.engine.objective import build_arms, build_method
 from cass_cli.engine.prepare import Dataset
-from cass_cli.engine.session import ARM_NAMES
-from cass_cli.models.arms import arm_options
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Plan:
     weight_bytes: int
     activation_bytes: int
     image_bytes: int
+    flops_per_image: float
     device: str
     precision: str
 
@@ -40,54 +41,77 @@ class Plan:
 
 
 def plan_pretraining(config: Config, dataset: Dataset) -> Plan:
-    """Count images, steps and parameters, and estimate memory.
-
-    Activations are counted, not guessed: both arms run once on PyTorch's meta device, which allocates
-    nothing, and every tensor that the backward pass would need is added up.
-    """
+    """Count images, steps, parameters, bytes and floating-point operations. Raises what building the arms raises."""
     images = dataset.counts["train"]
     device = choose_device(config.train.device)
     precision = choose_precision(config.train.precision, device)
     per_epoch = len(batch_bounds(images, config.train.batch_size))
-    parameters: dict[str, int] = {}
-    activations = 0
-    for arm in ARM_NAMES:
-        name = getattr(config.arms, arm)
-        parameters[arm], saved = _count(name, image_size=config.data.image_size, outputs=config.arms.outputs)
-        activations += saved
+    cost = count_cost(config)
     forward = -(-config.train.batch_size // config.train.accumulate)
-    state = {"adam": 2, "sgd": 1}
-    weights = sum(
-        parameters[arm] * (2 + state[getattr(config.optim, arm)] + config.optim.averaging) for arm in ARM_NAMES
-    )
     return Plan(
         images=dataset.counts,
         steps_per_epoch=per_epoch,
         steps=per_epoch * config.train.epochs,
-        parameters=parameters,
-        weight_bytes=4 * weights,
-        activation_bytes=activations * min(forward, images) // (2 if precision == "bf16" else 1),
+        parameters=cost.parameters,
+        weight_bytes=cost.weight_bytes,
+        activation_bytes=cost.activation_bytes * min(forward, images) // (2 if precision == "bf16" else 1),
         image_bytes=images * 3 * config.data.image_size**2 if config.data.cache not in ("disk", "off") else 0,
+        flops_per_image=cost.flops,
         device=str(device),
         precision=precision,
     )
 
 
-def _count(name: str, *, image_size: int, outputs: int) -> tuple[int, int]:
-    """Return the parameters of a model and the fp32 bytes its backward pass keeps, per image."""
+@dataclass(frozen=True)
+class Cost:
+    """What a method takes, whatever the machine."""
+
+    parameters: Mapping[str, int]  # of each exported arm
+    weight_bytes: int  # fp32 weights, gradients, optimiser state and averages
+    activation_bytes: int  # fp32, that the backward pass keeps, an image
+    flops: float  # forward and backward, an image; a multiply-add counts as two
+
+
+def count_cost(config: Config) -> Cost:
+    """Count, not guess: the method runs once on PyTorch's meta device, which holds no numbers.
+
+    Every tensor that the backward pass would need is added up, and every product counted.
+    """
+    images = 2  # batch norm needs two
+    arms = config.arms.model_copy(update={"init": "random", "weights": {}})
     with torch.device("meta"):
-        model = timm.create_model(name, **arm_options(name, image_size=image_size, outputs=outputs))
-        kept: dict[int, int] = {}
-        own = {id(p) for p in model.parameters()}
+        networks = {name: arm.model for name, arm in build_arms(config.model_copy(update={"arms": arms})).items()}
+        method = build_method(config, networks)
+        sides = [view.size or config.data.image_size for view in method.views]
+        views = [torch.empty(images, 3, side, side) for side in sides]
+    own = {p.untyped_storage()._cdata for p in method.parameters()}
+    kept: dict[int, int] = {}
+    alive: list[torch.Tensor] = []  # so that no address is used twice
 
-        def note(tensor: torch.Tensor) -> torch.Tensor:
-            if id(tensor) not in own:
-                storage = tensor.untyped_storage()
-                kept[storage._cdata] = storage.nbytes()
-                alive.append(tensor)
-            return tensor
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in own:
+            kept[storage._cdata] = storage.nbytes()
+            alive.append(tensor)
+        return tensor
 
-        alive: list[torch.Tensor] = []  # so that no address is used twice
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            model.train()(torch.empty(2, 3, image_size, image_size))
-    return sum(p.numel() for p in model.parameters()), sum(kept.values()) // 2
+    counter = FlopCounterMode(display=False)
+    with counter, torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        method(*views, progress=0.5).backward()
+    optim = config.optim
+    state = {"adam": 2, "adamw": 2, "sgd": 1}
+    floats = _count(method)
+    for arm, learner in method.learners.items():
+        learned = sum(p.numel() for p in learner.parameters() if p.requires_grad)
+        floats += learned * (1 + state[getattr(optim, arm)])
+    parameters = {arm: _count(network) for arm, network in method.arms.items()}
+    return Cost(
+        parameters=parameters,
+        weight_bytes=4 * (floats + optim.averaging * sum(parameters.values())),
+        activation_bytes=sum(kept.values()) // images,
+        flops=counter.get_total_flops() / images,
+    )
+
+
+def _count(module: Any) -> int:
+    return sum(p.numel() for p in module.parameters())

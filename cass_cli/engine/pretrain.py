@@ -24,6 +24,7 @@ from cass_cli.data.augment import apply_view, draw_view
 from cass_cli.engine.batches import batch_bounds, epoch_order, prefetch
 from cass_cli.engine.collapse import ADVICE, ArmGauges
 from cass_cli.engine.device import autocast
+from cass_cli.engine.optimisers import clip_each, learning_rate, set_rates, weight_decay
 from cass_cli.engine.seeds import generator, stream_seed
 from cass_cli.engine.session import Session, measure_gauges
 from cass_cli.engine.signals import StopRequest
@@ -69,14 +70,6 @@ class EpochStats:
         return {**asdict(self), "images_per_second": self.images_per_second}
 
 
-def cosine_lr(step: int, *, peak: float, lowest: float, period: int) -> float:
-    """Return the learning rate of `step`: down from `peak` to `lowest` in `period` steps, up again, and so on.
-
-    It equals `torch.optim.lr_scheduler.CosineAnnealingLR(T_max=period)` stepped after every batch (C.5.3).
-    """
-    return lowest + (peak - lowest) * (1 + math.cos(math.pi * step / period)) / 2
-
-
 def pretrain(
     s: Session,
     *,
@@ -100,7 +93,7 @@ def pretrain(
         for batch, images in prefetch(lambda batch: (batch, _fetch(s, batch)), batches):
             waiting += time.monotonic() - mark
             lr = _lr(s, s.step)
-            loss, augmenting = _step(s, batch, images, lr=lr)
+            loss, augmenting = train_step(s, batch, images, lr=lr)
             s.loss_sum += loss * len(batch)
             s.seen, s.batch, s.step, waiting = s.seen + len(batch), s.batch + 1, s.step + 1, waiting + augmenting
             if s.step % check_every == 0 or s.batch == len(bounds):
@@ -139,7 +132,7 @@ def _end_epoch(s: Session, *, trained: int, seconds: float, waiting: float) -> E
 
 
 def _lr(s: Session, step: int) -> float:
-    return cosine_lr(step, peak=s.optim.lr, lowest=s.optim.lr_min, period=s.optim.lr_period)
+    return learning_rate(step, steps=s.steps, optim=s.optim)
 
 
 def _fetch(s: Session, batch: Tensor) -> list[Tensor]:
@@ -153,34 +146,41 @@ def _parts(s: Session, size: int) -> list[Tensor]:
     return [part for part in mine.tensor_split(s.train.accumulate) if len(part)]
 
 
-def _step(s: Session, batch: Tensor, images: list[Tensor], *, lr: float) -> tuple[Tensor, float]:
+def train_step(s: Session, batch: Tensor, images: list[Tensor], *, lr: float) -> tuple[Tensor, float]:
     """Take one optimiser step on `images`, the uint8 [b, 3, S, S] parts of this process's share of `batch` [B].
 
     Returns this process's part of the batch's mean loss, on the device, and the seconds spent on data.
     """
     torch.manual_seed(stream_seed(s.train.seed, "layers", s.epoch, s.batch, s.world.rank))  # dropout
     draw = generator(s.train.seed, "views", s.epoch, s.batch)
-    drawn = [draw_view(len(batch), generator=draw, **view) for view in s.method.views]
-    parts = _parts(s, len(batch))
+    drawn = [(view.size, draw_view(len(batch), generator=draw, **view.knobs)) for view in s.method.views]
+    parts, progress = _parts(s, len(batch)), s.step / s.steps
     total, waiting = torch.zeros((), device=s.device), 0.0
     for i, (part, pixels) in enumerate(zip(parts, images, strict=True)):
         began = time.monotonic()
-        views = [apply_view(pixels, view[part], mean=s.mean, std=s.std) for view in drawn]
+        views = [apply_view(pixels, view[part], mean=s.mean, std=s.std, out_size=size) for size, view in drawn]
         waiting += time.monotonic() - began
         last = i == len(parts) - 1
         with nullcontext() if last or s.world.size == 1 else s.parallel.no_sync():
             with autocast(s.precision, s.device):
-                loss = s.parallel(*views)
+                loss = s.parallel(*views, progress=progress)
             share = len(part) / len(batch)
             (loss * share * s.world.size).backward()  # DDP divides by the number of processes
         total += loss.detach() * share
+    _update(s, lr=lr)
+    s.method.after_step(progress)
+    return total, waiting
+
+
+def _update(s: Session, *, lr: float) -> None:
+    """Let every optimiser take its step."""
+    decay = weight_decay(s.step, steps=s.steps, optim=s.optim)
     for optimiser in s.optimisers.values():
-        for group in optimiser.param_groups:
-            group["lr"] = lr
+        if s.optim.clip is not None:
+            clip_each((p for group in optimiser.param_groups for p in group["params"]), s.optim.clip)
+        set_rates(optimiser, lr=lr, weight_decay=decay)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-    s.method.after_step(s.step / s.steps)
-    return total, waiting
 
 
 def _sum_over_processes(value: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from cass_cli.config.schema import Data
 from cass_cli.data.augment import apply_view, unchanged
@@ -25,7 +25,6 @@ from cass_cli.engine.probe import ProbeScores, knn_probe, linear_probe
 from cass_cli.engine.session import Session
 from cass_cli.engine.weighted import Labels
 from cass_cli.errors import DataError
-from cass_cli.models.arms import embed
 
 BATCH = 64
 PROBES: dict[str, Callable[[Tensor, Labels, Tensor, Labels], ProbeScores]] = {
@@ -67,9 +66,9 @@ def probe_data(
 def probe_arms(s: Session, probes: ProbeData) -> dict[str, dict[str, dict[str, float | str]]]:
     """Return {arm: {probe: {accuracy, macro_f1, note}}} for the arms as they are now."""
     scores = {}
-    for name, network in s.method.arms.items():
-        seen = _features(s, network, s.store)
-        asked = _features(s, network, probes.val_store)
+    for name in s.method.arms:
+        seen = _features(s, name, s.store)
+        asked = _features(s, name, probes.val_store)
         scores[name] = {
             probe: asdict(measure(seen, probes.train_labels, asked, probes.val_labels))
             for probe, measure in PROBES.items()
@@ -78,13 +77,13 @@ def probe_arms(s: Session, probes: ProbeData) -> dict[str, dict[str, dict[str, f
 
 
 @torch.no_grad()
-def _features(s: Session, network: nn.Module, store: ImageStore) -> Tensor:
+def _features(s: Session, arm: str, store: ImageStore) -> Tensor:
     """Return the pooled features fp32 [N, D] of all images of a store, without augmentation."""
-    network.eval()
+    s.method.eval()
     parts = []
     for rows in torch.from_numpy(np.arange(len(store.kept))).split(BATCH):
         images = apply_view(store.batch(rows, s.device), unchanged(len(rows)), mean=s.mean, std=s.std)
         with autocast(s.precision, s.device):
-            parts.append(embed(network, images)[0].float())
-    network.train()
+            parts.append(s.method.embed(arm, images)[0].float())
+    s.method.train()
     return torch.cat(parts)

@@ -11,20 +11,21 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_swa_multi_avg_fn, update_bn
 
-from cass_cli.config.schema import ArmName, Config, Optim, Train
+from cass_cli.config.schema import Config, Optim, Train
 from cass_cli.data.augment import apply_view, draw_view, unchanged
 from cass_cli.data.cache import ImageStore
 from cass_cli.engine.batches import batch_bounds, epoch_order
 from cass_cli.engine.collapse import ArmGauges, Gauge
 from cass_cli.engine.device import autocast, choose_device, choose_precision, set_up_backends
 from cass_cli.engine.distributed import World
-from cass_cli.engine.seeds import generator, stream_seed
-from cass_cli.methods.cass import Cass
-from cass_cli.models.arms import Arm, build_arm, embed
+from cass_cli.engine.objective import build_method
+from cass_cli.engine.optimisers import build_optimiser
+from cass_cli.engine.seeds import generator
+from cass_cli.methods.method import Method
+from cass_cli.models.arms import Arm
 
 MONITORED_IMAGES = 128
 COMPILE_PAYS_AFTER = 2_000  # steps; compiling two arms takes a minute or two
-ARM_NAMES: tuple[ArmName, ...] = ("cnn", "vit")
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Session:
     train: Train
     parallel: Any
     # ----
-    method: Cass
+    method: Method
     optimisers: dict[str, torch.optim.Optimizer]
     averaged: dict[str, AveragedModel]
     epoch: int = 0
@@ -64,21 +65,6 @@ class Session:
         return len(batch_bounds(self.images, self.train.batch_size, smallest=2 * self.world.size)) * self.train.epochs
 
 
-def build_arms(config: Config) -> dict[str, Arm]:
-    """Build both arms with their starting weights."""
-    return {
-        arm: build_arm(
-            getattr(config.arms, arm),
-            image_size=config.data.image_size,
-            outputs=config.arms.outputs,
-            init=config.arms.init,
-            weights=config.arms.weights.get(arm),
-            seed=stream_seed(config.train.seed, "arms", index),
-        )
-        for index, arm in enumerate(ARM_NAMES)
-    }
-
-
 def build_session(config: Config, arms: Mapping[str, Arm], store: ImageStore, *, world: World) -> Session:
     """Put the arms on the device, with their method, optimisers and running averages."""
     train, optim = config.train, config.optim
@@ -88,15 +74,16 @@ def build_session(config: Config, arms: Mapping[str, Arm], store: ImageStore, *,
     if device.type == "cuda":
         for network in networks.values():
             network.to(memory_format=torch.channels_last)
-    method = Cass(networks, view=config.augment.model_dump(), activation=config.method.activation)
+    method = build_method(config, networks)
+    method.to(device)
     steps = train.epochs * len(batch_bounds(len(store.kept), train.batch_size, smallest=2 * world.size))
     compiled = train.compile == "on" or (
         train.compile == "auto" and device.type == "cuda" and steps >= COMPILE_PAYS_AFTER
     )
     average = get_swa_multi_avg_fn()
-    averaged = {name: AveragedModel(net, multi_avg_fn=average) for name, net in networks.items()}
+    averaged = {name: AveragedModel(net, multi_avg_fn=average) for name, net in method.arms.items()}
     if compiled:
-        for network in networks.values():
+        for network in method.networks:
             network.compile()
     ids = [device] if device.type == "cuda" else None
     session = Session(
@@ -112,7 +99,7 @@ def build_session(config: Config, arms: Mapping[str, Arm], store: ImageStore, *,
         train=train,
         parallel=method if world.size == 1 else DistributedDataParallel(method, device_ids=ids),
         method=method,
-        optimisers={name: _optimiser(getattr(optim, name), net, optim) for name, net in networks.items()},
+        optimisers={name: build_optimiser(getattr(optim, name), net, optim) for name, net in method.learners.items()},
         averaged=averaged if optim.averaging else {},
         loss_sum=torch.zeros((), dtype=torch.float64, device=device),
     )
@@ -150,15 +137,15 @@ def measure_gauges(s: Session) -> dict[str, ArmGauges]:
     """Measure the collapse gauges of each arm on a fixed, seeded set of training images, without augmentation."""
     rows = torch.randperm(s.images, generator=generator(s.train.seed, "monitor"))[:MONITORED_IMAGES]
     gauges = {}
-    for name, arm in s.method.arms.items():
-        arm.eval()
+    s.method.eval()
+    for name in s.method.arms:
         parts = []
         for part in rows.split(s.train.batch_size):
             with autocast(s.precision, s.device):
-                parts.append(embed(arm, plain_view(s, part)))
-        arm.train()
+                parts.append(s.method.embed(name, plain_view(s, part)))
         features, outputs = (torch.cat(column).float() for column in zip(*parts, strict=True))
         gauges[name] = ArmGauges(Gauge.of(outputs), Gauge.of(features))
+    s.method.train()
     return gauges
 
 
@@ -186,13 +173,5 @@ def _augmented_epoch(s: Session) -> Any:
     order = epoch_order(s.images, seed=s.train.seed, epoch=s.train.epochs)
     for index, (start, stop) in enumerate(batch_bounds(s.images, s.train.batch_size)):
         draw = generator(s.train.seed, "views", s.train.epochs, index)
-        view = draw_view(stop - start, generator=draw, **s.method.views[0])
+        view = draw_view(stop - start, generator=draw, **s.method.views[0].knobs)
         yield apply_view(s.store.batch(order[start:stop], s.device), view, mean=s.mean, std=s.std)
-
-
-def _optimiser(name: str, network: nn.Module, optim: Optim) -> torch.optim.Optimizer:
-    if name == "sgd":
-        return torch.optim.SGD(
-            network.parameters(), lr=optim.lr, momentum=optim.momentum, weight_decay=optim.weight_decay, fused=True
-        )
-    return torch.optim.Adam(network.parameters(), lr=optim.lr, weight_decay=optim.weight_decay, fused=True)

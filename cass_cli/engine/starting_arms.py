@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from cass_cli.config.schema import ArmName, Config
+from cass_cli.engine.objective import ARM_NAMES
 from cass_cli.engine.run_directory import Run
 from cass_cli.engine.seeds import stream_seed
-from cass_cli.engine.session import ARM_NAMES
 from cass_cli.errors import ModelError, RunError
 from cass_cli.models.arms import Arm, build_arm
 

@@ -18,10 +18,10 @@ from cass_cli.engine.device import choose_precision
 from cass_cli.engine.finetune import TuneEpoch, TuneStep, finetune
 from cass_cli.engine.judgement import judge
 from cass_cli.engine.labelled_data import Images, LabelledData, rows_digest
+from cass_cli.engine.objective import ARM_NAMES
 from cass_cli.engine.run_directory import write_json
 from cass_cli.engine.scoring import split_scores
 from cass_cli.engine.seeds import stream_seed
-from cass_cli.engine.session import ARM_NAMES
 from cass_cli.engine.signals import StopRequest
 from cass_cli.engine.starting_arms import starting_body, with_new_head
 from cass_cli.engine.trials import Trial, Variant

@@ -17,6 +17,9 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cass_cli.methods.method import Method, View
+from cass_cli.models.arms import embed
+
 
 def cass_loss(r: Tensor, t: Tensor, *, activation: str = "none", eps: float = 1e-12) -> Tensor:
     """Return Eq. 1 for outputs `r` and `t` [B, K]: a scalar from 0 (same direction) to 4 (opposite).
@@ -32,19 +35,35 @@ def cass_loss(r: Tensor, t: Tensor, *, activation: str = "none", eps: float = 1e
     return (2 - 2 * cosine).mean()
 
 
-class Cass(nn.Module):
+class Cass(Method):
     """The two arms and their objective."""
 
     def __init__(self, arms: Mapping[str, nn.Module], *, view: Mapping[str, Any], activation: str = "none") -> None:
         super().__init__()
-        self.arms = nn.ModuleDict(arms)
-        self.views = (view,)
+        self.pair = nn.ModuleDict(arms)
+        self.views = (View(view),)
         self.activation = activation
 
-    def forward(self, view: Tensor) -> Tensor:
-        """Return the loss of one `view` [B, 3, S, S] that both arms see."""
-        r, t = (arm(view) for arm in self.arms.values())
+    @property
+    def arms(self) -> Mapping[str, nn.Module]:
+        return dict(self.pair.items())
+
+    @property
+    def learners(self) -> Mapping[str, nn.Module]:
+        return self.arms
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return tuple(self.pair.values())
+
+    def forward(self, view: Tensor, *, progress: float = 0.0) -> Tensor:
+        """Return the loss of one `view` [B, 3, S, S] that both arms see, the same at any `progress`."""
+        r, t = (arm(view) for arm in self.pair.values())
         return cass_loss(r, t, activation=self.activation)
 
     def after_step(self, progress: float) -> None:
         """Nothing follows a step: the arms are independent (Sec. 3.1)."""
+
+    def embed(self, arm: str, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the arm's pooled features [B, D] and its logits [B, K]."""
+        return embed(self.pair[arm], images)

@@ -1,29 +1,83 @@
 """What the training loop asks of a self-supervised method.
 
-Legend: B batch, S image side, K output width.
+Legend: B batch, S side of a view, D feature width, K output width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
 
-class Method(Protocol):
-    """A module that holds its networks, says which views it wants, and returns a loss for them."""
+@dataclass(frozen=True)
+class View:
+    """One look at each image: what `draw_view` is called with, and its side in pixels (None: the image's own)."""
 
-    arms: nn.ModuleDict
-    """The networks that are kept and exported, by arm name."""
+    knobs: Mapping[str, Any]
+    size: int | None = None
 
-    views: tuple[Mapping[str, Any], ...]
-    """For each view of an image, the settings that `draw_view` is called with."""
 
-    def __call__(self, *views: Tensor) -> Tensor:
-        """Return the mean loss (a scalar) over views [B, 3, S, S], normalised."""
-        ...
+class Method(nn.Module, ABC):
+    """Holds its networks, says which views of an image it wants, and is called with them for its loss:
 
+    method(*views, progress=p) → the mean loss (a scalar) over views [B, 3, S, S], normalised, in the order of
+    `views`; p runs from 0 to 1 over the run.
+    """
+
+    views: Sequence[View]
+
+    @property
+    @abstractmethod
+    def arms(self) -> Mapping[str, nn.Module]:
+        """The networks that are kept and exported, by arm name."""
+
+    @property
+    @abstractmethod
+    def learners(self) -> Mapping[str, nn.Module]:
+        """For each arm, the module whose parameters its optimiser changes."""
+
+    @property
+    @abstractmethod
+    def networks(self) -> Sequence[nn.Module]:
+        """The modules whose calls take the time: what `torch.compile` is for."""
+
+    @abstractmethod
     def after_step(self, progress: float) -> None:
-        """Do what follows an optimiser step (a moving average, say); `progress` runs from 0 to 1."""
-        ...
+        """Do what follows an optimiser step: a moving average, say."""
+
+    @abstractmethod
+    def embed(self, arm: str, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the pooled features [B, D] of a kept arm, and what the loss would compare of them [B, K]."""
+
+
+class SoloMethod(nn.Module, ABC):
+    """As `Method`, of a single network: `SideBySide` makes a `Method` of one for each arm."""
+
+    views: Sequence[View]
+
+    @property
+    @abstractmethod
+    def kept(self) -> nn.Module:
+        """The network that is exported."""
+
+    @property
+    @abstractmethod
+    def learner(self) -> nn.Module:
+        """The module whose parameters the optimiser changes."""
+
+    @property
+    @abstractmethod
+    def networks(self) -> Sequence[nn.Module]:
+        """The modules whose calls take the time."""
+
+    @abstractmethod
+    def after_step(self, progress: float) -> None:
+        """Do what follows an optimiser step."""
+
+    @abstractmethod
+    def outputs(self, features: Tensor) -> Tensor:
+        """Return what the loss would compare [B, K] of the kept network's pooled features [B, D]."""

@@ -38,21 +38,24 @@ def build_arm(
     init: str = "random",
     weights: Path | None = None,
     seed: int = 0,
+    several_sizes: bool = False,
 ) -> Arm:
-    """Build the timm model `name` for square images of `image_size` pixels with `outputs` outputs.
+    """Build the timm model `name` for square images of `image_size` pixels with `outputs` outputs (0: no head).
 
     `weights` names a local file and goes before `init`: `imagenet` fetches timm's default weights from its
-    hub, `random` leaves the start to `seed`. Raises `ModelError` for an unknown name, an image size that
-    the patches do not divide, weights that do not fit, or a download that fails.
+    hub, `random` leaves the start to `seed`. With `several_sizes` it takes smaller images as well. Raises
+    `ModelError` for an unknown name, an image size that the patches do not divide, weights that do not fit,
+    or a download that fails.
     """
     options = arm_options(name, image_size=image_size, outputs=outputs)
+    built = _any_size(name, options) if several_sizes else options
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if weights is None and init == "imagenet":
-            model = _download(name, options)
+            model = _download(name, built)
             total = len(model.state_dict())
             return Arm(model, name, options, WeightReport(f"timm {_tag(model)}", total, total))
-        model = timm.create_model(name, **options)
+        model = timm.create_model(name, **built)
     if weights is not None:
         return Arm(model, name, options, load_weights(model, weights))
     total = len(model.state_dict())
@@ -69,10 +72,9 @@ def arm_options(name: str, *, image_size: int, outputs: int) -> dict[str, Any]:
     options: dict[str, Any] = {"num_classes": outputs}
     with torch.device("meta"):
         plain = timm.create_model(name, num_classes=outputs)
-    patches = getattr(plain, "patch_embed", None)
-    if patches is not None and hasattr(patches, "patch_size"):
+    if hasattr(getattr(plain, "patch_embed", None), "patch_size"):
         options["img_size"] = image_size
-        patch = patches.patch_size if isinstance(patches.patch_size, int) else int(patches.patch_size[0])
+        patch = patch_size(plain)
         if image_size % patch:
             lower, upper = image_size // patch * patch, (image_size // patch + 1) * patch
             raise ModelError(
@@ -97,6 +99,29 @@ def _dry_forward(name: str, options: Mapping[str, Any], image_size: int) -> None
             f"{name} cannot take images of {image_size} pixels: {str(error).splitlines()[0]}",
             hint="Try the size in the model's name, or another model.",
         ) from error
+
+
+def _any_size(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options with which a Transformer takes images of any size; a CNN does so anyway."""
+    if "img_size" not in options:
+        return dict(options)
+    freed = {**options, "dynamic_img_size": True}
+    try:
+        with torch.device("meta"):
+            timm.create_model(name, **freed)
+    except TypeError as error:
+        raise ModelError(
+            f"{name} takes images of one size only, and DINO's official setting shows crops of two.",
+            hint="Choose a timm ViT, or --dino-setting paper.",
+        ) from error
+    return freed
+
+
+def patch_size(model: nn.Module) -> int:
+    """Return the side in pixels that an image's must be a multiple of: a Transformer's patch, 1 for a CNN."""
+    patches: Any = getattr(model, "patch_embed", None)
+    size = getattr(patches, "patch_size", 1)
+    return int(size if isinstance(size, int) else size[0])
 
 
 def embed(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:

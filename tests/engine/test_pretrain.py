@@ -12,9 +12,11 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from cass_cli.data.augment import apply_view, draw_view
 from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
-from cass_cli.engine.pretrain import EpochStats, StepStats, cosine_lr, pretrain
+from cass_cli.engine.objective import build_arms
+from cass_cli.engine.optimisers import cosine_lr
+from cass_cli.engine.pretrain import EpochStats, StepStats, pretrain
 from cass_cli.engine.seeds import generator
-from cass_cli.engine.session import Session, build_arms, refresh_averages, restore_session, session_state
+from cass_cli.engine.session import Session, refresh_averages, restore_session, session_state
 from cass_cli.engine.signals import StopRequest
 from cass_cli.errors import Interrupted, RunError
 from cass_cli.methods.cass import cass_loss
@@ -148,7 +150,7 @@ def test_averages_are_the_mean_of_the_last_epochs_and_have_their_own_batch_norm(
     averages = refresh_averages(session)
     for name, network in averages.items():
         for key, value in network.named_parameters():
-            mean = torch.stack([snapshot[f"arms.{name}.{key}"] for snapshot in snapshots]).mean(0)
+            mean = torch.stack([snapshot[f"pair.{name}.{key}"] for snapshot in snapshots]).mean(0)
             torch.testing.assert_close(value, mean, rtol=1e-5, atol=1e-6)
     raw, averaged = session.method.arms["cnn"].state_dict(), averages["cnn"].state_dict()
     running = [key for key in raw if key.endswith("running_mean")]

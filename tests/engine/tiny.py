@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from cass_cli.config.load import Layer, resolve
+from cass_cli.config.load import Layer
+from cass_cli.config.recipes import resolve_with_recipe
 from cass_cli.config.schema import Config
 from cass_cli.data.cache import ImageStore
 from cass_cli.engine.distributed import World
-from cass_cli.engine.session import Session, build_arms, build_session
+from cass_cli.engine.objective import build_arms
+from cass_cli.engine.session import Session, build_session
 
 SETTINGS: dict[str, Any] = {
     "data.image_size": 32,
@@ -28,7 +30,9 @@ SETTINGS: dict[str, Any] = {
 
 def tiny_config(**changes: Any) -> Config:
     """The settings above with `changes`, whose keys use __ for the dot."""
-    return resolve([Layer("test", SETTINGS | {k.replace("__", "."): v for k, v in changes.items()})]).config
+    return resolve_with_recipe(
+        [], [Layer("test", SETTINGS | {k.replace("__", "."): v for k, v in changes.items()})]
+    ).config
 
 
 def tiny_store(images: int = 18, size: int = 32) -> ImageStore:

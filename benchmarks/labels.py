@@ -1,0 +1,101 @@
+"""What is a start worth with few labels? Pretrains, fine-tunes over seeds, and tables the test scores.
+
+    python benchmarks/labels.py --name brain_mri-10 --start transfer --start "cass-1e-5=--lr 1e-5 --epochs 3" \
+        --finetune "--label-fraction 0.1 --seeds 3 --epochs 8" -- --data brain_mri --cnn tf_efficientnet_lite0 …
+
+A start is `transfer` (ImageNet weights), `scratch` (random ones), or NAME=ARGUMENTS of `cass pretrain`. What follows
+`--` names data and arms for all of them. Every start is fine-tuned by the same protocol, on the same label subsets.
+What is finished already is only read, so that an interrupted run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from machine import write_result
+
+from cass_cli.engine.compare import Comparison, Summary, compare
+from cass_cli.engine.run_directory import open_run
+from cass_cli.engine.trials import named_variants
+
+METRICS = ("macro_f1", "balanced_accuracy")
+WITHOUT_PRETRAINING = {"transfer": "imagenet", "scratch": "random"}
+
+
+def main() -> None:
+    """Do what is not done yet, print a table for each metric, and write labels-<name>.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--name", required=True, help="of the fine-tuning variant and of the result")
+    parser.add_argument("--start", action="append", required=True, help="transfer, scratch, or NAME=ARGUMENTS")
+    parser.add_argument("--finetune", required=True, help="arguments of `cass finetune` for all starts")
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder that holds the runs")
+    parser.add_argument("--note", default="", help="what a reader of the figures should know")
+    parser.add_argument("arguments", nargs="*", help="data and arms, for every start")
+    given = parser.parse_args()
+    began = time.monotonic()
+    methods: dict[str, Sequence[Summary]] = {}
+    for start in given.start:
+        name, _, pretraining = start.partition("=")
+        _train(name, pretraining, given)
+        (variant,) = [v for v in named_variants(given.out, [name]) if v.name == given.name]
+        methods[name] = [trial.summary() for trial in variant.trials()]
+    tables = {metric: compare(methods, metric=metric) for metric in METRICS}
+    for table in tables.values():
+        _show(table)
+    result: dict[str, Any] = {
+        "note": given.note,
+        "wall_seconds_of_this_call": round(time.monotonic() - began),
+        "training_seconds": {name: round(sum(s["seconds"] for s in found)) for name, found in methods.items()},
+        "pretraining": {name: _pretraining(given.out, name) for name in methods if name not in WITHOUT_PRETRAINING},
+        **{metric: asdict(table) for metric, table in tables.items()},
+    }
+    print(f"\nWritten: {write_result(f'labels-{given.name}', result)}")
+
+
+def _train(name: str, pretraining: str, given: argparse.Namespace) -> None:
+    """Pretrain and fine-tune one start, unless that is done."""
+    folder = ["--out", str(given.out)]
+    done = (given.out / name / "summary.json").exists()
+    if name not in WITHOUT_PRETRAINING and not done:
+        begun = (given.out / name / "checkpoints").exists()
+        how = ["--resume"] if begun else [*given.arguments, *shlex.split(pretraining)]
+        _cass("pretrain", *how, *folder, "--name", name)
+    tuning = [*shlex.split(given.finetune), "--variant", given.name, *folder]
+    if (given.out / name / "finetune" / given.name).exists():
+        tuning.append("--resume")
+    if name not in WITHOUT_PRETRAINING:
+        _cass("finetune", "--run", name, *tuning)
+    elif (given.out / name / "config.yaml").exists():
+        _cass("finetune", "--run", name, "--init-from", WITHOUT_PRETRAINING[name], *tuning)
+    else:
+        _cass("finetune", *given.arguments, "--init-from", WITHOUT_PRETRAINING[name], "--name", name, *tuning)
+
+
+def _cass(*arguments: str) -> None:
+    print("$ cass", shlex.join(arguments), flush=True)
+    subprocess.run([sys.executable, "-m", "cass_cli", *arguments], check=True)
+
+
+def _pretraining(out: Path, name: str) -> dict[str, Any]:
+    summary: dict[str, Any] = json.loads(open_run(out, name).summary.read_text(encoding="utf-8"))
+    return {key: summary[key] for key in ("method", "epochs", "images", "loss", "seconds", "states")}
+
+
+def _show(table: Comparison) -> None:
+    print(f"\n{table.metric}, test split, mean and 95 % interval over seeds")
+    for cell in table.cells:
+        mean, low, high = cell.summary.mean, cell.summary.low, cell.summary.high
+        print(f"{cell.method:<16} {cell.candidate:<5} {cell.fraction:>5} {mean:.4f} [{low:.4f}, {high:.4f}]")
+
+
+if __name__ == "__main__":
+    main()

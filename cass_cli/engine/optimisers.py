@@ -1,0 +1,69 @@
+"""Optimisers and their schedules: plain functions of the step, so that a resumed run needs no scheduler's state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from cass_cli.config.schema import Optim
+
+
+def build_optimiser(name: str, network: nn.Module, optim: Optim) -> torch.optim.Optimizer:
+    """Return `adam`, `adamw` or `sgd` over the parameters of `network` that learn.
+
+    Biases, norms and other vectors are not decayed (as in the reference implementations of DINO and MAE).
+    """
+    learned = [p for p in network.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in learned if p.ndim > 1], "decayed": True},
+        {"params": [p for p in learned if p.ndim <= 1], "decayed": False},
+    ]
+    if name == "sgd":
+        return torch.optim.SGD(groups, lr=optim.lr, momentum=optim.momentum, weight_decay=0.0, fused=True)
+    kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
+    return kind(groups, lr=optim.lr, betas=optim.betas, weight_decay=0.0, fused=True)
+
+
+def set_rates(optimiser: torch.optim.Optimizer, *, lr: float, weight_decay: float) -> None:
+    """Set what the next step uses."""
+    for group in optimiser.param_groups:
+        group["lr"] = lr
+        group["weight_decay"] = weight_decay if group["decayed"] else 0.0
+
+
+def learning_rate(step: int, *, steps: int, optim: Optim) -> float:
+    """Return the learning rate of `step` out of `steps`."""
+    if optim.schedule == "cyclic":
+        return cosine_lr(step, peak=optim.lr, lowest=optim.lr_min, period=optim.lr_period)
+    rising = round(optim.warmup * steps)
+    if step < rising:
+        return optim.lr * step / rising
+    if optim.schedule == "constant":
+        return optim.lr
+    return cosine_lr(step - rising, peak=optim.lr, lowest=optim.lr_min, period=max(1, steps - rising))
+
+
+def weight_decay(step: int, *, steps: int, optim: Optim) -> float:
+    """Return the weight decay of `step` out of `steps`."""
+    if optim.weight_decay_end is None:
+        return optim.weight_decay
+    return cosine_lr(step, peak=optim.weight_decay, lowest=optim.weight_decay_end, period=steps)
+
+
+def cosine_lr(step: int, *, peak: float, lowest: float, period: int) -> float:
+    """Return the value at `step`: from `peak` to `lowest` in `period` steps, back again, and so on.
+
+    It equals `torch.optim.lr_scheduler.CosineAnnealingLR(T_max=period)` stepped after every batch (C.5.3).
+    """
+    return lowest + (peak - lowest) * (1 + math.cos(math.pi * step / period)) / 2
+
+
+@torch.no_grad()
+def clip_each(parameters: Iterable[nn.Parameter], largest: float) -> None:
+    """Scale down each parameter's own gradient to a norm of at most `largest` (as DINO's reference does)."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    scales = [(largest / (norm + 1e-6)).clamp(max=1.0) for norm in torch._foreach_norm(gradients)]
+    torch._foreach_mul_(gradients, scales)
