@@ -11,6 +11,7 @@ import typer
 from cass_cli import __version__
 from cass_cli.cli import cache, presets
 from cass_cli.cli.attention_maps import attention_maps
+from cass_cli.cli.benchmark_time import benchmark_time
 from cass_cli.cli.compare import compare
 from cass_cli.cli.evaluate import evaluate
 from cass_cli.cli.feature_maps import feature_maps
@@ -33,6 +34,7 @@ app.command(rich_help_panel="Measure")(finetune)
 app.command(rich_help_panel="Measure")(evaluate)
 app.command(rich_help_panel="Measure")(predict)
 app.command(rich_help_panel="Measure")(compare)
+app.command(rich_help_panel="Measure")(benchmark_time)
 app.command(rich_help_panel="Look")(attention_maps)
 app.command(rich_help_panel="Look")(feature_maps)
 app.command(rich_help_panel="Look")(similarity)

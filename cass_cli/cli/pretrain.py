@@ -200,7 +200,8 @@ def pretrain(
         bool, typer.Option("--overwrite", help="Replace the run --name if there is one.", rich_help_panel=OUTPUT)
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the settings and what would run, then stop.", rich_help_panel=OUTPUT)
+        bool,
+        typer.Option("--dry-run", help="Show settings, memory and likely time, then stop.", rich_help_panel=OUTPUT),
     ] = False,
     as_json: Annotated[
         bool,
@@ -286,12 +287,15 @@ def _resolve(flags: dict[str, Any], *, preset: str | None, config: Path | None, 
 
 
 def _show_plan(resolved: Any, *, as_json: bool) -> None:
+    from cass_cli.engine.benchmark import forecast_run
     from cass_cli.engine.plan import plan_pretraining
     from cass_cli.engine.prepare import find_dataset
     from cass_cli.reports.results import show_plan
 
     dataset = find_dataset(resolved.config.data, seed=resolved.config.train.seed)
-    show_plan(resolved, plan_pretraining(resolved.config, dataset), dataset.table.notes, as_json=as_json)
+    plan = plan_pretraining(resolved.config, dataset)
+    forecast = forecast_run(resolved.config, plan.images["train"])
+    show_plan(resolved, plan, forecast, dataset.table.notes, as_json=as_json)
 
 
 def read_weights(given: list[str] | None) -> dict[str, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +22,18 @@ class About:
 
     title: str
     images: int
+    train_images: int
     classes: int
     source: str
     layout: str
     metric: str
-    paper_cost: str
+    paper_minutes: Mapping[str, int]  # by method, 100 epochs on one RTX 8000 (Table 2)
+
+    @property
+    def paper_cost(self) -> str:
+        """What the paper paid, as text."""
+        costs = [f"{method.upper()} {_hours(minutes)}" for method, minutes in self.paper_minutes.items()]
+        return ", ".join(costs) or "not in the paper"
 
 
 def preset_path(name: str) -> Path:
@@ -55,3 +63,8 @@ def preset_about(name: str) -> About:
 def preset_data_path(name: str) -> Path:
     """Return where the preset's images are looked for: `$CASS_DATA/<preset>`, else `data/<preset>`."""
     return Path(os.environ.get("CASS_DATA", "data")) / name
+
+
+def _hours(minutes: int) -> str:
+    hours, rest = divmod(minutes, 60)
+    return (f"{hours} h " if hours else "") + f"{rest} min"

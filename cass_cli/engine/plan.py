@@ -17,6 +17,7 @@ from cass_cli.engine.batches import batch_bounds
 from cass_cli.engine.device import choose_device, choose_precision
 from cass_cli.engine.objective import build_arms, build_method
 from cass_cli.engine.prepare import Dataset
+from cass_cli.methods.method import Method
 
 
 @dataclass(frozen=True)
@@ -78,12 +79,9 @@ def count_cost(config: Config) -> Cost:
     Every tensor that the backward pass would need is added up, and every product counted.
     """
     images = 2  # batch norm needs two
-    arms = config.arms.model_copy(update={"init": "random", "weights": {}})
     with torch.device("meta"):
-        networks = {name: arm.model for name, arm in build_arms(config.model_copy(update={"arms": arms})).items()}
-        method = build_method(config, networks)
-        sides = [view.size or config.data.image_size for view in method.views]
-        views = [torch.empty(images, 3, side, side) for side in sides]
+        method = _unreal_method(config)
+        views = [torch.empty(images, 3, side, side) for side in _sides(method, config)]
     own = {p.untyped_storage()._cdata for p in method.parameters()}
     kept: dict[int, int] = {}
     alive: list[torch.Tensor] = []  # so that no address is used twice
@@ -111,6 +109,23 @@ def count_cost(config: Config) -> Cost:
         activation_bytes=sum(kept.values()) // images,
         flops=counter.get_total_flops() / images,
     )
+
+
+def view_sides(config: Config) -> list[int]:
+    """Return the side in pixels of each view that the method looks at."""
+    with torch.device("meta"):
+        return _sides(_unreal_method(config), config)
+
+
+def _unreal_method(config: Config) -> Method:
+    """Build the method without reading weights; inside `torch.device("meta")`, without any numbers."""
+    arms = config.arms.model_copy(update={"init": "random", "weights": {}})
+    built = build_arms(config.model_copy(update={"arms": arms}))
+    return build_method(config, {name: arm.model for name, arm in built.items()})
+
+
+def _sides(method: Method, config: Config) -> list[int]:
+    return [view.size or config.data.image_size for view in method.views]
 
 
 def _count(module: Any) -> int:

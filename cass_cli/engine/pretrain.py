@@ -45,6 +45,7 @@ class StepStats:
     loss: float
     lr: float
     waiting: float
+    peak_memory: int = 0  # bytes of the GPU, so far
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def pretrain(
         batches = [order[start:stop_] for start, stop_ in bounds[s.batch :]]
         seen_before, waiting = s.seen, 0.0
         began = saved = mark = time.monotonic()
-        for batch, images in prefetch(lambda batch: (batch, _fetch(s, batch)), batches):
+        for batch, images in prefetch(lambda batch: (batch, fetch(s, batch)), batches):
             waiting += time.monotonic() - mark
             lr = _lr(s, s.step)
             loss, augmenting = train_step(s, batch, images, lr=lr)
@@ -101,7 +102,8 @@ def pretrain(
                 if s.world.any(not math.isfinite(value)):
                     raise _not_finite(s, value)
                 share = waiting / (time.monotonic() - began)
-                on_step(StepStats(s.epoch, s.batch, len(bounds), s.seen, value, lr, share))
+                peak = torch.cuda.max_memory_allocated(s.device) if s.device.type == "cuda" else 0
+                on_step(StepStats(s.epoch, s.batch, len(bounds), s.seen, value, lr, share, peak))
                 if s.world.any(bool(stop)):
                     save(s)
                     raise Interrupted(stop.number or signal.SIGTERM)
@@ -135,7 +137,7 @@ def _lr(s: Session, step: int) -> float:
     return learning_rate(step, steps=s.steps, optim=s.optim)
 
 
-def _fetch(s: Session, batch: Tensor) -> list[Tensor]:
+def fetch(s: Session, batch: Tensor) -> list[Tensor]:
     """Read this process's share of `batch` [B] from the store, in the parts it is accumulated over."""
     return [s.store.batch(batch[part], s.device) for part in _parts(s, len(batch))]
 
@@ -146,10 +148,13 @@ def _parts(s: Session, size: int) -> list[Tensor]:
     return [part for part in mine.tensor_split(s.train.accumulate) if len(part)]
 
 
-def train_step(s: Session, batch: Tensor, images: list[Tensor], *, lr: float) -> tuple[Tensor, float]:
+def train_step(
+    s: Session, batch: Tensor, images: list[Tensor], *, lr: float, mark: Callable[[str], None] = lambda _phase: None
+) -> tuple[Tensor, float]:
     """Take one optimiser step on `images`, the uint8 [b, 3, S, S] parts of this process's share of `batch` [B].
 
-    Returns this process's part of the batch's mean loss, on the device, and the seconds spent on data.
+    Returns this process's part of the batch's mean loss, on the device, and the seconds spent on data. `mark` is
+    told when a phase has been queued: data, forward, backward, optimiser.
     """
     torch.manual_seed(stream_seed(s.train.seed, "layers", s.epoch, s.batch, s.world.rank))  # dropout
     draw = generator(s.train.seed, "views", s.epoch, s.batch)
@@ -159,16 +164,20 @@ def train_step(s: Session, batch: Tensor, images: list[Tensor], *, lr: float) ->
     for i, (part, pixels) in enumerate(zip(parts, images, strict=True)):
         began = time.monotonic()
         views = [apply_view(pixels, view[part], mean=s.mean, std=s.std, out_size=size) for size, view in drawn]
+        mark("data")
         waiting += time.monotonic() - began
         last = i == len(parts) - 1
         with nullcontext() if last or s.world.size == 1 else s.parallel.no_sync():
             with autocast(s.precision, s.device):
                 loss = s.parallel(*views, progress=progress)
+            mark("forward")
             share = len(part) / len(batch)
             (loss * share * s.world.size).backward()  # DDP divides by the number of processes
+            mark("backward")
         total += loss.detach() * share
     _update(s, lr=lr)
     s.method.after_step(progress)
+    mark("optimiser")
     return total, waiting
 
 

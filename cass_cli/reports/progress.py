@@ -12,14 +12,17 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from cass_cli.data.records import count
 from cass_cli.engine.collapse import ADVICE
 from cass_cli.engine.plan import Plan
 from cass_cli.engine.pretrain import EpochStats, StepStats
 from cass_cli.engine.run_directory import Run
 from cass_cli.engine.session import Session
+from cass_cli.reports.results import duration
 from cass_cli.reports.tables import gauges_table
 
 REDRAW_SECONDS = 0.25
+FORECAST_SECONDS = 3.0  # of training that a forecast rests on, at least
 
 
 class Silent:
@@ -61,7 +64,9 @@ class PretrainDisplay:
         self.drawn = 0.0
         self.rate = math.nan
         self.since: tuple[float, int] = (0.0, 0)
-        self.done_batches = 0
+        self.images = 0  # of an epoch
+        self.mark: tuple[float, int] | None = None  # time and images when the first steps were done
+        self.forecast_told = False
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -94,17 +99,19 @@ class PretrainDisplay:
         many = f", {session.world.size} processes" if session.world.size > 1 else ""
         self.console.print(
             f"[bold]{names}[/] on {session.images:,} training images at {size} px, batch {session.train.batch_size}, "
-            f"{session.train.epochs} epochs = {session.steps:,} steps, {how}{many}, "
+            f"{count(session.train.epochs, 'epoch')} = {session.steps:,} steps, {how}{many}, "
             f"about {plan.memory_bytes / 2**30:.1f} GiB"
         )
         self.console.print(f"Run: [cyan]{run.path}[/]" + (f"  (from epoch {session.epoch})" if session.step else ""))
         self.gauges = gauges_table(session.start_gauges, {})
         self.bars.update(self.epoch_task, completed=session.epoch, visible=True)
-        self.since = (time.monotonic(), session.seen)
+        self.since, self.images = (time.monotonic(), session.seen), session.images
         self._draw(now=True)
 
     def step(self, stats: StepStats) -> None:
-        """Move the bars."""
+        """Move the bars, and forecast the rest once a few steps are done."""
+        if not self.forecast_told:
+            self._forecast(stats)
         began, seen = self.since
         if stats.images > seen and time.monotonic() - began > 1:
             self.rate = (stats.images - seen) / (time.monotonic() - began)
@@ -113,6 +120,20 @@ class PretrainDisplay:
         self.bars.update(self.batch_task, completed=stats.batch, total=stats.batches, visible=True, status=status)
         self.bars.update(self.epoch_task, completed=stats.epoch + stats.batch / stats.batches)
         self._draw()
+
+    def _forecast(self, stats: StepStats) -> None:
+        """Say how long the run will take, from the steps after the first report; the bars refine it."""
+        done = stats.epoch * self.images + stats.images
+        if self.mark is None:
+            self.mark = (time.monotonic(), done)
+            return
+        seconds, images = time.monotonic() - self.mark[0], done - self.mark[1]
+        if seconds < FORECAST_SECONDS or images <= 0:
+            return
+        self.forecast_told = True
+        left = (self.epochs * self.images - done) * seconds / images
+        peak = f", {stats.peak_memory / 2**30:.1f} GiB of the GPU at most" if stats.peak_memory else ""
+        self.console.print(f"Forecast: {duration(left)} to go, at {images / seconds:.3g} images a second{peak}")
 
     def epoch(self, stats: EpochStats) -> None:
         """Print the line of a finished epoch, and warn of an arm that has just collapsed."""
