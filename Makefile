@@ -4,10 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: help demo test check format clean
+.PHONY: help demo test check format benchmarks clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/cass: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "cass needs Python 3.11 or newer: make PYTHON=python3.12"; exit 2; }
@@ -32,6 +32,9 @@ check: $(BIN)/cass  ## format, lint and types
 format: $(BIN)/cass  ## format the code and sort imports
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+benchmarks: $(BIN)/cass  ## measure speed on this machine, which should be idle (about an hour on two cores)
+	for name in step levers data peers finetune scaling startup; do $(BIN)/python benchmarks/$$name.py || exit; done
 
 clean:  ## remove the virtual environment and what tools left
 	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache dist

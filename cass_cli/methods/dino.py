@@ -52,6 +52,7 @@ class Setting:
     teacher_warmup: float
     momentum: tuple[float, float]  # first, last
     hidden: int
+    bent_bottleneck: bool  # whether a GELU follows the third layer too
     unit_prototypes: bool
     frozen_prototypes: float  # share of the run in which the prototypes do not learn
     keep_teacher: bool
@@ -67,6 +68,7 @@ OFFICIAL = Setting(
     teacher_warmup=0.3,
     momentum=(0.996, 1.0),
     hidden=2048,
+    bent_bottleneck=False,
     unit_prototypes=True,
     frozen_prototypes=0.01,
     keep_teacher=True,
@@ -81,6 +83,7 @@ PAPER = Setting(
     teacher_warmup=0.0,
     momentum=(0.9, 0.9),
     hidden=256,
+    bent_bottleneck=True,
     unit_prototypes=False,
     frozen_prototypes=0.0,
     keep_teacher=False,
@@ -105,11 +108,13 @@ def dino_loss(
 class Head(nn.Module):
     """Three layers, L2 normalisation, and a linear map onto K prototypes."""
 
-    def __init__(self, width: int, *, hidden: int, prototypes: int, unit: bool) -> None:
-        """With `unit`, prototypes have length 1 and no bias."""
+    def __init__(self, width: int, *, hidden: int, prototypes: int, bent: bool, unit: bool) -> None:
+        """With `bent` a GELU follows each of the three layers; with `unit`, prototypes have length 1 and no bias."""
         super().__init__()
         self.mlp = nn.Sequential(
-            nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, BOTTLENECK)
+            *(nn.Linear(width, hidden), nn.GELU()),
+            *(nn.Linear(hidden, hidden), nn.GELU()),
+            *(nn.Linear(hidden, BOTTLENECK), nn.GELU() if bent else nn.Identity()),
         )
         self.prototypes = nn.Linear(BOTTLENECK, prototypes, bias=not unit)
         self.unit = unit
@@ -138,12 +143,18 @@ class Dino(SoloMethod):
     ) -> None:
         """`network` maps [B, 3, S, S] to pooled features [B, `width`]; `small` is the side of small crops in pixels."""
         super().__init__()
-        head = Head(width, hidden=setting.hidden, prototypes=prototypes, unit=setting.unit_prototypes)
+        head = Head(
+            width,
+            hidden=setting.hidden,
+            prototypes=prototypes,
+            bent=setting.bent_bottleneck,
+            unit=setting.unit_prototypes,
+        )
         self.student = Branch(network, head)
         self.teacher = teacher_of(self.student)
         self.setting = setting
         self.register_buffer("centre", torch.zeros(prototypes))
-        self.teacher_means: list[Tensor] = []  # of the forward passes since the last step
+        self.said: list[Tensor] = []  # by the teacher since the last step: sum of logits, and their number, [K + 1]
         size = small if setting.others_are_small else None
         self.views = (*(View(knobs) for knobs in setting.large), *(View(knobs, size) for knobs in setting.others))
 
@@ -168,7 +179,7 @@ class Dino(SoloMethod):
         setting, batch = self.setting, len(views[0])
         with torch.no_grad():
             teacher = self.teacher(torch.cat(views[:LARGE_CROPS])).unflatten(0, (LARGE_CROPS, batch))
-        self.teacher_means.append(teacher.float().mean(dim=(0, 1)))
+        self.said.append(F.pad(teacher.float().sum(dim=(0, 1)), (0, 1), value=LARGE_CROPS * batch))
         looked_at = views if setting.student_sees_large else views[LARGE_CROPS:]
         frozen = progress < setting.frozen_prototypes
         student = torch.cat(  # crops of one size go through the network together
@@ -188,12 +199,11 @@ class Dino(SoloMethod):
     @torch.no_grad()
     def after_step(self, progress: float) -> None:
         """Move the centre towards what the teacher said, and the teacher towards the student."""
-        mean = torch.stack(self.teacher_means).mean(dim=0)
-        self.teacher_means.clear()
+        said = torch.stack(self.said).sum(dim=0)
+        self.said.clear()
         if dist.is_initialized():
-            dist.all_reduce(mean)
-            mean /= dist.get_world_size()
-        self.centre.lerp_(mean, 1 - CENTRE_MOMENTUM)
+            dist.all_reduce(said)
+        self.centre.lerp_(said[:-1] / said[-1], 1 - CENTRE_MOMENTUM)
         follow(self.teacher, self.student, cosine(progress, *self.setting.momentum))
 
     def outputs(self, features: Tensor) -> Tensor:

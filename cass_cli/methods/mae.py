@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from timm.layers import PatchEmbed
 from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
@@ -85,6 +86,10 @@ class Decoder(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.exit = nn.Linear(width, outputs)
         nn.init.normal_(self.hidden, std=0.02)
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, tokens: Tensor, visible: Tensor) -> Tensor:
         """Return drawn patches [B, N, 3 p²] for encoded tokens [B, P + V, D] of the patches `visible` [B, V]."""
@@ -111,8 +116,8 @@ class Mae(SoloMethod):
     ) -> None:
         """`network` is a timm ViT; with `normalise`, targets have mean 0 and variance 1 in each patch."""
         super().__init__()
-        if not isinstance(network, VisionTransformer):
-            raise ConfigError(
+        if not isinstance(network, VisionTransformer) or not isinstance(network.patch_embed, PatchEmbed):
+            raise ConfigError(  # a convolutional stem, as hybrids have, would tell of hidden patches
                 f"MAE hides patches of a plain Vision Transformer, and {type(network).__name__} is none.",
                 hint="Choose a timm ViT or DeiT with --vit.",
             )
@@ -128,7 +133,9 @@ class Mae(SoloMethod):
             width=decoder_width,
             depth=decoder_depth,
         )
-        vit.fc_norm.requires_grad_(False)  # where there is one, it follows the pooling, which is not trained here
+        for pooling in (vit.attn_pool, vit.fc_norm):  # what some have after the blocks is not trained here
+            if pooling is not None:
+                pooling.requires_grad_(False)
         self.views = (View(MAE),)
 
     @property
