@@ -6,7 +6,8 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
-from lightly.models.utils import get_at_index, patchify as lightly_patchify, random_token_mask, set_at_index
+from lightly.models.utils import get_at_index, random_token_mask, set_at_index
+from lightly.models.utils import patchify as lightly_patchify
 from torch import Tensor, nn
 
 from cass_cli.errors import ConfigError
@@ -45,7 +46,8 @@ def test_patches_are_in_the_order_of_the_encoders_tokens() -> None:
     images = torch.randn(2, 3, SIDE, SIDE)
     kernels = vit.patch_embed.proj.weight.permute(0, 2, 3, 1).flatten(1)  # channels last, as in a patch
     tokens = patchify(images, PATCH) @ kernels.T + vit.patch_embed.proj.bias
-    torch.testing.assert_close(tokens, vit.patch_embed(images), atol=1e-5, rtol=1e-5)
+    theirs = vit.patch_embed(images).reshape(2, PATCHES, -1)
+    torch.testing.assert_close(tokens, theirs, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("patches", "ratio"), [(16, 0.75), (196, 0.75), (9, 0.75), (10, 0.5), (4, 0.9)])
@@ -198,4 +200,46 @@ def test_what_is_no_plain_transformer_is_refused(name: str) -> None:
 
 
 def learn_eight_pictures() -> float:
-    """Train on eight pictures of checks; return the share of the hidden patches' variance that is drawn (≤ 1)."""
+    """Train on eight pictures, each a tiling in patches of uneven brightness; return the share (at most 1) of the
+    variance of hidden patches that is drawn, each patch normalised by its own mean and variance."""
+    draw = torch.Generator().manual_seed(0)
+    tiles = F.interpolate(torch.randn(8, 3, 2, 2, generator=draw), size=PATCH).repeat(1, 1, 4, 4)
+    pictures = tiles + F.interpolate(2 * torch.randn(8, 1, 4, 4, generator=draw), size=SIDE)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        method = Mae(tiny_vit(), decoder_width=64, decoder_depth=1)
+        optimiser = torch.optim.AdamW(method.learner.parameters(), lr=2e-3, betas=(0.9, 0.95))
+        for _ in range(60):
+            method(pictures).backward()
+            optimiser.step()
+            optimiser.zero_grad()
+        visible = choose_visible(8, PATCHES, mask_ratio=0.75)
+    with torch.no_grad():
+        drawn = method.decoder(method.encoder(pictures, visible), visible)
+    patches = patchify(pictures, PATCH)
+    target = (patches - patches.mean(2, keepdim=True)) / patches.std(2, keepdim=True)
+    return 1 - float(mae_loss(drawn, target, visible) / mae_loss(torch.zeros_like(drawn), target, visible))
+
+
+LEARNT = 0.8
+
+
+def test_learns_a_tiny_set() -> None:
+    assert learn_eight_pictures() > LEARNT
+
+
+def _visible_instead(drawn: Tensor, target: Tensor, visible: Tensor) -> Tensor:
+    return F.mse_loss(get_at_index(drawn, visible), get_at_index(target, visible))
+
+
+BREAKAGES: dict[str, tuple[Any, str, Any]] = {
+    "sign": (mae, "mae_loss", lambda drawn, target, visible: -mae_loss(drawn, target, visible)),
+    "hidden patches": (mae, "mae_loss", _visible_instead),
+    "normalisation": (Mae, "normalise", property(lambda _self: False, lambda _self, _value: None)),
+}
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES)
+def test_would_not_learn_without(breakage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(*BREAKAGES[breakage], raising=False)
+    assert not learn_eight_pictures() > LEARNT / 2  # perhaps nan
