@@ -1,119 +1,241 @@
-"""Every method under the one loop: resumed runs, gauges, what is exported, what comes with it."""
+"""DINO, BYOL and MAE in the loop that trains CASS, with the real augmentation."""
 
 from __future__ import annotations
 
+import signal
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
-from cass_cli.config.load import Layer
-from cass_cli.config.recipes import resolve_with_recipe
+from cass_cli.data.augment import apply_view, draw_view
 from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
-from cass_cli.engine.plan import count_cost
-from cass_cli.engine.pretrain import StepStats, pretrain
-from cass_cli.engine.session import Session, measure_gauges, restore_session, session_state
+from cass_cli.engine.objective import build_arms, build_method
+from cass_cli.engine.pretrain import EpochStats, pretrain
+from cass_cli.engine.seeds import generator
+from cass_cli.engine.session import Session, measure_gauges, refresh_averages, restore_session, session_state
 from cass_cli.engine.signals import StopRequest
-from cass_cli.errors import ConfigError, Interrupted
-from tests.engine.tiny import tiny_session
+from cass_cli.errors import Interrupted, ModelError
+from cass_cli.methods.byol import Byol
+from cass_cli.methods.dino import SETTINGS
+from cass_cli.methods.teacher import cosine
+from cass_cli.models.arms import arm_options
+from tests.engine.tiny import tiny_config, tiny_session, tiny_store
 
-METHODS: dict[str, dict[str, Any]] = {
-    "dino": {"method__name": "dino", "method__prototypes": 32},
-    "dino-paper": {"method__name": "dino", "method__prototypes": 32, "method__dino_setting": "paper"},
-    "byol": {"method__name": "byol", "method__arm": "vit"},
+TINY: dict[str, dict[str, Any]] = {
+    "official": {"method__name": "dino", "method__prototypes": 32},
+    "paper": {"method__name": "dino", "method__dino_setting": "paper", "method__prototypes": 32},
+    "byol": {"method__name": "byol"},
     "mae": {"method__name": "mae", "method__decoder_width": 32, "method__decoder_depth": 1},
 }
-every_method = pytest.mark.parametrize("settings", METHODS.values(), ids=METHODS)
+METHODS = pytest.mark.parametrize("method", TINY)
 
 
-def session(settings: dict[str, Any]) -> Session:
-    return tiny_session(8, train__epochs=2, **settings)
+looked_up = cache(arm_options)
 
 
-def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+@pytest.fixture(autouse=True)
+def _spare_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heads of 64 channels in place of 2048 or 4096, two small crops in place of eight, options looked up once."""
+    monkeypatch.setattr("cass_cli.models.arms.arm_options", looked_up)
+    for name, setting in dict(SETTINGS).items():
+        monkeypatch.setitem(SETTINGS, name, replace(setting, hidden=64, others=setting.others[:2]))
+    monkeypatch.setitem(Byol.__init__.__kwdefaults__, "hidden", 64)
 
 
-@every_method
-def test_resumed_run_equals_the_uninterrupted_one(tmp_path: Path, settings: dict[str, Any]) -> None:
-    whole = session(settings)
-    list(pretrain(whole, stop=StopRequest(), save=lambda _s: None))
+def session_of(method: str, **changes: Any) -> Session:
+    """One epoch of three batches of four images, of the Transformer alone unless told."""
+    settings = {"images": 12, "train__epochs": 1, "method__arm": "vit"} | TINY[method] | changes
+    return tiny_session(**settings)
 
-    first, stop = session(settings), StopRequest()
 
-    def stop_at_third(stats: StepStats) -> None:
-        if first.step == 3:
-            stop.number = 15
+def train(session: Session, **options: Any) -> list[EpochStats]:
+    return list(pretrain(session, stop=StopRequest(), save=lambda _s: None, **options))
 
-    def save(s: Session) -> None:
-        save_checkpoint(tmp_path / "state.pt", session_state(s))
+
+def weights(session: Session) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in session.method.state_dict().items()}
+
+
+def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+# ---- the loop
+
+
+@METHODS
+def test_resumed_run_equals_the_uninterrupted_one(method: str, tmp_path: Path) -> None:
+    """Stopped in the middle of an epoch, saved, loaded elsewhere and continued: the same bits."""
+    whole = session_of(method)
+    epochs = train(whole)
+
+    stop, first = StopRequest(), session_of(method)
+
+    def interrupt(_stats: object) -> None:
+        if first.step == 2:
+            stop.number = signal.SIGTERM
 
     with pytest.raises(Interrupted):
-        list(pretrain(first, stop=stop, save=save, on_step=stop_at_third))
-    second = session(settings)
+        for _ in pretrain(
+            first, stop=stop, save=lambda s: save_checkpoint(tmp_path / "state.pt", session_state(s)), on_step=interrupt
+        ):
+            pass
+
+    second = session_of(method, train__epochs=1)
     restore_session(second, load_checkpoint(tmp_path / "state.pt"))
-    assert second.step == 3
-    list(pretrain(second, stop=StopRequest(), save=lambda _s: None))
-    assert same(whole.method.state_dict(), second.method.state_dict())
+    assert second.step == 2
+    rest = train(second)
+    assert same(weights(whole), weights(second))
+    assert (rest[-1].loss, rest[-1].gauges) == (epochs[-1].loss, epochs[-1].gauges)
 
 
-@every_method
-def test_gauges_change_nothing(settings: dict[str, Any]) -> None:
-    s = session(settings)
-    before = {key: value.clone() for key, value in s.method.state_dict().items()}
-    assert measure_gauges(s) == measure_gauges(s)
-    assert same(before, s.method.state_dict())
+@METHODS
+def test_seed_decides_everything(method: str) -> None:
+    """Also what the global generator is drawn from: heads, and MAE's masks."""
+    first, again, other = session_of(method), session_of(method), session_of(method, train__seed=1)
+    assert same(weights(first), weights(again))
+    losses = []
+    for session in (first, again, other):
+        torch.rand(3)
+        losses.append(train(session)[0].loss)
+    assert losses[0] == losses[1] != losses[2]
+    assert same(weights(first), weights(again))
 
 
-@pytest.mark.parametrize(("setting", "follows"), [("official", True), ("paper", False)])
-def test_dino_keeps_the_teacher_in_its_authors_setting_and_the_student_in_the_papers(
-    setting: str, follows: bool
-) -> None:
-    s = tiny_session(8, method__name="dino", method__prototypes=32, method__dino_setting=setting, method__arm="vit")
-    kept = next(s.method.arms["vit"].parameters())
-    assert kept.requires_grad is not follows
+def gradients(session: Session, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
+    """Take the first step; return what the optimisers were given."""
+    seen: dict[str, Tensor] = {}
+
+    def keep(s: Session, **_: Any) -> None:
+        seen.update((name, p.grad.clone()) for name, p in s.method.named_parameters() if p.grad is not None)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cass_cli.engine.pretrain._update", keep)
+        train(session)
+    return seen
 
 
-@every_method
-def test_a_recipe_averages_nothing(settings: dict[str, Any]) -> None:
-    assert session(settings).averaged == {}
+@pytest.mark.parametrize("method", ["official", "paper", "mae"])
+def test_accumulation_gives_the_same_gradients(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without batch norm, so not for BYOL; of a single batch of five, in parts of three and two."""
+    if method == "mae":  # an image's mask must not depend on its place in the batch
+        fixed = torch.tensor([2, 0])
+        monkeypatch.setattr("cass_cli.methods.mae.choose_visible", lambda n, *_, **__: fixed.expand(n, -1))
+    whole, parts = (
+        session_of(method, images=5, train__batch_size=5, optim__warmup=0.0, train__accumulate=k) for k in (1, 2)
+    )
+    expected, found = gradients(whole, monkeypatch), gradients(parts, monkeypatch)
+    assert expected.keys() == found.keys() and len(expected) > 10
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], atol=1e-5, rtol=1e-4)
+    if method != "mae":
+        centres = [session.method.state_dict()["methods.vit.centre"] for session in (whole, parts)]
+        assert centres[0].abs().max() > 0
+        torch.testing.assert_close(centres[1], centres[0], atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("key", ["dino", "byol"])
-def test_two_arms_side_by_side_are_trained_as_each_alone(key: str) -> None:
-    settings = {k: v for k, v in METHODS[key].items() if k != "method__arm"}
-    both = tiny_session(8, train__epochs=1, **settings)
-    alone = tiny_session(8, train__epochs=1, **settings, method__arm="cnn")
-    for s in (both, alone):
-        list(pretrain(s, stop=StopRequest(), save=lambda _s: None))
-    for one, other in zip(both.method.arms["cnn"].parameters(), alone.method.arms["cnn"].parameters(), strict=True):
-        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+@METHODS
+def test_gauges_leave_the_method_as_it_was(method: str) -> None:
+    """Batch statistics, centre and teacher too."""
+    session = session_of(method, method__arm="vit" if method == "mae" else "both")
+    before = weights(session)
+    gauges = measure_gauges(session)
+    assert set(gauges) == set(session.method.arms)
+    assert same(before, weights(session))
+    assert session.method.training
 
 
-def test_what_the_user_says_goes_before_the_recipe_and_the_recipe_before_the_preset() -> None:
-    preset = Layer("preset x", {"optim.lr": 1.0, "optim.cnn": "sgd", "train.batch_size": 128})
-    flag = Layer("flag", {"method.name": "dino", "optim.clip": 1.0})
-    resolved = resolve_with_recipe([preset], [flag])
-    assert resolved.config.optim.lr == pytest.approx(5e-4 * 128 / 256)
-    assert resolved.origins["optim.lr"] == "method dino, official"
-    assert resolved.config.optim.cnn == "adamw"
-    assert resolved.config.optim.clip == 1.0
-    assert resolved.origins["optim.clip"] == "flag"
-    assert resolve_with_recipe([preset], []).config.optim.lr == 1.0
+def test_after_each_step_the_teacher_follows_with_the_momentum_of_that_step() -> None:
+    session = session_of("official", optim__warmup=0.0)
+    solo: Any = session.method.get_submodule("methods.vit")
+    expected = [p.clone() for p in solo.teacher.parameters()]
+
+    def check(_stats: object) -> None:
+        momentum = cosine(session.step_taken / 3, *SETTINGS["official"].momentum)  # type: ignore[attr-defined]
+        for teacher, student in zip(expected, solo.student.parameters(), strict=True):
+            teacher.lerp_(student.detach(), 1 - momentum)
+        session.step_taken += 1  # type: ignore[attr-defined]
+
+    session.step_taken = 0  # type: ignore[attr-defined]
+    train(session, on_step=check)
+    for ours, theirs in zip(solo.teacher.parameters(), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("wrong", [{"method.arm": "cnn"}, {"method.name": "mae", "method.arm": "both"}])
-def test_a_method_that_cannot_train_the_arm_is_refused(wrong: dict[str, str]) -> None:
-    with pytest.raises(ConfigError, match=r"method\.arm"):
-        resolve_with_recipe([], [Layer("flag", wrong)])
+def test_first_loss_is_that_of_views_drawn_by_hand() -> None:
+    """The views in the order of the recipe, the small ones small, and the loss of the method on them."""
+    session, config = session_of("official", images=4), tiny_config(method__arm="vit", **TINY["official"])
+    setting = SETTINGS["official"]
+    method = build_method(config, {name: arm.model.train() for name, arm in build_arms(config).items()})
+    draw = generator(0, "views", 0, 0)
+    order = torch.randperm(4, generator=generator(0, "order", 0))
+    pixels = tiny_store(4).images[order]
+    views = [
+        apply_view(pixels, draw_view(4, generator=draw, **knobs), mean=session.mean, std=session.std, out_size=size)
+        for knobs, size in [*((knobs, None) for knobs in setting.large), *((knobs, 16) for knobs in setting.others)]
+    ]
+    assert train(session)[0].loss == pytest.approx(float(method(*views).detach()), rel=1e-5)
 
 
-def test_work_is_that_of_the_papers_networks_and_views() -> None:
-    def flops(**settings: Any) -> float:
-        layer = Layer("test", {key.replace("__", "."): value for key, value in settings.items()})
-        return count_cost(resolve_with_recipe([], [layer]).config).flops
+# ---- arms
 
-    cass = flops()
-    assert cass == pytest.approx(3 * 2 * (12.0e9 + 55.5e9), rel=0.02)  # the paper's arms at 384 px; forward is a third
-    assert flops(method__name="dino", method__dino_setting="paper") / cass == pytest.approx(8 / 3, rel=0.01)
+
+@pytest.mark.parametrize("method", ["official", "paper", "byol"])
+def test_two_arms_side_by_side_learn_as_if_each_were_alone(method: str) -> None:
+    """Same starting weights, same views, same steps: one arm knows nothing of the other.
+
+    (At 112 px, where small crops have 48 px whether they must be cut into patches or not.)
+    """
+    size = {"data__image_size": 112 if method == "official" else 32}
+    both = session_of(method, images=4, method__arm="both", optim__warmup=0.0, **size)
+    total = train(both)[0].loss
+    losses = []
+    for arm in ("cnn", "vit"):
+        alone = session_of(method, images=4, method__arm=arm, optim__warmup=0.0, **size)
+        losses.append(train(alone)[0].loss)
+        together = weights(both)
+        for name, value in weights(alone).items():
+            torch.testing.assert_close(value, together[name], atol=1e-6, rtol=1e-4)
+    assert total == pytest.approx(sum(losses), rel=1e-5)
+
+
+@METHODS
+def test_kept_arms_are_those_that_timm_builds_and_have_moved(method: str) -> None:
+    session = session_of(method, optim__warmup=0.0)
+    before = {name: [p.clone() for p in net.parameters()] for name, net in session.method.arms.items()}
+    train(session)
+    (net,) = session.method.arms.values()
+    built = build_arms(tiny_config(method__arm="vit", **TINY[method]))["vit"].model
+    assert net.state_dict().keys() == built.state_dict().keys()
+    assert any(not torch.equal(p, old) for p, old in zip(net.parameters(), before["vit"], strict=True))
+
+
+@pytest.mark.parametrize(("method", "kept"), [("official", "teacher"), ("paper", "student")])
+def test_which_branch_of_dino_is_exported(method: str, kept: str) -> None:
+    session = session_of(method)
+    train(session)
+    solo: Any = session.method.get_submodule("methods.vit")
+    (net,) = session.method.arms.values()
+    assert net is getattr(solo, kept).network
+    other: nn.Module = (solo.student if kept == "teacher" else solo.teacher).network
+    assert not same(net.state_dict(), other.state_dict())
+
+
+@METHODS
+def test_recipes_do_not_average_unless_told(method: str) -> None:
+    plain = session_of(method)
+    assert plain.averaged == {}
+    assert refresh_averages(plain) == {}
+    told = session_of(method, optim__averaging=True, optim__averaging_start=0.0)
+    train(told)
+    assert set(refresh_averages(told)) == set(told.method.arms)
+
+
+def test_small_crops_need_a_transformer_of_any_size() -> None:
+    with pytest.raises(ModelError, match="one size only"):
+        build_arms(tiny_config(arms__vit="convit_tiny", **TINY["official"]))
