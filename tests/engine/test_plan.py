@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
 import timm
 
 from cass_cli.engine.plan import count_cost, view_sides
+from cass_cli.models.arms import arm_options
 from tests.engine.tiny import tiny_config
 
 GIGA = 1e9
+
+
+looked_up = cache(arm_options)
+
+
+@pytest.fixture(autouse=True)
+def _spare_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options of an arm are looked up once."""
+    monkeypatch.setattr("cass_cli.models.arms.arm_options", looked_up)
 
 
 def multiply_adds(**settings: Any) -> float:
@@ -29,14 +40,14 @@ def test_multiply_adds_of_known_networks(arm: str, name: str, size: int, publish
 
 def test_dino_as_the_paper_had_it_costs_eight_thirds_of_cass() -> None:
     """Two views forward and backward and two more of the teacher, against one forward and backward."""
-    settings = {"arms__cnn": "resnet50", "arms__vit": "vit_base_patch16_384", "data__image_size": 384}
+    settings = {"arms__cnn": "resnet18", "arms__vit": "vit_small_patch16_384", "data__image_size": 384}
     dino = multiply_adds(**settings, method__name="dino", method__dino_setting="paper")
     assert dino / multiply_adds(**settings) == pytest.approx(8 / 3, rel=0.01)
 
 
 def test_official_dino_costs_its_views() -> None:
     """8 passes at the large size and 24 at the small one, each by its area: a convolution's work is its pixels'."""
-    settings = {"arms__cnn": "resnet50", "method__arm": "cnn", "data__image_size": 224, "method__prototypes": 2}
+    settings = {"arms__cnn": "resnet10t", "method__arm": "cnn", "data__image_size": 224, "method__prototypes": 2}
     passes = multiply_adds(**settings, method__name="byol") / 8
     dino = multiply_adds(**settings, method__name="dino")
     assert dino / passes == pytest.approx(8 + 24 * (96 / 224) ** 2, rel=0.03)
