@@ -38,8 +38,11 @@ def patchify(images: Tensor, patch: int) -> Tensor:
 
 
 def choose_visible(batch: int, patches: int, *, mask_ratio: float, device: torch.device | None = None) -> Tensor:
-    """Return the positions int64 [B, V] of the visible patches of each image, uniformly at random, in random order."""
-    visible = max(1, int(patches * (1 - mask_ratio)))
+    """Return the positions int64 [B, V] of the visible patches of each image, uniformly at random, in random order.
+
+    At least one is visible and at least one hidden; a lone patch is hidden.
+    """
+    visible = min(max(1, int(patches * (1 - mask_ratio))), patches - 1)
     return torch.rand(batch, patches, device=device).argsort(dim=1)[:, :visible]
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 import timm
+from torch import Tensor, nn
 
 from cass_cli.engine.plan import count_cost, view_sides
+from cass_cli.methods.cass import Cass
 from cass_cli.models.arms import arm_options
 from tests.engine.tiny import tiny_config
 
@@ -76,6 +78,24 @@ def test_parameters_and_bytes() -> None:
     assert plain.weight_bytes == 4 * (vit + head) * (1 + 1 + 1 + 2)
     assert count_cost(tiny_config(**base, optim__vit="sgd")).weight_bytes == 4 * (vit + head) * (1 + 1 + 1 + 1)
     assert count_cost(tiny_config(**base, optim__averaging=True)).weight_bytes == plain.weight_bytes + 4 * vit
+
+
+class _Squares(Cass):
+    """Σ (W x)²: the backward pass needs x, 3 · 32² numbers an image, and W x, five numbers."""
+
+    def forward(self, view: Tensor, *, progress: float = 0.0) -> Tensor:  # noqa: ARG002
+        loss: Tensor = self.pair["vit"](view).square().sum()
+        return loss
+
+
+def test_activations_of_one_layer_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(_config: object) -> Cass:
+        return _Squares({"vit": nn.Sequential(nn.Flatten(), nn.Linear(3 * 32**2, 5, bias=False))}, view={})
+
+    monkeypatch.setattr("cass_cli.engine.plan._unreal_method", build)
+    cost = count_cost(tiny_config(data__image_size=32))
+    assert cost.activation_bytes == 4 * (3 * 32**2 + 5)
+    assert cost.flops == 2 * 2 * (3 * 32**2 * 5)  # forward, and the gradient of W; nobody asks for that of x
 
 
 def test_activations_grow_with_what_is_looked_at() -> None:

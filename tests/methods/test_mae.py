@@ -60,6 +60,12 @@ def test_as_many_patches_are_visible_as_in_lightly(patches: int, ratio: float) -
     assert all(len(set(row)) == len(row) and set(row) <= set(range(patches)) for row in visible.tolist())
 
 
+@pytest.mark.parametrize(("patches", "ratio"), [(1, 0.75), (2, 1e-17), (4, 0.01)])
+def test_something_is_always_hidden(patches: int, ratio: float) -> None:
+    """Or the loss, a mean over hidden patches, would be nan."""
+    assert choose_visible(3, patches, mask_ratio=ratio).shape == (3, patches - 1)
+
+
 def test_visible_patches_are_uniform_and_differ_between_images() -> None:
     torch.manual_seed(0)
     visible = choose_visible(4000, PATCHES, mask_ratio=0.75)
@@ -129,10 +135,12 @@ def test_decoder_puts_tokens_where_they_came_from() -> None:
     tokens, visible = torch.randn(2, 2 + 4, 12), torch.tensor([[3, 0, 9, 15], [7, 8, 1, 2]])
     inputs: list[Tensor] = []
     decoder.blocks[0].register_forward_pre_hook(lambda _module, given: inputs.append(given[0]))
-    assert decoder(tokens, visible).shape == (2, PATCHES, 5)
+    drawn = decoder(tokens, visible)
+    assert drawn.shape == (2, PATCHES, 5)
     entered = decoder.entry(tokens)
     patches = set_at_index(decoder.hidden.expand(2, PATCHES, 32), visible, entered[:, 2:]) + decoder.positions
     torch.testing.assert_close(inputs[0], torch.cat([entered[:, :2], patches], dim=1))
+    torch.testing.assert_close(drawn, decoder.exit(decoder.norm(decoder.blocks(inputs[0])))[:, 2:])
 
 
 def test_positions_tell_patches_apart_by_row_and_column() -> None:
