@@ -19,6 +19,7 @@ from cass_cli.cli.finetune import finetune
 from cass_cli.cli.inspect import inspect
 from cass_cli.cli.predict import predict
 from cass_cli.cli.pretrain import pretrain
+from cass_cli.cli.report import report
 from cass_cli.cli.similarity import similarity
 from cass_cli.errors import CassError, Interrupted
 
@@ -38,6 +39,7 @@ app.command(rich_help_panel="Measure")(benchmark_time)
 app.command(rich_help_panel="Look")(attention_maps)
 app.command(rich_help_panel="Look")(feature_maps)
 app.command(rich_help_panel="Look")(similarity)
+app.command(rich_help_panel="Look")(report)
 app.command(rich_help_panel="Data")(inspect)
 app.add_typer(presets.app, name="presets", rich_help_panel="Data")
 app.add_typer(cache.app, name="cache", rich_help_panel="Data")

@@ -1,0 +1,38 @@
+"""`cass report`: one HTML page that tells all of a run, or of several."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cass_cli.cli.looking import RUNS
+
+
+def report(
+    runs: Annotated[
+        list[str] | None, typer.Argument(help="Runs: names in runs/, or paths. Default: the latest.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The file. Default: report.html in the run; of several runs, here.", metavar="FILE"),
+    ] = None,
+    check_leaks: Annotated[
+        bool,
+        typer.Option("--check-leaks", help="Look for near-identical images in different splits; reads the images."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON result on stdout.")] = False,
+) -> None:
+    """Write one HTML page on runs: settings, data, curves, results with intervals, figures, cost, commands.
+
+    The page needs nothing beside it: no network, no script. It replaces an older report, and no other file.
+    """
+    from cass_cli.engine.report import gather_report, open_runs
+    from cass_cli.reports.html import check_replaceable, show_written, write_report
+
+    opened = open_runs(RUNS, runs or [])
+    path = out or (opened[0].path / "report.html" if len(opened) == 1 else Path("report.html"))
+    check_replaceable(path)
+    found = gather_report(opened, check_leaks=check_leaks)
+    show_written(found, path, write_report(found, path), as_json=as_json)

@@ -1,0 +1,172 @@
+"""`cass report` as one HTML page that needs nothing beside it: no script, no network, no other file.
+
+`report.html.j2` is the page and `report_sections.html.j2` its sections (autoescaped: names of files and classes are
+data, never markup); `report.css` is written into it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from rich.console import Console
+from rich.text import Text
+
+from cass_cli import __version__
+from cass_cli.data.records import count, shown
+from cass_cli.data.splits import SPLITS
+from cass_cli.engine.metrics import METRICS
+from cass_cli.engine.report import Report, RunFacts, Setting
+from cass_cli.engine.run_directory import write_text
+from cass_cli.errors import RunError
+from cass_cli.reports.comparison import INTERVAL, sentences, table_rows
+from cass_cli.reports.html_figures import curves, embed, trial_pictures
+from cass_cli.reports.results import duration, print_json
+from cass_cli.reports.tables import GAUGES_LEGEND
+
+GENERATOR = "cass report"
+MARK = f'<meta name="generator" content="{GENERATOR}'  # by which a report is known from other people's files
+MARK_WITHIN = 1000  # characters from the beginning
+PER_CLASS = {"f1": "F1", "precision": "precision", "recall": "recall", "auroc": "AUROC"}
+STATES = {"healthy": "good", "finished": "good", "shrinking": "doubtful", "unfinished": "doubtful", "collapsed": "bad"}
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise `RunError` unless `path` is free or holds a report of cass."""
+    if path.is_dir():
+        raise RunError(f"{path} is a folder.", hint="Name a file with --out, as in --out report.html.")
+    if path.exists() and MARK not in _beginning(path):
+        raise RunError(
+            f"{path} exists, and is no report of cass, so it is not overwritten.", hint="Choose another --out."
+        )
+
+
+def _beginning(path: Path) -> str:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.read(MARK_WITHIN)
+
+
+def write_report(report: Report, path: Path) -> int:
+    """Write the page and return its size in bytes."""
+    check_replaceable(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, render(report))
+    return path.stat().st_size
+
+
+def show_written(report: Report, path: Path, size: int, *, as_json: bool) -> None:
+    """Say where the page is and how large, and which runs in it are not finished."""
+    unfinished = [facts.name for facts in report.runs if facts.state == "unfinished"]
+    if as_json:
+        print_json(
+            {"report": path, "bytes": size, "runs": [facts.run.path for facts in report.runs], "unfinished": unfinished}
+        )
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(Text(f"{path}", style="cyan").append(f"  ({size / 1000:,.0f} kB, one file)", style="default"))
+    for name in unfinished:
+        console.print(Text(f"• {name} is not finished, and the report says so.", style="yellow"))
+
+
+def render(report: Report) -> str:
+    """Return the page."""
+    environment = Environment(
+        loader=PackageLoader("cass_cli", "reports"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {
+        "number": number,
+        "estimate": estimate,
+        "duration": duration,
+        "shown": shown,
+        "setting": setting_text,
+        "badge": badge,
+    }
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        title=page_title(report),
+        generator=f"{GENERATOR} {__version__}",
+        made=datetime.now().astimezone().strftime("%d %B %Y, %H:%M %Z"),
+        style=Markup(files("cass_cli.reports").joinpath("report.css").read_text(encoding="utf-8")),
+        splits=SPLITS,
+        metrics=METRICS,
+        per_class=PER_CLASS,
+        gauges_legend=GAUGES_LEGEND,
+        interval_legend=INTERVAL,
+        table_rows=table_rows,
+        sentences=sentences,
+        curves=curves,
+        embed=embed,
+        trial_pictures=trial_pictures,
+        parts=parts,
+        sections=sections,
+        count=count,
+        level=3 if len(report.runs) > 1 else 2,  # of the headings of a run's sections
+        isnan=math.isnan,
+    )
+
+
+def page_title(report: Report) -> str:
+    """Return the heading of the page."""
+    names = [facts.name for facts in report.runs]
+    return shown(f"Run {names[0]}" if len(names) == 1 else f"{len(names)} runs: {', '.join(names)}")
+
+
+def sections(facts: RunFacts) -> dict[str, str]:
+    """Return the sections that there is something to say in, as anchor → heading."""
+    every = {
+        "overview": "What was run",
+        "data": "Data and splits",
+        "training": "Learning or collapsing?",
+        "results": "Results",
+        "figures": "What the arms learned",
+        "cost": "Cost",
+        "environment": "Environment",
+        "commands": "Do it again",
+    }
+    missing = {"training"} if facts.state == "not pretrained" else set()
+    return {anchor: heading for anchor, heading in every.items() if anchor not in missing}
+
+
+def parts(settings: Sequence[Setting]) -> tuple[list[Setting], list[Setting]]:
+    """Return the settings that are not the defaults, and the others."""
+    return [s for s in settings if s.changed], [s for s in settings if not s.changed]
+
+
+def number(value: float | None, digits: str = "3f") -> Markup:
+    """Return a number rounded for people, with all its digits for machines; – where it is not defined."""
+    if value is None or math.isnan(value):
+        return Markup("–")
+    return Markup('<data value="{}">{}</data>').format(repr(float(value)), f"{value:.{digits}}")
+
+
+def estimate(value: Mapping[str, float | None]) -> Markup:
+    """Return a number with its interval."""
+    if value["low"] is None or value["high"] is None:
+        return number(value["value"])
+    return number(value["value"]) + Markup(' <span class="interval">{}</span>').format(
+        f"{value['low']:.3f}–{value['high']:.3f}"
+    )
+
+
+def setting_text(value: Any) -> str:
+    """Return the value of a setting as people write it."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={item}" for key, item in value.items()) or "none"
+    if isinstance(value, tuple | list):
+        return ", ".join(str(item) for item in value)
+    return "none" if value is None else shown(str(value))
+
+
+def badge(state: str) -> Markup:
+    """Return the state of a run or an arm, coloured; the word says it as well."""
+    return Markup('<span class="badge {}">{}</span>').format(STATES.get(state, "plain"), state)
