@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: help demo test check format benchmarks clean
+.PHONY: help demo figures test check format benchmarks clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,11 +15,19 @@ $(BIN)/cass: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,dicom]'
 	@touch $@
 
-demo: $(BIN)/cass  ## pretrain on generated images, fine-tune, evaluate, and name what was made
+demo: $(BIN)/cass  ## pretrain on generated images, fine-tune, evaluate, look into the arms, and write a report
 	$(BIN)/cass pretrain --preset demo --out $(DEMO) --name pretrained --overwrite
 	$(BIN)/cass finetune --run pretrained --label-fraction 1 --out $(DEMO)
 	$(BIN)/cass evaluate --run pretrained --out $(DEMO)
+	$(BIN)/cass attention-maps --run $(DEMO)/pretrained
+	$(BIN)/cass report $(DEMO)/pretrained
 	@echo; echo "Made in $(DEMO):"; find $(DEMO)/pretrained -type f | sort | sed 's/^/  /'
+
+figures: demo  ## draw the README's pictures anew, from the demo
+	$(BIN)/cass attention-maps --run $(DEMO)/pretrained/finetune/pretrained --out docs
+	$(BIN)/cass feature-maps --run $(DEMO)/pretrained --arm cnn --out docs
+	$(BIN)/cass similarity --run $(DEMO)/pretrained --out docs
+	cd docs && rm *.csv attention-average-*.png attention-distance-vit.png attention-heads-vit.png features-first-cnn.png
 
 test: $(BIN)/cass  ## run all tests (CPU, no network, minutes)
 	$(BIN)/python -m pytest -n auto

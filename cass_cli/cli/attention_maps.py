@@ -27,12 +27,19 @@ SAMPLES = typer.Option(
     rich_help_panel="Images",
 )
 
+METHOD = typer.Option(
+    help="What is measured and laid over images: cls (class-token attention), rollout, or gradcam, which any arm has.",
+    rich_help_panel="Arms",
+    metavar="cls|rollout|gradcam",
+)
+
 
 def attention_maps(
     run: Annotated[str | None, RUN] = None,
     arm: Annotated[str | None, ARM] = None,
     averaged: Annotated[bool, AVERAGED] = False,
     compare: Annotated[str, COMPARE] = "start",
+    method: Annotated[str, METHOD] = "cls",
     images: Annotated[list[Path] | None, IMAGES] = None,
     split: Annotated[str, SPLIT] = "test",
     samples: Annotated[int | None, SAMPLES] = None,
@@ -63,6 +70,6 @@ def attention_maps(
         device=device,
     )
     with maps_progress("Attending") as progress:
-        result = map_attention(seen, arm_named=arm is not None, on_progress=progress)
+        result = map_attention(seen, method=method, arm_named=arm is not None, on_progress=progress)
     files = draw_attention(result, out or seen.run / "figures", pdf=pdf)
     show_attention(result, files, as_json=as_json)

@@ -10,11 +10,15 @@ import typer
 WHICH, PICTURES, OUTPUT = "Arms", "Images", "Output"
 RUNS = Path("runs")
 
-RUN = typer.Option(help="Run: a name in runs/, or its path. Default: the latest.", rich_help_panel=WHICH, metavar="RUN")
+RUN = typer.Option(
+    help="A name in runs/, the path of a run, or that of a fine-tuning in it. Default: the latest run.",
+    rich_help_panel=WHICH,
+    metavar="RUN",
+)
 ARM = typer.Option(help="Only this arm. Default: both.", rich_help_panel=WHICH, metavar="cnn|vit")
 AVERAGED = typer.Option("--averaged", help="The averaged arms (SWA) instead of the last.", rich_help_panel=WHICH)
 COMPARE = typer.Option(
-    help="With: start (the run's starting weights), imagenet, random, another run, or none.",
+    help="With: start (what the training began with), imagenet, random, another run or fine-tuning, or none.",
     rich_help_panel=WHICH,
     metavar="WHAT",
 )
@@ -35,12 +39,14 @@ def look(*, run: str | None, split: str, arm: str | None = None, **settings: Any
     """Open the run and load what the options name, as a `Look`."""
     from cass_cli.data.splits import SPLITS
     from cass_cli.engine.maps_job import look_at
-    from cass_cli.engine.run_directory import open_run
+    from cass_cli.engine.run_directory import Run, open_run
+    from cass_cli.engine.trials import trial_at
     from cass_cli.errors import ConfigError, did_you_mean
 
     if split not in SPLITS:
         raise ConfigError(
             f"There is no split '{split}'.{did_you_mean(split, SPLITS)}", hint="Splits: train, val, test."
         )
-    opened = open_run(RUNS, run)
-    return look_at(opened, out=opened.path.parent, arm=arm, split=split, **settings)
+    trial = trial_at(Path(run)) if run else None
+    opened = Run(trial.path.resolve().parents[3]) if trial else open_run(RUNS, run)
+    return look_at(opened, out=opened.path.parent, trial=trial, arm=arm, split=split, **settings)

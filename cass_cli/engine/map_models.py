@@ -16,6 +16,7 @@ from cass_cli.data.records import count
 from cass_cli.engine.objective import ARM_NAMES
 from cass_cli.engine.run_directory import Run, open_run
 from cass_cli.engine.seeds import stream_seed
+from cass_cli.engine.trials import Trial, trial_at
 from cass_cli.errors import ModelError, RunError
 from cass_cli.models.arms import build_arm, load_arm
 
@@ -46,6 +47,8 @@ def arms_of_run(run: Run, *, averaged: bool, label: str = "") -> dict[ArmName, S
     ending = "-averaged" if averaged else ""
     files: dict[ArmName, Path] = {arm: run.arms / f"{arm}{ending}.json" for arm in ARM_NAMES}
     found = {arm: path for arm, path in files.items() if path.is_file()}
+    if not found and averaged and trial_at(run.path):
+        raise RunError("Fine-tuned arms are not averaged.", hint="Leave out --averaged.")
     if not found:
         kind = "averaged arms (it was trained without averaging)" if averaged and run.summary.exists() else "arms yet"
         raise RunError(
@@ -72,30 +75,54 @@ def _shown(arm: ArmName, path: Path, label: str) -> Shown:
 def _trained(card: Mapping[str, Any]) -> str:
     method, epochs = str(card.get("method", "trained")), card.get("epochs")
     method = method.upper() if len(method) <= 4 else method
+    if "labels" in card:
+        pretrained = f" after {method}" if card.get("method") != "none" else ""
+        return f"fine-tuned on {count(int(card['labels']), 'label')}{pretrained}"
     return f"after {method}, {count(int(epochs), 'epoch')}" if epochs else f"after {method}"
 
 
 def compared_arms(
-    compare: str, resolved: Resolved, arms: Mapping[ArmName, Shown], *, out: Path, averaged: bool
+    compare: str,
+    run: Run,
+    resolved: Resolved,
+    arms: Mapping[ArmName, Shown],
+    *,
+    out: Path,
+    trial: Trial | None,
+    averaged: bool,
 ) -> dict[ArmName, Shown]:
-    """Return what the arms of a run are compared with, by arm name.
+    """Return what the `arms` of `run`, or of a `trial` of its fine-tuning, are compared with, by arm name.
 
-    `start`: the weights that the run began with. `imagenet`: the run's local weight files, else timm's from its hub.
-    `random`: the seed's random weights. `none`: nothing. Anything else names another run, of which the arms that
-    this run has too are taken. Raises `ModelError` when weights cannot be fetched, `RunError` for an unknown run.
+    `start`: the weights that the pretraining, or the fine-tuning, began with. `imagenet`: the run's local weight
+    files, else timm's from its hub. `random`: the seed's random weights. `none`: nothing. Anything else names another
+    run or fine-tuning, of which the arms that this one has too are taken. Raises `ModelError` when weights cannot be
+    fetched, `RunError` for an unknown run.
     """
     if compare == "none":
         return {}
     if compare not in COMPARISONS:
-        other = open_run(out, compare)
-        theirs = arms_of_run(other, averaged=averaged, label=other.path.name)
+        theirs, other = _other_arms(compare, out, averaged=averaged)
         common = {arm: shown for arm, shown in theirs.items() if arm in arms}
         if not common:
             raise RunError(f"{other.path} has none of the arms {', '.join(arms)}.", hint="Compare with another run.")
         return common
-    config = resolved.config
-    init = config.arms.init if compare == "start" else compare
+    config, init = resolved.config, compare
+    if compare == "start":
+        init = str(trial.summary()["init"]) if trial else config.arms.init
+        if init in ("pretrained", "averaged"):
+            found = arms_of_run(run, averaged=init == "averaged")
+            return {arm: found[arm] for arm in arms}
     return {arm: _starting(arm, init, config, compare=compare, after=shown) for arm, shown in arms.items()}
+
+
+def _other_arms(name: str, out: Path, *, averaged: bool) -> tuple[dict[ArmName, Shown], Run]:
+    """Return the arms of another run (a name below `out`, or a path), or of the fine-tuning at a path."""
+    trial = trial_at(Path(name))
+    if trial:
+        run = trial.path.resolve().parents[3]
+        return arms_of_run(trial.files, averaged=averaged, label=f"{run.name}, fine-tuned"), trial.files
+    other = open_run(out, name)
+    return arms_of_run(other, averaged=averaged, label=other.path.name), other
 
 
 def _starting(arm: ArmName, init: str, config: Config, *, compare: str, after: Shown) -> Shown:

@@ -23,10 +23,12 @@ from cass_cli.engine.map_measures import NAMES, mean_estimates, measure_maps
 from cass_cli.engine.map_models import Shown, arms_of_run, compared_arms, saved_settings
 from cass_cli.engine.map_sample import ImageSample, sample_of_paths, sample_of_run
 from cass_cli.engine.run_directory import Run
-from cass_cli.errors import ModelError, RunError, did_you_mean
+from cass_cli.engine.trials import Trial
+from cass_cli.errors import ConfigError, ModelError, RunError, did_you_mean
 
 BATCH = 8  # attention of ViT-B at 384 px takes 16 MB an image and block
-ATTENTION, GRADIENT = "class-token attention", "Grad-CAM"
+ATTENTION, ROLLOUT, GRADIENT = "class-token attention", "attention rollout", "Grad-CAM"
+METHODS = {"cls": ATTENTION, "rollout": ROLLOUT, "gradcam": GRADIENT}
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -36,7 +38,7 @@ Progress = Callable[[int, int], None]
 class Look:
     """What every command that looks into arms starts from."""
 
-    run: Path
+    run: Path  # a run, or a trial of its fine-tuning
     sample: ImageSample
     before: Mapping[ArmName, Shown]  # what is compared with; may lack arms, or be empty
     after: Mapping[ArmName, Shown]
@@ -55,10 +57,10 @@ class ModelMaps:
     arm: ArmName
     label: str
     model: str
-    kind: str  # ATTENTION or GRADIENT
-    maps: Floats  # [N, h, w] ≥ 0; attention: the mean over heads
+    kind: str  # ATTENTION, ROLLOUT or GRADIENT
+    maps: Floats  # [N, h, w] ≥ 0; ATTENTION: the mean over heads
     heads: Floats | None  # [N, H, h, w]
-    rollout: Floats | None  # [N, h, w]
+    rollout: Floats | None  # [N, h, w], beside ATTENTION
     distance: Floats | None  # [N, L, H], in image sides
     measures: Floats  # [N, M]
     means: tuple[Estimate, ...]  # [M]
@@ -79,6 +81,7 @@ def look_at(
     *,
     out: Path,
     compare: str,
+    trial: Trial | None = None,
     averaged: bool = False,
     arm: str | None = None,
     images: list[Path] | None = None,
@@ -87,32 +90,43 @@ def look_at(
     seed: int = 0,
     device: str = "auto",
 ) -> Look:
-    """Load the arms of `run` (or just `arm`), what they are compared with, and the images to show."""
+    """Load the arms of `run`, or of a `trial` of its fine-tuning, what they are compared with, and the images to show.
+
+    `arm` leaves one arm.
+    """
     resolved = saved_settings(run)
-    arms = arms_of_run(run, averaged=averaged)
+    files = trial.files if trial else run
+    arms = arms_of_run(files, averaged=averaged)
     if arm is not None and arm not in arms:
         raise RunError(
-            f"{run.path} has no arm '{arm}'.{did_you_mean(arm, list(arms))}", hint=f"Arms: {', '.join(arms)}."
+            f"{files.path} has no arm '{arm}'.{did_you_mean(arm, list(arms))}", hint=f"Arms: {', '.join(arms)}."
         )
     after = {name: shown for name, shown in arms.items() if arm in (None, name)}
     return Look(
-        run=run.path,
+        run=files.path,
         sample=sample_of_paths(images, resolved.config.data)
         if images
         else sample_of_run(run, resolved, split=split, samples=samples, seed=seed),
-        before=compared_arms(compare, resolved, after, out=out, averaged=averaged),
+        before=compared_arms(compare, run, resolved, after, out=out, trial=trial, averaged=averaged),
         after=after,
         device=choose_device(device),
         split="" if images else split,
     )
 
 
-def attention_maps(look: Look, *, arm_named: bool = False, on_progress: Progress) -> AttentionResult:
-    """Return the maps of all networks of `look`.
+def attention_maps(
+    look: Look, *, method: str = "cls", arm_named: bool = False, on_progress: Progress
+) -> AttentionResult:
+    """Return the maps of all networks of `look`, by a `method` of `METHODS`; Grad-CAM where it does not apply.
 
-    Raises `ModelError` when no arm is built on attention, unless an arm was asked for by name.
+    Raises `ModelError` when no arm is built on attention, unless Grad-CAM or an arm was asked for by name.
     """
-    if not arm_named and not any(attends(shown.network) for shown in look.after.values()):
+    if method not in METHODS:
+        raise ConfigError(
+            f"--method knows no '{method}'.{did_you_mean(method, list(METHODS))}", hint="cls, rollout or gradcam."
+        )
+    by_name = arm_named or method == "gradcam"
+    if not by_name and not any(attends(shown.network) for shown in look.after.values()):
         names = " and ".join(shown.model for shown in look.after.values())
         raise ModelError(
             f"{look.run} has no Transformer: {names} use no attention.",
@@ -122,7 +136,9 @@ def attention_maps(look: Look, *, arm_named: bool = False, on_progress: Progress
     total = len(models) * len(look.sample)
     maps = []
     for i, shown in enumerate(models):
-        maps.append(model_maps(shown, look, on_progress=part_of(on_progress, i * len(look.sample), total)))
+        maps.append(
+            model_maps(shown, look, METHODS[method], on_progress=part_of(on_progress, i * len(look.sample), total))
+        )
     changes = {arm: _change(*(m for m in maps if m.arm == arm), groups=look.sample.table.groups) for arm in look.before}
     return AttentionResult(look, tuple(maps), changes, (*look.sample.notes, *_notes(look, maps)))
 
@@ -136,11 +152,11 @@ def _change(before: ModelMaps, after: ModelMaps, *, groups: Any) -> tuple[Estima
     return mean_estimates(after.measures - before.measures, groups)
 
 
-def model_maps(shown: Shown, look: Look, *, on_progress: Callable[[int], None]) -> ModelMaps:
-    """Return class-token attention where the network has it, else gradient-based maps."""
+def model_maps(shown: Shown, look: Look, kind: str, *, on_progress: Callable[[int], None]) -> ModelMaps:
+    """Return maps of the `kind` asked for, or gradient-based ones where the network has no class-token attention."""
     pixels = look.sample.pixels(shown.size)
     network = shown.network.to(look.device)
-    attention = has_class_attention(network)
+    attention = kind != GRADIENT and has_class_attention(network)
     parts: list[tuple[torch.Tensor, ...]] = []
     for start in range(0, len(pixels), BATCH):
         inputs = shown.inputs(pixels[start : start + BATCH], look.device)
@@ -152,12 +168,14 @@ def model_maps(shown: Shown, look: Look, *, on_progress: Callable[[int], None]) 
         on_progress(min(start + BATCH, len(pixels)))
     joined = [torch.cat(tensors).double().cpu().numpy() for tensors in zip(*parts, strict=True)]
     maps, heads, rollout, distance = joined if attention else (joined[0], None, None, None)
+    if rollout is not None and kind == ROLLOUT:
+        maps, rollout = rollout, None
     measures = measure_maps(maps, distance)
     return ModelMaps(
         arm=shown.arm,
         label=shown.label,
         model=shown.model,
-        kind=ATTENTION if attention else GRADIENT,
+        kind=kind if attention else GRADIENT,
         maps=maps,
         heads=heads,
         rollout=rollout,
@@ -176,8 +194,9 @@ def _notes(look: Look, maps: list[ModelMaps]) -> list[str]:
             continue
         if m.kind == GRADIENT:
             lack = "has no class token that its head reads" if attends(shown.network) else "is no Transformer"
+            why = "" if has_class_attention(shown.network) else f" {lack}: it"
             of = "" if shown.classifier else ", of the output along its own direction: there are no classes yet"
-            notes.append(f"{m.model} {lack}: its maps are gradient-based (Grad-CAM{of}).")
+            notes.append(f"{m.model}{why} is shown by its gradients (Grad-CAM{of}).")
     for m in maps:
         empty = int(np.isnan(m.measures[:, NAMES.index("entropy")]).sum())
         if empty:

@@ -136,6 +136,19 @@ def find_trial(variant: Variant, *, fraction: float | None = None, seed: int | N
     return fitting[0]
 
 
+def trial_at(path: Path) -> Trial | None:
+    """Return the trial that `path` is, or the first of the largest fraction where it is a variant; else None."""
+    variant = _inside_variant(path)
+    if variant is None:
+        return None
+    below = path.resolve().relative_to(variant.path.resolve()).parts
+    named = [t for t in variant.trials() if (f"{t.fraction:g}", f"seed{t.seed}")[: len(below)] == below[:2]]
+    if not named:
+        raise RunError(f"{path} holds no finished fine-tuning.", hint="Finish it with: cass finetune --resume")
+    largest = max(trial.fraction for trial in named)
+    return next(trial for trial in named if trial.fraction == largest)
+
+
 def _inside_variant(path: Path) -> Variant | None:
     """Return the variant that `path` is, or lies in, if it does."""
     resolved = path.resolve()

@@ -59,11 +59,11 @@ def show_features(result: FeatureResult, files: Sequence[Path], *, as_json: bool
     console = Console(highlight=False)
     for arm, shown in result.look.after.items():
         maps = [m for m in result.maps if m.arm == arm]
-        headings = ["layer", *(f"{what}\n{m.label}" for what in ("intensity", "edges") for m in maps)]
-        table = plain_table(f"{arm}  {shown.model}", headings)
+        table = plain_table(f"{arm}  {shown.model}", ["layer", "weights", "intensity", "edges"])
         for k, layer in enumerate(maps[-1].layers):
-            intensities = [f"{m.intensities[k].value:.3f}" for m in maps]
-            table.add_row(layer, *intensities, *(with_interval(m.edge_means[k], digits=2) for m in maps))
+            for m in maps:
+                cells = (f"{m.intensities[k].value:.3f}", with_interval(m.edge_means[k], digits=2))
+                table.add_row(layer if m is maps[0] else "", escape(m.label), *cells)
         console.print(table)
         console.print()
     console.print("intensity  mean |activation| over channels and positions", style="dim")

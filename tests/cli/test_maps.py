@@ -216,3 +216,50 @@ def test_a_run_without_test_images_or_arms(runs: Path, tmp_path: Path, capsys: p
     shutil.rmtree(copy / "arms")
     assert run(["similarity", "--run", str(copy)]) == 2
     assert "no arms yet" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def tuned(runs: Path) -> Path:
+    """A fine-tuning of the run on all labels."""
+    assert run(["finetune", "--run", str(runs / "run"), "--label-fraction", "1", "--epochs", "1", "--json"]) == 0
+    return runs / "run" / "finetune" / "pretrained"
+
+
+def test_fine_tuned_arms_beside_what_they_began_with(
+    runs: Path, tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ("--samples", "4", "--out", str(tmp_path))
+    result = result_of(capsys, "attention-maps", "--run", str(tuned), *out)
+    before, after = "after CASS, 1 epoch", "fine-tuned on 32 labels after CASS"
+    assert [m["weights"] for m in result["models"]] == [before, after] * 2
+    assert not any("no classes yet" in note for note in result["notes"])
+    assert result["run"] == str((tuned / "1" / "seed0").resolve())
+    pretrained = result_of(capsys, "attention-maps", "--run", str(runs / "run"), *out)
+    measured = {m["weights"]: m["measures"] for m in pretrained["models"] if m["arm"] == "vit"}
+    assert result["models"][2]["measures"] == measured[before], "the same weights on the same images"
+
+
+def test_compared_with_a_fine_tuning(
+    runs: Path, tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial = str(tuned / "1" / "seed0")
+    command = ("similarity", "--samples", "4", "--batch-size", "4", "--out", str(tmp_path))
+    result = result_of(capsys, *command, "--run", str(runs / "run"), "--compare", trial)
+    assert [pair["weights"] for pair in result["pairs"]] == ["run, fine-tuned", "after CASS, 1 epoch"]
+    assert run(["feature-maps", "--run", trial, "--averaged"]) == 2
+    assert "not averaged" in capsys.readouterr().err
+    assert run(["feature-maps", "--run", str(tuned / "0.5"), "--compare", "none"]) == 2
+    assert "no finished fine-tuning" in capsys.readouterr().err
+
+
+def test_methods_of_mapping(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ("attention-maps", "--run", str(runs / "run"), "--samples", "4", "--out", str(tmp_path), "--arm", "vit")
+    kinds, numbers = [], []
+    for method in ("cls", "rollout", "gradcam"):
+        after = result_of(capsys, *command, "--method", method)["models"][-1]
+        kinds.append(after["map"])
+        numbers.append(after["measures"]["entropy"]["value"])
+    assert kinds == ["class-token attention", "attention rollout", "Grad-CAM"]
+    assert len(set(numbers)) == 3
+    assert run([*command, "--method", "rolout"]) == 2
+    assert "Did you mean 'rollout'?" in capsys.readouterr().err
