@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 
 import torch
 from timm.layers.config import set_fused_attn
@@ -41,13 +40,6 @@ def adam(**how: bool) -> Change:
 def build_attention(fused: bool) -> None:
     """Let timm build attention upon SDPA, or as products and a softmax."""
     set_fused_attn(enable=fused)
-
-
-def checkpoint_gradients(s: Session) -> None:
-    """Keep few activations and compute the others again in the backward pass."""
-    for network in s.method.arms.values():
-        with suppress(AttributeError, AssertionError):
-            network.set_grad_checkpointing(True)  # type: ignore[operator]
 
 
 def stream_each_arm(s: Session) -> None:

@@ -6,8 +6,7 @@
 
 The first variant of a lever is the step without it; ratios say how many times as fast the others are. Weight
 prepacking, inference mode and libjpeg's scaled decoding aren't here: the first two are for inference (weights change
-in every step), the third belongs to decoding, which happens once a run. The C library's allocator cannot be two ways
-in one process: compare a process started with MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184 to one without.
+in every step), the third belongs to decoding, which happens once a run.
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ from changes import (
     Change,
     adam,
     build_attention,
-    checkpoint_gradients,
     graph_each_arm,
     memory_format,
     stream_each_arm,
@@ -39,7 +37,7 @@ from turns import Memory, Turn, circumstances, clock, show, summarise, take_turn
 
 from cass_cli.data.sources import load_samples
 from cass_cli.engine.batches import prefetch
-from cass_cli.engine.device import choose_device, set_up_backends
+from cass_cli.engine.device import choose_device, keep_freed_memory, set_up_backends
 from cass_cli.engine.distributed import World
 from cass_cli.engine.objective import build_arms
 from cass_cli.engine.pretrain import fetch, train_step
@@ -77,7 +75,7 @@ class Bench:
         if before:
             before()
         config = case(self.size, self.batch, epochs=100, device=self.device, **settings)
-        session = build_session(config, build_arms(config), self.stores[cache], world=World())
+        session = build_session(config, build_arms(config), self.stores[cache], world=World(), measure=False)
         change(session)
         batches = self._batches(session, ahead=ahead)
 
@@ -141,11 +139,15 @@ def levers(b: Bench) -> dict[str, dict[str, Callable[[], Turn]]]:
             "no thread": partial(v, ahead=False, cache="ram"),
             "prefetch thread": partial(v, ahead=True, cache="ram"),
         },
-        "checkpointing": {"off": v, "gradient checkpointing": partial(v, checkpoint_gradients)},
+        "checkpointing": {"off": v, "gradient checkpointing": partial(v, train__gradient_checkpointing=True)},
         "compile": {"off": v, "torch.compile": partial(v, train__compile="on")},
     }
     if not on_gpu:
         all_threads = torch.get_num_threads()
+        here["allocator"] = {
+            "freed memory goes back": partial(v, before=partial(keep_freed_memory, keep=False)),
+            "freed memory is kept": partial(v, before=partial(keep_freed_memory, keep=True)),
+        }
         here["threads"] = {
             "one": partial(v, before=partial(torch.set_num_threads, 1)),
             f"all {all_threads}": partial(v, before=partial(torch.set_num_threads, all_threads)),

@@ -123,6 +123,14 @@ def pretrain(
             help="Forward passes a batch is split into, to save memory. Default: 1.", rich_help_panel=TRAINING
         ),
     ] = None,
+    gradient_checkpointing: Annotated[
+        bool | None,
+        typer.Option(
+            "--gradient-checkpointing",
+            help="Compute activations again in the backward pass: less memory, slower.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     lr: Annotated[
         float | None, typer.Option(help="Peak learning rate. Default: 1e-3.", rich_help_panel=TRAINING)
     ] = None,
@@ -235,6 +243,7 @@ def pretrain(
         "train.epochs": epochs,
         "train.batch_size": batch_size,
         "train.accumulate": accumulate,
+        "train.gradient_checkpointing": gradient_checkpointing,
         "train.seed": seed,
         "train.on_collapse": on_collapse,
         "train.probe_every": probe_every,
@@ -243,15 +252,14 @@ def pretrain(
         "train.compile": compile_,
         "optim.lr": lr,
     }
-    asked = _resolve(flags, preset=preset, config=config, assignments=assignments or [])
+    run = _open_run(out, name) if resume else None
+    asked = _resolve(flags, preset=preset, config=config, assignments=assignments or [], resumed=run)
     from cass_cli.engine.distributed import world_from_environment
     from cass_cli.engine.job import default_name, pretrain_job, resumed_config
     from cass_cli.engine.prepare import with_data_path
-    from cass_cli.engine.run_directory import open_run
     from cass_cli.reports.progress import PretrainDisplay, Silent
 
     world = world_from_environment()
-    run = open_run(out, name) if resume else None
     resolved = resumed_config(run, asked) if run else with_data_path(asked, preset)
     if dry_run:
         _show_plan(resolved, as_json=as_json)
@@ -274,16 +282,27 @@ def pretrain(
         show_pretrained(result, as_json=as_json)
 
 
-def _resolve(flags: dict[str, Any], *, preset: str | None, config: Path | None, assignments: list[str]) -> Any:
-    from cass_cli.config.load import Layer, parse_assignments, read_config_file
+def _open_run(out: Path, name: str | None) -> Any:
+    from cass_cli.engine.run_directory import open_run
+
+    return open_run(out, name)
+
+
+def _resolve(
+    flags: dict[str, Any], *, preset: str | None, config: Path | None, assignments: list[str], resumed: Any
+) -> Any:
+    """Merge what was asked for; over the settings of a `resumed` run, by which it has to make sense."""
+    from cass_cli.config.load import Layer, parse_assignments, read_config_file, read_saved
     from cass_cli.config.presets import preset_layer
     from cass_cli.config.recipes import resolve_with_recipe
 
     file = [read_config_file(config, f"file {config}")] if config else []
     given = {key: value for key, value in flags.items() if value is not None}
-    return resolve_with_recipe(
-        [preset_layer(preset)] if preset else [], [*file, Layer("flag", given), parse_assignments(assignments)]
-    )
+    below = [preset_layer(preset)] if preset else []
+    if resumed:
+        saved = read_saved(resumed.config)
+        below.append(Layer("default", {key: saved.value(key) for key in saved.origins}))
+    return resolve_with_recipe(below, [*file, Layer("flag", given), parse_assignments(assignments)])
 
 
 def _show_plan(resolved: Any, *, as_json: bool) -> None:

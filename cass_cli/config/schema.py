@@ -149,6 +149,9 @@ class Train(Section):
     epochs: int = Field(100, ge=1, description="passes over the training split (Sec. 4.2)")
     batch_size: int = Field(16, ge=1, description="images an optimiser step, over all processes (Sec. 4.2)")
     accumulate: int = Field(1, ge=1, description="forward passes a batch is split into, to save memory")
+    gradient_checkpointing: bool = Field(
+        False, description="keep few activations and compute the others again: less memory, about a third slower"
+    )
     seed: int = Field(0, ge=0, lt=2**32, description="decides splits, augmentation, order and initialisation")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     precision: Literal["auto", "fp32", "bf16"] = Field(

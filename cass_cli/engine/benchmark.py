@@ -192,7 +192,7 @@ class _Stepper:
     def __init__(self, config: Config, store: ImageStore, device: torch.device) -> None:
         self.config, self.device = config, device
         self.others = _allocated(device, reset=True)  # what other methods hold
-        self.session: Session = build_session(config, build_arms(config), store, world=World())
+        self.session: Session = build_session(config, build_arms(config), store, world=World(), measure=False)
         self.session.step = self.session.steps // 2  # past what only the first steps do
         self.batches = _batches(self.session)
         self.seconds: list[float] = []

@@ -113,14 +113,16 @@ def pretrain_job(
     arms = build_arms(config)
     for arm, built in arms.items():
         watch.note(f"{arm} {built.name}: {built.weights}")
-    plan = plan_pretraining(config, dataset)
+    plan = plan_pretraining(config, dataset, processes=world.size)
     store = load_images(
         dataset, dataset.rows("train"), config.data, device=device, cache_dir=cache_dir, on_progress=watch.decoding
     )
     for note in store.notes:
         watch.note(note)
     with process_group(world, device):
-        session = build_session(config, arms, store, world=world)
+        session = build_session(config, arms, store, world=world, measure=not state)
+        if world.size > 1 and device.type == "cpu":
+            watch.warn("On CPUs, batch norm counts each process's share of a batch alone: one process would differ.")
         if config.train.probe_every and world.leads:
             looked_at = probe_data(
                 dataset, store, config.data, device=device, cache_dir=cache_dir, on_progress=watch.decoding

@@ -16,7 +16,7 @@ from cass_cli.methods.dino import SETTINGS, Dino, small_side
 from cass_cli.methods.mae import Mae
 from cass_cli.methods.method import Method, SoloMethod
 from cass_cli.methods.side_by_side import SideBySide
-from cass_cli.models.arms import Arm, build_arm, patch_size
+from cass_cli.models.arms import Arm, build_arm, check_takes, patch_size
 
 ARM_NAMES: tuple[ArmName, ...] = ("cnn", "vit")
 
@@ -28,7 +28,8 @@ def build_arms(config: Config) -> dict[str, Arm]:
     arms have none. DINO's official setting shows crops of two sizes.
     """
     method = config.method
-    return {
+    several_sizes = method.name == "dino" and SETTINGS[method.dino_setting].others_are_small
+    arms: dict[str, Arm] = {
         arm: build_arm(
             getattr(config.arms, arm),
             image_size=config.data.image_size,
@@ -36,10 +37,15 @@ def build_arms(config: Config) -> dict[str, Arm]:
             init=config.arms.init,
             weights=config.arms.weights.get(arm),
             seed=stream_seed(config.train.seed, "arms", ARM_NAMES.index(arm)),
-            several_sizes=method.name == "dino" and SETTINGS[method.dino_setting].others_are_small,
+            several_sizes=several_sizes,
         )
         for arm in method.arms
     }
+    if several_sizes:
+        patch = max(patch_size(arm.model) for arm in arms.values())
+        for arm in arms.values():
+            check_takes(arm, small_side(config.data.image_size, patch=patch))
+    return arms
 
 
 def build_method(config: Config, networks: Mapping[str, nn.Module]) -> Method:

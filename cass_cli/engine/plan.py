@@ -18,6 +18,7 @@ from cass_cli.engine.device import choose_device, choose_precision
 from cass_cli.engine.objective import build_arms, build_method
 from cass_cli.engine.prepare import Dataset
 from cass_cli.methods.method import Method
+from cass_cli.models.checkpointing import checkpoint_gradients
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,12 @@ class Plan:
         return self.weight_bytes + self.activation_bytes + self.image_bytes
 
 
-def plan_pretraining(config: Config, dataset: Dataset) -> Plan:
+def plan_pretraining(config: Config, dataset: Dataset, *, processes: int = 1) -> Plan:
     """Count images, steps, parameters, bytes and floating-point operations. Raises what building the arms raises."""
     images = dataset.counts["train"]
     device = choose_device(config.train.device)
     precision = choose_precision(config.train.precision, device)
-    per_epoch = len(batch_bounds(images, config.train.batch_size))
+    per_epoch = len(batch_bounds(images, config.train.batch_size, smallest=2 * processes))
     cost = count_cost(config)
     forward = -(-config.train.batch_size // config.train.accumulate)
     return Plan(
@@ -121,6 +122,8 @@ def _unreal_method(config: Config) -> Method:
     """Build the method without reading weights; inside `torch.device("meta")`, without any numbers."""
     arms = config.arms.model_copy(update={"init": "random", "weights": {}})
     built = build_arms(config.model_copy(update={"arms": arms}))
+    if config.train.gradient_checkpointing:
+        checkpoint_gradients(built)
     return build_method(config, {name: arm.model for name, arm in built.items()})
 
 

@@ -29,6 +29,7 @@ from cass_cli.engine.seeds import generator, stream_seed
 from cass_cli.engine.session import Session, measure_gauges
 from cass_cli.engine.signals import StopRequest
 from cass_cli.errors import Interrupted, RunError
+from cass_cli.models.checkpointing import statistics_kept
 
 # Reading a number from a GPU waits for it, so there the loss is looked at only every so many steps.
 GPU_CHECK_EVERY = 50
@@ -172,7 +173,8 @@ def train_step(
                 loss = s.parallel(*views, progress=progress)
             mark("forward")
             share = len(part) / len(batch)
-            (loss * share * s.world.size).backward()  # DDP divides by the number of processes
+            with statistics_kept(s.method) if s.train.gradient_checkpointing else nullcontext():
+                (loss * share * s.world.size).backward()  # DDP divides by the number of processes
             mark("backward")
         total += loss.detach() * share
     _update(s, lr=lr)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
+from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_swa_multi_avg_fn, update_bn
@@ -23,6 +24,7 @@ from cass_cli.engine.optimisers import build_optimiser
 from cass_cli.engine.seeds import generator
 from cass_cli.methods.method import Method
 from cass_cli.models.arms import Arm
+from cass_cli.models.checkpointing import checkpoint_gradients
 
 MONITORED_IMAGES = 128
 COMPILE_PAYS_AFTER = 2_000  # steps; compiling two arms takes a minute or two
@@ -65,8 +67,13 @@ class Session:
         return len(batch_bounds(self.images, self.train.batch_size, smallest=2 * self.world.size)) * self.train.epochs
 
 
-def build_session(config: Config, arms: Mapping[str, Arm], store: ImageStore, *, world: World) -> Session:
-    """Put the arms on the device, with their method, optimisers and running averages."""
+def build_session(
+    config: Config, arms: Mapping[str, Arm], store: ImageStore, *, world: World, measure: bool = True
+) -> Session:
+    """Put the arms on the device, with their method, optimisers and running averages.
+
+    With `measure`, the gauges are read before the first step; a session that is to be restored needs none.
+    """
     train, optim = config.train, config.optim
     device = choose_device(train.device, local_rank=world.local_rank)
     set_up_backends(device)
@@ -74,6 +81,8 @@ def build_session(config: Config, arms: Mapping[str, Arm], store: ImageStore, *,
     if device.type == "cuda":
         for network in networks.values():
             network.to(memory_format=torch.channels_last)
+    if train.gradient_checkpointing:
+        checkpoint_gradients(arms)
     method = build_method(config, networks)
     method.to(device)
     steps = train.epochs * len(batch_bounds(len(store.kept), train.batch_size, smallest=2 * world.size))
@@ -81,7 +90,10 @@ def build_session(config: Config, arms: Mapping[str, Arm], store: ImageStore, *,
         train.compile == "auto" and device.type == "cuda" and steps >= COMPILE_PAYS_AFTER
     )
     average = get_swa_multi_avg_fn()
-    averaged = {name: AveragedModel(net, multi_avg_fn=average) for name, net in method.arms.items()}
+    kept = method.arms if optim.averaging else {}
+    averaged = {name: AveragedModel(net, multi_avg_fn=average) for name, net in kept.items()}
+    if world.size > 1 and device.type == "cuda":  # after the copies, which one process alone refreshes
+        convert_sync_batchnorm(method)  # type: ignore[no-untyped-call]
     if compiled:
         for network in method.networks:
             network.compile()
@@ -100,10 +112,11 @@ def build_session(config: Config, arms: Mapping[str, Arm], store: ImageStore, *,
         parallel=method if world.size == 1 else DistributedDataParallel(method, device_ids=ids),
         method=method,
         optimisers={name: build_optimiser(getattr(optim, name), net, optim) for name, net in method.learners.items()},
-        averaged=averaged if optim.averaging else {},
+        averaged=averaged,
         loss_sum=torch.zeros((), dtype=torch.float64, device=device),
     )
-    session.start_gauges = measure_gauges(session)
+    if measure:
+        session.start_gauges = measure_gauges(session)
     return session
 
 

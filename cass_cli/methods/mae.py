@@ -93,6 +93,8 @@ class Decoder(nn.Module):
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(layer.bias)
+            elif isinstance(layer, nn.LayerNorm):
+                layer.eps = 1e-6  # as in the encoder
 
     def forward(self, tokens: Tensor, visible: Tensor) -> Tensor:
         """Return drawn patches [B, N, 3 p²] for encoded tokens [B, P + V, D] of the patches `visible` [B, V]."""

@@ -101,6 +101,14 @@ def _dry_forward(name: str, options: Mapping[str, Any], image_size: int) -> None
         ) from error
 
 
+def check_takes(arm: Arm, side: int) -> None:
+    """Raise `ModelError` unless `arm`, built for several sizes, takes images of `side` pixels."""
+    try:
+        _dry_forward(arm.name, _any_size(arm.name, arm.options), side)
+    except ModelError as error:
+        raise ModelError(error.what, hint="Choose a ResNet or a timm ViT, or --dino-setting paper.") from error
+
+
 def _any_size(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return options with which a Transformer takes images of any size; a CNN does so anyway."""
     if "img_size" not in options:

@@ -77,7 +77,9 @@ def test_a_finished_run_goes_on_with_more_epochs(
     assert pretrain(pictures, tmp_path, *METHODS["mae"]) == 0
     assert run(["pretrain", "--resume", "--out", str(tmp_path), "--method", "byol", "--epochs", "2"]) == 2
     assert "method.name was mae, now byol" in capsys.readouterr().err
-    assert run(["pretrain", "--resume", "--out", str(tmp_path), "--epochs", "2", "--json"]) == 0
+    assert run(["pretrain", "--resume", "--out", str(tmp_path), "--arm", "cnn", "--epochs", "2"]) == 2
+    assert "mae hides patches" in capsys.readouterr().err, "judged by the run's settings, not by the defaults"
+    assert run(["pretrain", "--resume", "--out", str(tmp_path), "--arm", "vit", "--epochs", "2", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["epochs"] == 2
 
 
@@ -87,6 +89,7 @@ BAD_INPUT = [
     (["--method", "mae", "--arm", "cnn"], "mae hides patches of a Transformer"),
     (["--method", "mae", "--vit", "swin_tiny_patch4_window7_224"], "MAE hides patches of a plain Vision Transformer"),
     (["--method", "dino", "--arm", "vit", "--vit", "convit_tiny"], "takes images of one size only"),
+    (["--method", "dino", "--arm", "cnn", "--cnn", "mixer_s32_224", "--image-size", "224"], "--dino-setting paper"),
     (["--method", "dinov2"], "method.name"),
     (["--method", "dino", "--dino-setting", "vit-pytorch"], "method.dino_setting"),
     (["--method", "dino", "--arm", "resnet"], "method.arm"),
