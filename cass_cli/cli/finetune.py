@@ -2,176 +2,97 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-RUN, PROTOCOL, LOSS, NEW, MACHINE = "Run", "Protocol", "Loss", "Without pretraining", "Machine"
+RUN, PROTOCOL, LOSS, NEW, MACHINE = (
+    partial(typer.Option, rich_help_panel=panel)
+    for panel in ("Run", "Protocol", "Loss", "Without pretraining", "Machine")
+)
 
 
 def finetune(
-    run: Annotated[
-        str | None,
-        typer.Option(help="Run: a name in --out, or its path. Default: the latest.", rich_help_panel=RUN),
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Folder that holds the runs.", rich_help_panel=RUN)] = Path("runs"),
+    run: Annotated[str | None, RUN(help="Run: a name in --out, or its path. Default: the latest.")] = None,
+    out: Annotated[Path, RUN(help="Folder that holds the runs.")] = Path("runs"),
     variant: Annotated[
         str | None,
-        typer.Option(
+        RUN(
             help="Name of this fine-tuning within the run. Default: the start, as in pretrained or imagenet.",
-            rich_help_panel=RUN,
             metavar="NAME",
         ),
     ] = None,
     resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume", help="Keep what is finished, go on with what is not; also adds seeds.", rich_help_panel=RUN
-        ),
+        bool, RUN("--resume", help="Keep what is finished, go on with what is not; also adds seeds.")
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what is there under this name.", rich_help_panel=RUN)
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON result on stdout, all else on stderr.", rich_help_panel=RUN)
-    ] = False,
+    overwrite: Annotated[bool, RUN("--overwrite", help="Replace what is there under this name.")] = False,
+    as_json: Annotated[bool, RUN("--json", help="Print one JSON result on stdout, all else on stderr.")] = False,
     label_fraction: Annotated[
         str | None,
-        typer.Option(
-            help="Share of the training labels that may be seen, or several. Default: 1.",
-            rich_help_panel=PROTOCOL,
-            metavar="F[,F…]",
-        ),
+        PROTOCOL(help="Share of the training labels that may be seen, or several. Default: 1.", metavar="F[,F…]"),
     ] = None,
     arm: Annotated[
-        str | None,
-        typer.Option(
-            help="Which arms. Default: both, or what the run has.", rich_help_panel=PROTOCOL, metavar="cnn|vit|both"
-        ),
+        str | None, PROTOCOL(help="Which arms. Default: both, or what the run has.", metavar="cnn|vit|both")
     ] = None,
     init_from: Annotated[
         str | None,
-        typer.Option(
+        PROTOCOL(
             help="Starting weights; imagenet: the transfer baseline. Default: pretrained.",
-            rich_help_panel=PROTOCOL,
             metavar="pretrained|averaged|imagenet|random",
         ),
     ] = None,
-    freeze: Annotated[
-        bool | None,
-        typer.Option("--freeze", help="Train the new head alone: a linear probe.", rich_help_panel=PROTOCOL),
-    ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(help="Repetitions with consecutive seeds. Default: 1.", rich_help_panel=PROTOCOL)
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(help="First seed: label subset, head, order. Default: 0.", rich_help_panel=PROTOCOL),
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(help="Passes over the labelled images, at most. Default: 50.", rich_help_panel=PROTOCOL),
-    ] = None,
+    freeze: Annotated[bool | None, PROTOCOL("--freeze", help="Train the new head alone: a linear probe.")] = None,
+    seeds: Annotated[int | None, PROTOCOL(help="Repetitions with consecutive seeds. Default: 1.")] = None,
+    seed: Annotated[int | None, PROTOCOL(help="First seed: label subset, head, order. Default: 0.")] = None,
+    epochs: Annotated[int | None, PROTOCOL(help="Passes over the labelled images, at most. Default: 50.")] = None,
     patience: Annotated[
-        int | None,
-        typer.Option(
-            help="Epochs without a lower validation loss until an arm stops. Default: 5.", rich_help_panel=PROTOCOL
-        ),
+        int | None, PROTOCOL(help="Epochs without a lower validation loss until an arm stops. Default: 5.")
     ] = None,
-    lr: Annotated[
-        float | None,
-        typer.Option(help="Peak learning rate, falling to 0. Default: 3e-4.", rich_help_panel=PROTOCOL),
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Images an optimiser step. Default: 16.", rich_help_panel=PROTOCOL)
-    ] = None,
+    lr: Annotated[float | None, PROTOCOL(help="Peak learning rate, falling to 0. Default: 3e-4.")] = None,
+    batch_size: Annotated[int | None, PROTOCOL(help="Images an optimiser step. Default: 16.")] = None,
     class_weights: Annotated[
         str | None,
-        typer.Option(
+        LOSS(
             help="Of the loss. Default: effective; paper in the paper's presets.",
-            rich_help_panel=LOSS,
             metavar="paper|inverse|effective|none",
         ),
     ] = None,
-    gamma: Annotated[
-        float | None,
-        typer.Option(help="Focusing exponent; 0: cross-entropy. Default: 2.", rich_help_panel=LOSS),
-    ] = None,
+    gamma: Annotated[float | None, LOSS(help="Focusing exponent; 0: cross-entropy. Default: 2.")] = None,
     loss_form: Annotated[
         str | None,
-        typer.Option(
+        LOSS(
             help="Focal loss over classes, or one against all. Default: softmax; sigmoid in the paper's presets.",
-            rich_help_panel=LOSS,
             metavar="softmax|sigmoid",
         ),
     ] = None,
     data: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder, CSV or .npz of labelled images; with --run: where they are now.", rich_help_panel=NEW
-        ),
+        Path | None, NEW(help="Folder, CSV or .npz of labelled images; with --run: where they are now.")
     ] = None,
-    preset: Annotated[
-        str | None,
-        typer.Option(help="Settings of a data set, see `cass presets`.", rich_help_panel=NEW, metavar="NAME"),
-    ] = None,
-    labels: Annotated[
-        Path | None, typer.Option(help="CSV of image, label or 0/1 columns.", rich_help_panel=NEW, metavar="CSV")
-    ] = None,
-    group_column: Annotated[
-        str | None, typer.Option(help="CSV column of patients or lesions.", rich_help_panel=NEW, metavar="NAME")
-    ] = None,
-    image_size: Annotated[
-        int | None, typer.Option(help="Side of the square, in pixels. Default: 384.", rich_help_panel=NEW)
-    ] = None,
-    cnn: Annotated[
-        str | None, typer.Option(help="timm model of the first arm.", rich_help_panel=NEW, metavar="NAME")
-    ] = None,
-    vit: Annotated[
-        str | None, typer.Option(help="timm model of the second arm.", rich_help_panel=NEW, metavar="NAME")
-    ] = None,
+    preset: Annotated[str | None, NEW(help="Settings of a data set, see `cass presets`.", metavar="NAME")] = None,
+    labels: Annotated[Path | None, NEW(help="CSV of image, label or 0/1 columns.", metavar="CSV")] = None,
+    group_column: Annotated[str | None, NEW(help="CSV column of patients or lesions.", metavar="NAME")] = None,
+    image_size: Annotated[int | None, NEW(help="Side of the square, in pixels. Default: 384.")] = None,
+    cnn: Annotated[str | None, NEW(help="timm model of the first arm.", metavar="NAME")] = None,
+    vit: Annotated[str | None, NEW(help="timm model of the second arm.", metavar="NAME")] = None,
     weights: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Local ImageNet weights of an arm, instead of timm's hub. Once an arm.",
-            rich_help_panel=NEW,
-            metavar="ARM=PATH",
-        ),
+        NEW(help="Local ImageNet weights of an arm, instead of timm's hub. Once an arm.", metavar="ARM=PATH"),
     ] = None,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the new run. Default: data, transfer and time.", rich_help_panel=NEW)
-    ] = None,
-    bad_images: Annotated[
-        str | None,
-        typer.Option(help="Unreadable images. Default: stop.", rich_help_panel=MACHINE, metavar="stop|skip"),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda or cuda:N. Default: auto.", rich_help_panel=MACHINE)
-    ] = None,
+    name: Annotated[str | None, NEW(help="Name of the new run. Default: data, transfer and time.")] = None,
+    bad_images: Annotated[str | None, MACHINE(help="Unreadable images. Default: stop.", metavar="stop|skip")] = None,
+    device: Annotated[str | None, MACHINE(help="auto, cpu, cuda or cuda:N. Default: auto.")] = None,
     precision: Annotated[
-        str | None,
-        typer.Option(help="auto: bf16 where the hardware has it.", rich_help_panel=MACHINE, metavar="auto|fp32|bf16"),
+        str | None, MACHINE(help="auto: bf16 where the hardware has it.", metavar="auto|fp32|bf16")
     ] = None,
     cache: Annotated[
-        str | None,
-        typer.Option(
-            help="Where decoded images are held. Default: auto.",
-            rich_help_panel=MACHINE,
-            metavar="auto|ram|disk|device|off",
-        ),
+        str | None, MACHINE(help="Where decoded images are held. Default: auto.", metavar="auto|ram|disk|device|off")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Decoding threads; 0: one a core. Default: 0.", rich_help_panel=MACHINE)
-    ] = None,
+    workers: Annotated[int | None, MACHINE(help="Decoding threads; 0: one a core. Default: 0.")] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            help="Any setting, by its dotted name; may be repeated.",
-            rich_help_panel=MACHINE,
-            metavar="KEY.SUB=VALUE",
-        ),
+        MACHINE("--set", help="Any setting, by its dotted name; may be repeated.", metavar="KEY.SUB=VALUE"),
     ] = None,
 ) -> None:
     """Fine-tune each arm of a run on a share of the labels, and score it on the test split.

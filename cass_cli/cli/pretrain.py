@@ -2,219 +2,125 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-DATA, ARMS, TRAINING, MACHINE, OUTPUT = "Data", "Arms and method", "Training", "Machine", "Run"
+DATA, ARMS, TRAINING, MACHINE, OUTPUT = (
+    partial(typer.Option, rich_help_panel=panel) for panel in ("Data", "Arms and method", "Training", "Machine", "Run")
+)
 
 
 def pretrain(
-    preset: Annotated[
-        str | None,
-        typer.Option(help="Settings of a data set, see `cass presets`.", rich_help_panel=DATA, metavar="NAME"),
-    ] = None,
+    preset: Annotated[str | None, DATA(help="Settings of a data set, see `cass presets`.", metavar="NAME")] = None,
     data: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of images, CSV, or MedMNIST .npz. Default: $CASS_DATA/PRESET, else data/PRESET.",
-            rich_help_panel=DATA,
-        ),
+        Path | None, DATA(help="Folder of images, CSV, or MedMNIST .npz. Default: $CASS_DATA/PRESET, else data/PRESET.")
     ] = None,
     labels: Annotated[
-        Path | None,
-        typer.Option(
-            help="CSV of image, label or 0/1 columns, optional group and split.", rich_help_panel=DATA, metavar="CSV"
-        ),
+        Path | None, DATA(help="CSV of image, label or 0/1 columns, optional group and split.", metavar="CSV")
     ] = None,
     group_column: Annotated[
-        str | None,
-        typer.Option(
-            help="CSV column of patients or lesions; none crosses a split.", rich_help_panel=DATA, metavar="NAME"
-        ),
+        str | None, DATA(help="CSV column of patients or lesions; none crosses a split.", metavar="NAME")
     ] = None,
     split_by_duplicates: Annotated[
-        bool | None,
-        typer.Option("--split-by-duplicates", help="Keep near-identical images in one split.", rich_help_panel=DATA),
+        bool | None, DATA("--split-by-duplicates", help="Keep near-identical images in one split.")
     ] = None,
-    image_size: Annotated[
-        int | None, typer.Option(help="Side of the square trained on, in pixels. Default: 384.", rich_help_panel=DATA)
-    ] = None,
+    image_size: Annotated[int | None, DATA(help="Side of the square trained on, in pixels. Default: 384.")] = None,
     bad_images: Annotated[
-        str | None,
-        typer.Option(
-            help="Unreadable images: stop, or skip and record them. Default: stop.",
-            rich_help_panel=DATA,
-            metavar="stop|skip",
-        ),
+        str | None, DATA(help="Unreadable images: stop, or skip and record them. Default: stop.", metavar="stop|skip")
     ] = None,
     max_pixels: Annotated[
-        int | None,
-        typer.Option(help="Largest image that is decoded, in pixels. Default: 100 million.", rich_help_panel=DATA),
+        int | None, DATA(help="Largest image that is decoded, in pixels. Default: 100 million.")
     ] = None,
     allow_outside: Annotated[
-        bool | None,
-        typer.Option("--allow-outside", help="Let a CSV name images outside the data folder.", rich_help_panel=DATA),
+        bool | None, DATA("--allow-outside", help="Let a CSV name images outside the data folder.")
     ] = None,
-    download: Annotated[
-        bool | None,
-        typer.Option("--download", help="Fetch a missing MedMNIST .npz named by --data.", rich_help_panel=DATA),
-    ] = None,
+    download: Annotated[bool | None, DATA("--download", help="Fetch a missing MedMNIST .npz named by --data.")] = None,
     method: Annotated[
-        str | None,
-        typer.Option(
-            help="Objective; each brings its own optimiser. Default: cass.",
-            rich_help_panel=ARMS,
-            metavar="cass|dino|byol|mae",
-        ),
+        str | None, ARMS(help="Objective; each brings its own optimiser. Default: cass.", metavar="cass|dino|byol|mae")
     ] = None,
     arm: Annotated[
         str | None,
-        typer.Option(
-            help="Which arms are trained; cass needs both, mae takes the vit. Default: both.",
-            rich_help_panel=ARMS,
-            metavar="cnn|vit|both",
-        ),
+        ARMS(help="Which arms are trained; cass needs both, mae takes the vit. Default: both.", metavar="cnn|vit|both"),
     ] = None,
     dino_setting: Annotated[
         str | None,
-        typer.Option(
+        ARMS(
             help="DINO as its authors run it, or as the paper compared with it. Default: official.",
-            rich_help_panel=ARMS,
             metavar="official|paper",
         ),
     ] = None,
-    cnn: Annotated[
-        str | None,
-        typer.Option(help="timm model of the first arm. Default: resnet50.", rich_help_panel=ARMS, metavar="NAME"),
-    ] = None,
+    cnn: Annotated[str | None, ARMS(help="timm model of the first arm. Default: resnet50.", metavar="NAME")] = None,
     vit: Annotated[
-        str | None,
-        typer.Option(
-            help="timm model of the second arm. Default: vit_base_patch16_384.", rich_help_panel=ARMS, metavar="NAME"
-        ),
+        str | None, ARMS(help="timm model of the second arm. Default: vit_base_patch16_384.", metavar="NAME")
     ] = None,
     init: Annotated[
         str | None,
-        typer.Option(
-            help="Starting weights: imagenet (timm's hub) or random. Default: imagenet.",
-            rich_help_panel=ARMS,
-            metavar="imagenet|random",
-        ),
+        ARMS(help="Starting weights: imagenet (timm's hub) or random. Default: imagenet.", metavar="imagenet|random"),
     ] = None,
     weights: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Local weight file of an arm; goes before --init. Once an arm.",
-            rich_help_panel=ARMS,
-            metavar="ARM=PATH",
-        ),
+        list[str] | None, ARMS(help="Local weight file of an arm; goes before --init. Once an arm.", metavar="ARM=PATH")
     ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="Passes over the training split. Default: 100.", rich_help_panel=TRAINING)
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Images an optimiser step. Default: 16.", rich_help_panel=TRAINING)
-    ] = None,
+    epochs: Annotated[int | None, TRAINING(help="Passes over the training split. Default: 100.")] = None,
+    batch_size: Annotated[int | None, TRAINING(help="Images an optimiser step. Default: 16.")] = None,
     accumulate: Annotated[
-        int | None,
-        typer.Option(
-            help="Forward passes a batch is split into, to save memory. Default: 1.", rich_help_panel=TRAINING
-        ),
+        int | None, TRAINING(help="Forward passes a batch is split into, to save memory. Default: 1.")
     ] = None,
     gradient_checkpointing: Annotated[
         bool | None,
-        typer.Option(
-            "--gradient-checkpointing",
-            help="Compute activations again in the backward pass: less memory, slower.",
-            rich_help_panel=TRAINING,
+        TRAINING(
+            "--gradient-checkpointing", help="Compute activations again in the backward pass: less memory, slower."
         ),
     ] = None,
-    lr: Annotated[
-        float | None, typer.Option(help="Peak learning rate. Default: 1e-3.", rich_help_panel=TRAINING)
-    ] = None,
+    lr: Annotated[float | None, TRAINING(help="Peak learning rate. Default: 1e-3.")] = None,
     seed: Annotated[
-        int | None,
-        typer.Option(
-            help="Decides splits, augmentation, order and initialisation. Default: 0.", rich_help_panel=TRAINING
-        ),
+        int | None, TRAINING(help="Decides splits, augmentation, order and initialisation. Default: 0.")
     ] = None,
     on_collapse: Annotated[
-        str | None,
-        typer.Option(
-            help="When an arm collapses: warn or stop. Default: warn.", rich_help_panel=TRAINING, metavar="warn|stop"
-        ),
+        str | None, TRAINING(help="When an arm collapses: warn or stop. Default: warn.", metavar="warn|stop")
     ] = None,
     probe_every: Annotated[
         int | None,
-        typer.Option(
-            help="Epochs between kNN and linear probes on validation images, where labels exist. Default: 0, none.",
-            rich_help_panel=TRAINING,
+        TRAINING(
+            help="Epochs between kNN and linear probes on validation images, where labels exist. Default: 0, none."
         ),
     ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda or cuda:N. Default: auto.", rich_help_panel=MACHINE)
-    ] = None,
+    device: Annotated[str | None, MACHINE(help="auto, cpu, cuda or cuda:N. Default: auto.")] = None,
     precision: Annotated[
         str | None,
-        typer.Option(
-            help="auto, fp32 or bf16; auto: bf16 where the hardware has it. Default: auto.",
-            rich_help_panel=MACHINE,
-            metavar="auto|fp32|bf16",
+        MACHINE(
+            help="auto, fp32 or bf16; auto: bf16 where the hardware has it. Default: auto.", metavar="auto|fp32|bf16"
         ),
     ] = None,
     compile_: Annotated[
         str | None,
-        typer.Option(
+        MACHINE(
             "--compile",
             help="torch.compile; auto: on a GPU, for 2,000 steps or more. Default: auto.",
-            rich_help_panel=MACHINE,
             metavar="auto|on|off",
         ),
     ] = None,
     cache: Annotated[
         str | None,
-        typer.Option(
+        MACHINE(
             help="Where decoded images are held; auto: RAM when they fit, else a file. Default: auto.",
-            rich_help_panel=MACHINE,
             metavar="auto|ram|disk|device|off",
         ),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Decoding threads; 0: one a core. Default: 0.", rich_help_panel=MACHINE)
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(help="YAML file of settings, over the preset's.", rich_help_panel=OUTPUT, metavar="FILE"),
-    ] = None,
+    workers: Annotated[int | None, MACHINE(help="Decoding threads; 0: one a core. Default: 0.")] = None,
+    config: Annotated[Path | None, OUTPUT(help="YAML file of settings, over the preset's.", metavar="FILE")] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            help="Any setting, by its dotted name; may be repeated.",
-            rich_help_panel=OUTPUT,
-            metavar="KEY.SUB=VALUE",
-        ),
+        OUTPUT("--set", help="Any setting, by its dotted name; may be repeated.", metavar="KEY.SUB=VALUE"),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder that holds the runs.", rich_help_panel=OUTPUT)] = Path("runs"),
-    name: Annotated[
-        str | None, typer.Option(help="Name of the run. Default: data, method and time.", rich_help_panel=OUTPUT)
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run --name, or the latest one.", rich_help_panel=OUTPUT)
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the run --name if there is one.", rich_help_panel=OUTPUT)
-    ] = False,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Show settings, memory and likely time, then stop.", rich_help_panel=OUTPUT),
-    ] = False,
-    as_json: Annotated[
-        bool,
-        typer.Option("--json", help="Print one JSON result on stdout, all else on stderr.", rich_help_panel=OUTPUT),
-    ] = False,
+    out: Annotated[Path, OUTPUT(help="Folder that holds the runs.")] = Path("runs"),
+    name: Annotated[str | None, OUTPUT(help="Name of the run. Default: data, method and time.")] = None,
+    resume: Annotated[bool, OUTPUT("--resume", help="Go on with the run --name, or the latest one.")] = False,
+    overwrite: Annotated[bool, OUTPUT("--overwrite", help="Replace the run --name if there is one.")] = False,
+    dry_run: Annotated[bool, OUTPUT("--dry-run", help="Show settings, memory and likely time, then stop.")] = False,
+    as_json: Annotated[bool, OUTPUT("--json", help="Print one JSON result on stdout, all else on stderr.")] = False,
 ) -> None:
     """Pretrain a CNN and a Transformer on images alone, by CASS or, to compare, by DINO, BYOL or MAE.
 

@@ -99,7 +99,8 @@ def test_names_and_sizes_that_do_not_fit(name: str, size: int, message: str) -> 
         build_arm(name, image_size=size, outputs=10)
 
 
-def test_failed_download_says_what_to_do() -> None:
+def test_failed_download_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # fails at once, with or without a network
     with pytest.raises(ModelError, match=r"Could not fetch timm's weights of 'resnet18'[\s\S]*--weights cnn=PATH"):
         build_arm("resnet18", image_size=32, outputs=1000, init="imagenet")
 
