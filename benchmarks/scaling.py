@@ -29,7 +29,6 @@ from machine import write_result
 from step import SIZES, case
 from turns import circumstances, quartiles, take_turns
 
-from cass_cli.engine.benchmark import synthetic_store
 from cass_cli.engine.device import choose_device, choose_precision
 from cass_cli.engine.distributed import process_group, world_from_environment
 from cass_cli.engine.objective import build_arms
@@ -37,6 +36,7 @@ from cass_cli.engine.plan import count_cost
 from cass_cli.engine.pretrain import pretrain
 from cass_cli.engine.session import build_session
 from cass_cli.engine.signals import StopRequest
+from cass_cli.engine.timed_steps import synthetic_store
 
 CHILD = "setting"  # first argument of a child process, before its setting and the file for its report
 

@@ -212,7 +212,7 @@ def _resolve(
 
 
 def _show_plan(resolved: Any, *, as_json: bool) -> None:
-    from cass_cli.engine.benchmark import forecast_run
+    from cass_cli.engine.forecast import forecast_run
     from cass_cli.engine.plan import plan_pretraining
     from cass_cli.engine.prepare import find_dataset
     from cass_cli.reports.results import show_plan

@@ -11,32 +11,22 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from cass_cli.config.schema import Config
 from cass_cli.data.cache import ImageStore
-from cass_cli.engine.batches import prefetch
 from cass_cli.engine.device import autocast, choose_device, choose_precision, set_up_backends
-from cass_cli.engine.distributed import World
-from cass_cli.engine.objective import build_arms
 from cass_cli.engine.plan import count_cost, view_sides
-from cass_cli.engine.pretrain import fetch, train_step
-from cass_cli.engine.seeds import generator
-from cass_cli.engine.session import Session, build_session
-from cass_cli.errors import ConfigError
+from cass_cli.engine.timed_steps import Stepper, is_out_of_memory, wait_for
 
 PEAK_SIDE = {"cuda": 8192, "cpu": 1024}  # of the square product whose rate is called the peak
 PEAK_REPEATS = 10
-FORECAST_STEPS = 2
-TRIED_FIRST, SLOW_STEP = 2, 1.0  # images; seconds. ResNet-50 + ViT-B/16 at 384 px take some 8 s for two on two cores
-SPLIT_STEPS = 3  # further steps, with a wait after each phase
 
 
 @dataclass(frozen=True)
@@ -106,54 +96,6 @@ def time_methods(
     return Machine(name, precision, train.compile == "on", interleaved, peak), timings
 
 
-@dataclass(frozen=True)
-class Forecast:
-    """How long a run would take, from a few timed steps on noise, without compiling and without reading images."""
-
-    seconds: float
-    images_per_second: float
-    timed: str
-
-
-def forecast_run(config: Config, images: int) -> Forecast:
-    """Time a few steps of the run that `config` describes, and project them on `images` training images.
-
-    On a CPU the first try has two images a step, and stays the only one where such a step takes seconds. Raises
-    `ConfigError` where a step does not fit into memory.
-    """
-    device = choose_device(config.train.device)
-    set_up_backends(device)
-    whole = config.train.batch_size
-    batches = [whole] if device.type == "cuda" or whole <= TRIED_FIRST else [TRIED_FIRST, whole]
-    for batch in batches:
-        seconds = _median_step(config, device, batch)
-        if seconds > SLOW_STEP:
-            break
-    rate = batch / seconds
-    return Forecast(
-        images * config.train.epochs / rate, rate, f"{FORECAST_STEPS} timed steps of {batch} images of noise"
-    )
-
-
-def _median_step(config: Config, device: torch.device, batch: int) -> float:
-    train = config.train.model_copy(update={"batch_size": batch, "accumulate": 1, "compile": "off"})
-    arms = config.arms.model_copy(update={"init": "random", "weights": {}})
-    case = config.model_copy(update={"train": train, "arms": arms})
-    try:
-        stepper = _Stepper(case, synthetic_store(max(2, batch), config.data.image_size), device)
-        stepper.warm_up(1)
-        for _ in range(FORECAST_STEPS):
-            stepper.step()
-    except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        raise ConfigError(
-            f"A step of {batch} images does not fit into memory.",
-            hint="Try a smaller --batch-size, --accumulate 2 or more, or a smaller --image-size.",
-        ) from error
-    return statistics.median(stepper.seconds)
-
-
 def _in_turn(
     cases: Mapping[str, Config],
     *,
@@ -165,18 +107,18 @@ def _in_turn(
     on_step: Callable[[str, int], None],
 ) -> dict[str, Timing]:
     """Return the timings of all cases, stepping in turn; nothing when they don't fit into memory together."""
-    running: dict[str, _Stepper] = {}
+    running: dict[str, Stepper] = {}
     try:
         for name, config in cases.items():
-            running[name] = _Stepper(config, store, device)
+            running[name] = Stepper(config, store, device)
             running[name].warm_up(warmup)
         for step in range(steps):
             for name, stepper in running.items():
                 stepper.step()
                 on_step(name, step + 1)
-        return {name: stepper.timing(_described(name, cases[name]), peak) for name, stepper in running.items()}
+        return {name: _timing(stepper, _described(name, cases[name]), peak) for name, stepper in running.items()}
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         return {}
     finally:
@@ -186,95 +128,25 @@ def _in_turn(
             torch.cuda.empty_cache()
 
 
-class _Stepper:
-    """A session, stepped by hand and timed."""
-
-    def __init__(self, config: Config, store: ImageStore, device: torch.device) -> None:
-        self.config, self.device = config, device
-        self.others = _allocated(device, reset=True)  # what other methods hold
-        self.session: Session = build_session(config, build_arms(config), store, world=World(), measure=False)
-        self.session.step = self.session.steps // 2  # past what only the first steps do
-        self.batches = _batches(self.session)
-        self.seconds: list[float] = []
-        self.waiting: list[float] = []
-        self.first, self.memory = 0.0, 0
-
-    def warm_up(self, steps: int) -> None:
-        """Take steps that don't count; note the time of the first, and the memory that they take."""
-        for index in range(max(1, steps)):
-            seconds, _ = self._take()
-            self.first = self.first if index else seconds
-        self.memory = _allocated(self.device) - self.others
-
-    def step(self) -> None:
-        """Take a step that counts."""
-        seconds, waiting = self._take()
-        self.seconds.append(seconds)
-        self.waiting.append(waiting)
-
-    def split(self) -> dict[str, float]:
-        """Return the median seconds of each phase of further steps, waiting for the device after each phase."""
-        steps: list[dict[str, float]] = []
-        last = 0.0
-
-        def mark(phase: str) -> None:
-            nonlocal last
-            _wait(self.device)
-            now = time.perf_counter()
-            steps[-1][phase] += now - last
-            last = now
-
-        for _ in range(SPLIT_STEPS):
-            steps.append(defaultdict(float))
-            last = time.perf_counter()
-            self._take(mark)
-        return {phase: statistics.median(step[phase] for step in steps) for phase in steps[0]}
-
-    def timing(self, described: Timing, peak: float) -> Timing:
-        """Summarise what was measured."""
-        cost = count_cost(self.config)
-        flops, seconds = cost.flops * described.batch_size, statistics.median(self.seconds)
-        low, high = np.quantile(self.seconds, (0.25, 0.75)).tolist()
-        forecast = cost.weight_bytes + cost.activation_bytes * described.batch_size
-        return replace(
-            described,
-            seconds=seconds,
-            low=low,
-            high=high,
-            steps=len(self.seconds),
-            waiting=sum(self.waiting) / sum(self.seconds),
-            split=self.split(),
-            first_step=self.first,
-            flops=flops,
-            peak_share=flops / seconds / peak,
-            memory=self.memory if self.device.type == "cuda" else forecast,
-        )
-
-    def _take(self, mark: Callable[[str], None] = lambda _phase: None) -> tuple[float, float]:
-        """Take one step; return its seconds, and those of them that were spent on data."""
-        began = time.perf_counter()
-        batch, images = next(self.batches)
-        fetched = time.perf_counter() - began
-        _, augmenting = train_step(self.session, batch, images, lr=self.config.optim.lr, mark=mark)
-        _wait(self.device)
-        return time.perf_counter() - began, fetched + augmenting
-
-
-def _batches(s: Session) -> Iterator[tuple[Tensor, list[Tensor]]]:
-    """Yield batches without end, each fetched while the one before is trained on, as in training."""
-
-    def rows() -> Iterator[Tensor]:
-        draw = generator(s.train.seed, "order")
-        while True:
-            yield torch.randint(s.images, (s.train.batch_size,), generator=draw)
-
-    return prefetch(lambda batch: (batch, fetch(s, batch)), rows())
-
-
-def synthetic_store(images: int, size: int) -> ImageStore:
-    """Return `images` of noise, uint8 [N, 3, S, S] in memory: as costly to train on as any."""
-    pixels = torch.randint(0, 256, (images, 3, size, size), dtype=torch.uint8, generator=generator(0, "order"))
-    return ImageStore(images=pixels, where="ram", kept=np.arange(images))
+def _timing(s: Stepper, described: Timing, peak: float) -> Timing:
+    """Summarise what was measured."""
+    cost = count_cost(s.config)
+    flops, seconds = cost.flops * described.batch_size, statistics.median(s.seconds)
+    low, high = np.quantile(s.seconds, (0.25, 0.75)).tolist()
+    forecast = cost.weight_bytes + cost.activation_bytes * described.batch_size
+    return replace(
+        described,
+        seconds=seconds,
+        low=low,
+        high=high,
+        steps=len(s.seconds),
+        waiting=sum(s.waiting) / sum(s.seconds),
+        split=s.split(),
+        first_step=s.first,
+        flops=flops,
+        peak_share=flops / seconds / peak,
+        memory=s.memory if s.device.type == "cuda" else forecast,
+    )
 
 
 def matmul_peak(device: torch.device, precision: str) -> float:
@@ -284,10 +156,10 @@ def matmul_peak(device: torch.device, precision: str) -> float:
     best = float("inf")
     with autocast(precision, device):
         for _ in range(PEAK_REPEATS):
-            _wait(device)
+            wait_for(device)
             began = time.perf_counter()
             left @ right
-            _wait(device)
+            wait_for(device)
             best = min(best, time.perf_counter() - began)
     return 2 * side**3 / best
 
@@ -298,23 +170,3 @@ def _described(name: str, config: Config, *, problem: str = "") -> Timing:
     views = " + ".join(f"{n} × {side} px" for side, n in counted.items())
     networks: dict[str, str] = {arm: getattr(config.arms, arm) for arm in config.method.arms}
     return Timing(name, networks, config.train.batch_size, config.data.image_size, views, problem=problem)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def _allocated(device: torch.device, *, reset: bool = False) -> int:
-    """Return the peak bytes allocated on a GPU, or with `reset`, those allocated now, from which a peak then counts."""
-    if device.type != "cuda":
-        return 0
-    if reset:
-        torch.cuda.reset_peak_memory_stats(device)
-        return torch.cuda.memory_allocated(device)
-    return torch.cuda.max_memory_allocated(device)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    said = str(error).lower()
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in said

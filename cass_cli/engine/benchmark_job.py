@@ -14,9 +14,10 @@ from cass_cli.config.recipes import resolve_with_recipe
 from cass_cli.config.schema import Config
 from cass_cli.data.cache import ImageStore
 from cass_cli.engine.batches import batch_bounds
-from cass_cli.engine.benchmark import Machine, Timing, synthetic_store, time_methods
+from cass_cli.engine.benchmark import Machine, Timing, time_methods
 from cass_cli.engine.device import choose_device
 from cass_cli.engine.prepare import find_dataset, load_images
+from cass_cli.engine.timed_steps import synthetic_store
 from cass_cli.errors import ConfigError, did_you_mean
 
 METHODS = ("cass", "dino", "byol", "mae")

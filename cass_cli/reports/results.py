@@ -12,8 +12,8 @@ from rich.table import Table
 
 from cass_cli.config.load import Resolved
 from cass_cli.data.records import count
-from cass_cli.engine.benchmark import Forecast
 from cass_cli.engine.collapse import ArmGauges
+from cass_cli.engine.forecast import Forecast
 from cass_cli.engine.job import PretrainResult
 from cass_cli.engine.plan import Plan
 from cass_cli.reports.tables import GAUGES_LEGEND, gauges_table

@@ -10,9 +10,11 @@ import torch
 from cass_cli.config.presets import preset_about
 from cass_cli.engine import benchmark as module
 from cass_cli.engine.batches import batch_bounds
-from cass_cli.engine.benchmark import forecast_run, matmul_peak, synthetic_store, time_methods
+from cass_cli.engine.benchmark import matmul_peak, time_methods
 from cass_cli.engine.benchmark_job import benchmark_job, parse_sweep
+from cass_cli.engine.forecast import forecast_run
 from cass_cli.engine.plan import count_cost
+from cass_cli.engine.timed_steps import synthetic_store
 from cass_cli.errors import ConfigError
 from tests.engine.tiny import SETTINGS, tiny_config
 
@@ -48,13 +50,13 @@ def test_methods_step_in_turn_and_every_step_counts() -> None:
 
 
 def test_a_method_that_does_not_fit_says_so_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Greedy(module._Stepper):
+    class Greedy(module.Stepper):
         def __init__(self, config: Any, *more: Any) -> None:
             if config.method.name == "byol":
                 raise torch.OutOfMemoryError("CUDA out of memory")
             super().__init__(config, *more)
 
-    monkeypatch.setattr(module, "_Stepper", Greedy)
+    monkeypatch.setattr(module, "Stepper", Greedy)
     cases = {"cass": tiny_config(), "byol": tiny_config(method__name="byol")}
     machine, timings = time_methods(cases, synthetic_store(8, 32), steps=1, warmup=1)
     assert not machine.interleaved
@@ -67,7 +69,7 @@ def test_a_fault_of_ours_is_not_taken_for_a_lack_of_memory(monkeypatch: pytest.M
     def broken(*_arguments: Any) -> None:
         raise RuntimeError("shapes differ")
 
-    monkeypatch.setattr(module, "_Stepper", broken)
+    monkeypatch.setattr(module, "Stepper", broken)
     with pytest.raises(RuntimeError, match="shapes differ"):
         time_methods({"cass": tiny_config()}, synthetic_store(8, 32), steps=1, warmup=1)
 
