@@ -31,8 +31,7 @@ def batch_logits(
 ) -> dict[str, Tensor]:
     """Return the outputs fp32 [B, C] of each network, in evaluation mode, for uint8 images [B, 3, S, S]."""
     images = apply_view(pixels, unchanged(len(pixels)), mean=mean, std=std)
-    if images.device.type == "cuda":
-        images = images.contiguous(memory_format=torch.channels_last)
+    images = images.contiguous(memory_format=torch.channels_last)
     with autocast(precision, images.device):
         return {name: network(images).float() for name, network in networks.items()}
 

@@ -77,10 +77,7 @@ def build_session(
     train, optim = config.train, config.optim
     device = choose_device(train.device, local_rank=world.local_rank)
     set_up_backends(device)
-    networks = {name: arm.model.to(device).train() for name, arm in arms.items()}
-    if device.type == "cuda":
-        for network in networks.values():
-            network.to(memory_format=torch.channels_last)
+    networks = {name: arm.model.to(device).to(memory_format=torch.channels_last).train() for name, arm in arms.items()}
     if train.gradient_checkpointing:
         checkpoint_gradients(arms)
     method = build_method(config, networks)

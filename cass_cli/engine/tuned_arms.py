@@ -43,9 +43,7 @@ def load_tuned(trial: Trial, device: torch.device) -> TunedArms:
         network, card = load_arm(trial.files.arms / name)
         if tuple(card.get("classes", ())) != classes:
             raise RunError(f"{trial.files.arms / name} was trained for other classes than its run.")
-        networks[name] = network.to(device).eval().requires_grad_(False)
-        if device.type == "cuda":
-            network.to(memory_format=torch.channels_last)
+        networks[name] = network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
     return TunedArms(
         networks=networks,
         classes=classes,

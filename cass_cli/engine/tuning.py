@@ -85,9 +85,7 @@ def loss_arguments(settings: Finetune, labels: Labels, classes: int, device: tor
 
 def prepare_arm(network: nn.Module, settings: Finetune, device: torch.device) -> ArmTuning:
     """Put a network on the device with its optimiser, its body frozen where the settings say so."""
-    network.to(device)
-    if device.type == "cuda":
-        network.to(memory_format=torch.channels_last)
+    network.to(device).to(memory_format=torch.channels_last)
     head: Any = network
     if settings.freeze:
         # In evaluation mode a frozen body gives the features that it was pretrained to give: no dropout, and
