@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
 from collections.abc import Callable
 
 import torch
@@ -13,6 +15,11 @@ from cass_cli.engine.session import Session
 from cass_cli.methods.cass import cass_loss
 
 Change = Callable[[Session], None]
+
+# Numbers of malloc.h, and what glibc arrives at by itself when large blocks come and go.
+TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
+USUAL = {TRIM_THRESHOLD: 64 * 2**20, MMAP_THRESHOLD: 32 * 2**20, MMAP_MAX: 65_536}
+KEEPING = {TRIM_THRESHOLD: 2**31 - 1, MMAP_MAX: 0}
 
 
 def memory_format(wanted: torch.memory_format) -> Change:
@@ -40,6 +47,18 @@ def adam(**how: bool) -> Change:
 def build_attention(fused: bool) -> None:
     """Let timm build attention upon SDPA, or as products and a softmax."""
     set_fused_attn(enable=fused)
+
+
+def keep_freed_memory(*, keep: bool = True) -> None:
+    """Let the C library hold on to freed activations, which the next step needs again.
+
+    glibc hands large blocks back to the kernel at once, and the kernel must clear each page that it gives out anew.
+    Other C libraries are left as they are.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        c_library = ctypes.CDLL(None)
+        for what, value in (KEEPING if keep else USUAL).items():
+            c_library.mallopt(what, value)
 
 
 def stream_each_arm(s: Session) -> None:

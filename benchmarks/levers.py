@@ -26,6 +26,7 @@ from changes import (
     adam,
     build_attention,
     graph_each_arm,
+    keep_freed_memory,
     memory_format,
     stream_each_arm,
 )
@@ -37,7 +38,7 @@ from turns import Memory, Turn, circumstances, clock, show, summarise, take_turn
 
 from cass_cli.data.sources import load_samples
 from cass_cli.engine.batches import prefetch
-from cass_cli.engine.device import choose_device, keep_freed_memory, set_up_backends
+from cass_cli.engine.device import choose_device, set_up_backends
 from cass_cli.engine.distributed import World
 from cass_cli.engine.objective import build_arms
 from cass_cli.engine.pretrain import fetch, train_step
@@ -224,6 +225,7 @@ def measure(
     running.clear()
     gc.collect()
     build_attention(True)
+    keep_freed_memory(keep=False)
     torch.set_num_threads(threads)
     set_up_backends(device)
     if "torch.compile" in rows:

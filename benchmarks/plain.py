@@ -25,7 +25,6 @@ from torchvision import transforms
 from turns import Turn, clock
 
 from cass_cli.config.schema import IMAGENET_MEAN, IMAGENET_STD
-from cass_cli.engine.device import keep_freed_memory
 
 WORKERS = 2
 STORED = 4 / 3
@@ -92,12 +91,10 @@ def plain_autocast(device: torch.device, *, bf16: bool) -> AbstractContextManage
 
 
 def pytorch_defaults(device: torch.device) -> None:
-    """Undo `set_up_backends`: true fp32 products, convolutions that aren't tried out, memory that goes back."""
+    """Undo `set_up_backends`: true fp32 products, convolutions that aren't tried out."""
     if device.type == "cuda":
         torch.set_float32_matmul_precision("highest")
         torch.backends.cudnn.benchmark = False
-    else:
-        keep_freed_memory(keep=False)
 
 
 def pretraining_epoch(

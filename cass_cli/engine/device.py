@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
-import platform
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
 
 from cass_cli.errors import ConfigError
-
-# Numbers of malloc.h, and what glibc arrives at by itself when large blocks come and go.
-TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
-USUAL = {TRIM_THRESHOLD: 64 * 2**20, MMAP_THRESHOLD: 32 * 2**20, MMAP_MAX: 65_536}
-KEEPING = {TRIM_THRESHOLD: 2**31 - 1, MMAP_MAX: 0}
 
 
 def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
@@ -56,24 +49,10 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 
 
 def set_up_backends(device: torch.device) -> None:
-    """Let fp32 products on a GPU use TF32, as every baseline here does; on a CPU, keep memory that is freed."""
+    """Let fp32 products on a GPU use TF32, as every baseline here does."""
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.benchmark = True
-    else:
-        keep_freed_memory()
-
-
-def keep_freed_memory(*, keep: bool = True) -> None:
-    """Let the C library hold on to freed activations, which the next step needs again.
-
-    glibc hands large blocks back to the kernel at once, and the kernel must clear each page that it gives out anew.
-    Other C libraries are left as they are.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        c_library = ctypes.CDLL(None)
-        for what, value in (KEEPING if keep else USUAL).items():
-            c_library.mallopt(what, value)
 
 
 def _cpu_has_bf16() -> bool:
