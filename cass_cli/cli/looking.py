@@ -47,6 +47,6 @@ def look(*, run: str | None, split: str, arm: str | None = None, **settings: Any
         raise ConfigError(
             f"There is no split '{split}'.{did_you_mean(split, SPLITS)}", hint="Splits: train, val, test."
         )
-    trial = trial_at(Path(run)) if run else None
+    trial = trial_at(RUNS, run) if run else None
     opened = Run(trial.path.resolve().parents[3]) if trial else open_run(RUNS, run)
     return look_at(opened, out=opened.path.parent, trial=trial, arm=arm, split=split, **settings)

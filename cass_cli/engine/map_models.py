@@ -47,7 +47,7 @@ def arms_of_run(run: Run, *, averaged: bool, label: str = "") -> dict[ArmName, S
     ending = "-averaged" if averaged else ""
     files: dict[ArmName, Path] = {arm: run.arms / f"{arm}{ending}.json" for arm in ARM_NAMES}
     found = {arm: path for arm, path in files.items() if path.is_file()}
-    if not found and averaged and trial_at(run.path):
+    if not found and averaged and trial_at(run.path.parent, run.path.name):
         raise RunError("Fine-tuned arms are not averaged.", hint="Leave out --averaged.")
     if not found:
         kind = "averaged arms (it was trained without averaging)" if averaged and run.summary.exists() else "arms yet"
@@ -117,7 +117,7 @@ def compared_arms(
 
 def _other_arms(name: str, out: Path, *, averaged: bool) -> tuple[dict[ArmName, Shown], Run]:
     """Return the arms of another run (a name below `out`, or a path), or of the fine-tuning at a path."""
-    trial = trial_at(Path(name))
+    trial = trial_at(out, name)
     if trial:
         run = trial.path.resolve().parents[3]
         return arms_of_run(trial.files, averaged=averaged, label=f"{run.name}, fine-tuned"), trial.files

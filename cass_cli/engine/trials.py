@@ -136,9 +136,12 @@ def find_trial(variant: Variant, *, fraction: float | None = None, seed: int | N
     return fitting[0]
 
 
-def trial_at(path: Path) -> Trial | None:
-    """Return the trial that `path` is, or the first of the largest fraction where it is a variant; else None."""
-    variant = _inside_variant(path)
+def trial_at(out: Path, name: str) -> Trial | None:
+    """Return the trial that `name` is (below `out`, or a path), or of a variant the first of the largest fraction.
+
+    None where it is neither.
+    """
+    path, variant = next(((p, v) for p in (out / name, Path(name)) if (v := _inside_variant(p))), (out, None))
     if variant is None:
         return None
     below = path.resolve().relative_to(variant.path.resolve()).parts

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,8 @@ def build_arm(
     return Arm(model, name, options, WeightReport("random", 0, total))
 
 
-def arm_options(name: str, *, image_size: int, outputs: int) -> dict[str, Any]:
+@cache
+def arm_options(name: str, *, image_size: int, outputs: int) -> Mapping[str, Any]:
     """Return the keyword arguments for `timm.create_model`, after checking that `name` can take the size."""
     if not timm.is_model(name):
         raise ModelError(

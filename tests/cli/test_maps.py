@@ -240,13 +240,14 @@ def test_fine_tuned_arms_beside_what_they_began_with(
 
 
 def test_compared_with_a_fine_tuning(
-    runs: Path, tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    runs: Path, tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trial = str(tuned / "1" / "seed0")
     command = ("similarity", "--samples", "4", "--batch-size", "4", "--out", str(tmp_path))
     result = result_of(capsys, *command, "--run", str(runs / "run"), "--compare", trial)
     assert [pair["weights"] for pair in result["pairs"]] == ["run, fine-tuned", "after CASS, 1 epoch"]
-    assert run(["feature-maps", "--run", trial, "--averaged"]) == 2
+    monkeypatch.chdir(runs.parent)
+    assert run(["feature-maps", "--run", "run/finetune/pretrained", "--averaged"]) == 2
     assert "not averaged" in capsys.readouterr().err
     assert run(["feature-maps", "--run", str(tuned / "0.5"), "--compare", "none"]) == 2
     assert "no finished fine-tuning" in capsys.readouterr().err

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from cass_cli.errors import Interrupted, ModelError
 from cass_cli.methods.byol import Byol
 from cass_cli.methods.dino import SETTINGS
 from cass_cli.methods.teacher import cosine
-from cass_cli.models.arms import arm_options
 from tests.engine.tiny import tiny_config, tiny_session, tiny_store
 
 TINY: dict[str, dict[str, Any]] = {
@@ -35,13 +33,9 @@ TINY: dict[str, dict[str, Any]] = {
 METHODS = pytest.mark.parametrize("method", TINY)
 
 
-looked_up = cache(arm_options)
-
-
 @pytest.fixture(autouse=True)
 def _spare_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Heads of 64 channels in place of 2048 or 4096, two small crops in place of eight, options looked up once."""
-    monkeypatch.setattr("cass_cli.models.arms.arm_options", looked_up)
+    """Heads of 64 channels in place of 2048 or 4096, two small crops in place of eight."""
     for name, setting in dict(SETTINGS).items():
         monkeypatch.setitem(SETTINGS, name, replace(setting, hidden=64, others=setting.others[:2]))
     monkeypatch.setitem(Byol.__init__.__kwdefaults__, "hidden", 64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import pytest
@@ -11,19 +10,9 @@ from torch import Tensor, nn
 
 from cass_cli.engine.plan import count_cost, view_sides
 from cass_cli.methods.cass import Cass
-from cass_cli.models.arms import arm_options
 from tests.engine.tiny import tiny_config
 
 GIGA = 1e9
-
-
-looked_up = cache(arm_options)
-
-
-@pytest.fixture(autouse=True)
-def _spare_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Options of an arm are looked up once."""
-    monkeypatch.setattr("cass_cli.models.arms.arm_options", looked_up)
 
 
 def multiply_adds(**settings: Any) -> float:
