@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from timm.layers.patch_embed import PatchEmbed
 from timm.layers.pos_embed_sincos import build_sincos2d_pos_embed
+from timm.models import checkpoint_seq
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
@@ -66,7 +67,7 @@ class Encoder(nn.Module):
         tokens = vit._pos_embed(vit.patch_embed(images))  # [B, P + N, D]
         prefix, patches = tokens.split([vit.num_prefix_tokens, tokens.shape[1] - vit.num_prefix_tokens], dim=1)
         tokens = torch.cat([prefix, _rows(patches, visible)], dim=1)
-        encoded: Tensor = vit.norm(vit.blocks(vit.norm_pre(tokens)))
+        encoded: Tensor = vit.norm(_through(vit.blocks, vit.norm_pre(tokens), checkpointed=vit.grad_checkpointing))
         return encoded
 
 
@@ -76,10 +77,18 @@ class Decoder(nn.Module):
     positions: Tensor
 
     def __init__(
-        self, *, inputs: int, outputs: int, grid: tuple[int, int], prefix: int, width: int, depth: int
+        self,
+        *,
+        inputs: int,
+        outputs: int,
+        grid: tuple[int, int],
+        prefix: int,
+        width: int,
+        depth: int,
+        checkpointed: bool = False,
     ) -> None:
         super().__init__()
-        self.prefix = prefix
+        self.prefix, self.checkpointed = prefix, checkpointed
         self.entry = nn.Linear(inputs, width)
         self.hidden = nn.Parameter(torch.empty(1, 1, width))
         self.register_buffer("positions", build_sincos2d_pos_embed(list(grid), dim=width)[None], persistent=False)
@@ -103,7 +112,8 @@ class Decoder(nn.Module):
         b, n, w = len(tokens), self.positions.shape[1], tokens.shape[2]
         index = visible[:, :, None].expand(-1, -1, w)
         patches = self.hidden.to(tokens.dtype).expand(b, n, w).scatter(1, index, seen) + self.positions
-        drawn: Tensor = self.exit(self.norm(self.blocks(torch.cat([prefix, patches], dim=1))))
+        tokens = _through(self.blocks, torch.cat([prefix, patches], dim=1), checkpointed=self.checkpointed)
+        drawn: Tensor = self.exit(self.norm(tokens))
         return drawn[:, self.prefix :]
 
 
@@ -137,6 +147,7 @@ class Mae(SoloMethod):
             prefix=vit.num_prefix_tokens,
             width=decoder_width,
             depth=decoder_depth,
+            checkpointed=vit.grad_checkpointing,
         )
         for pooling in (vit.attn_pool, vit.fc_norm):  # what some have after the blocks is not trained here
             if pooling is not None:
@@ -172,6 +183,12 @@ class Mae(SoloMethod):
     def outputs(self, features: Tensor) -> Tensor:
         """Return the features: the loss compares pixels, not images."""
         return features
+
+
+def _through(blocks: nn.Sequential, tokens: Tensor, *, checkpointed: bool) -> Tensor:
+    """Take tokens [B, T, D] through the blocks, whose activations are computed again where they are checkpointed."""
+    out: Tensor = checkpoint_seq(blocks, tokens) if checkpointed else blocks(tokens)
+    return out
 
 
 def _rows(tokens: Tensor, positions: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from cass_cli.errors import ModelError
 from tests.engine.tiny import tiny_config, tiny_session
 
 
-@pytest.mark.parametrize("method", ["cass", "byol"])
+@pytest.mark.parametrize("method", ["cass", "byol", "mae"])
 def test_the_same_bits(method: str) -> None:
     """Weights, batch-norm statistics and averages after two epochs, with dropout that has to be drawn again."""
     states = []
@@ -29,8 +29,10 @@ def test_the_same_bits(method: str) -> None:
     assert different == []
 
 
-def test_fewer_activations_and_more_arithmetic() -> None:
+@pytest.mark.parametrize("method", ["cass", "dino", "byol", "mae"])
+def test_fewer_activations_and_more_arithmetic(method: str) -> None:
     settings = {"arms__cnn": "resnet18", "arms__vit": "vit_tiny_patch16_224", "data__image_size": 64}
+    settings |= {"method__name": method, "method__prototypes": 64}
     off, on = (count_cost(tiny_config(**settings, train__gradient_checkpointing=flag)) for flag in (False, True))
     assert on.activation_bytes < off.activation_bytes / 2
     assert 1.2 * off.flops < on.flops < 4 / 3 * off.flops
