@@ -39,7 +39,7 @@ def look(*, run: str | None, split: str, arm: str | None = None, **settings: Any
     """Open the run and load what the options name, as a `Look`."""
     from cass_cli.data.splits import SPLITS
     from cass_cli.engine.maps_job import look_at
-    from cass_cli.engine.run_directory import Run, open_run
+    from cass_cli.engine.run_directory import open_run
     from cass_cli.engine.trials import trial_at
     from cass_cli.errors import ConfigError, did_you_mean
 
@@ -48,5 +48,5 @@ def look(*, run: str | None, split: str, arm: str | None = None, **settings: Any
             f"There is no split '{split}'.{did_you_mean(split, SPLITS)}", hint="Splits: train, val, test."
         )
     trial = trial_at(RUNS, run) if run else None
-    opened = Run(trial.path.resolve().parents[3]) if trial else open_run(RUNS, run)
+    opened = trial.variant.run if trial else open_run(RUNS, run)
     return look_at(opened, out=opened.path.parent, trial=trial, arm=arm, split=split, **settings)

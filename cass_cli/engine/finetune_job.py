@@ -21,9 +21,10 @@ from cass_cli.data.splits import label_subset, subset_note, write_splits
 from cass_cli.engine.device import choose_device, set_up_backends
 from cass_cli.engine.labelled_data import Images, LabelledData, check_trainable, decode, find_labelled
 from cass_cli.engine.run_directory import Run, create_run, environment, point_latest, write_json, write_text
+from cass_cli.engine.seeds import trial_seed
 from cass_cli.engine.signals import stop_on_signal
 from cass_cli.engine.starting_arms import available_arms, starting_body
-from cass_cli.engine.trial_run import Job, Watcher, run_trial, trial_seed
+from cass_cli.engine.trial_run import Job, Watcher, run_trial
 from cass_cli.engine.trials import Trial, Variant
 from cass_cli.errors import RunError
 

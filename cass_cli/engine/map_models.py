@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from cass_cli.config.load import Resolved, read_saved
 from cass_cli.config.schema import ArmName, Config
 from cass_cli.data.records import count
-from cass_cli.engine.objective import ARM_NAMES
+from cass_cli.engine.objective import ARM_NAMES, build_arms
 from cass_cli.engine.run_directory import Run, open_run
-from cass_cli.engine.seeds import stream_seed
+from cass_cli.engine.seeds import trial_seed
+from cass_cli.engine.starting_arms import starting_body
 from cass_cli.engine.trials import Trial, trial_at
 from cass_cli.errors import ModelError, RunError
-from cass_cli.models.arms import build_arm, load_arm
+from cass_cli.models.arms import Arm, load_arm
 
 COMPARISONS = ("start", "imagenet", "random", "none")
 
@@ -106,47 +107,55 @@ def compared_arms(
         if not common:
             raise RunError(f"{other.path} has none of the arms {', '.join(arms)}.", hint="Compare with another run.")
         return common
-    config, init = resolved.config, compare
-    if compare == "start":
-        init = str(trial.summary()["init"]) if trial else config.arms.init
-        if init in ("pretrained", "averaged"):
-            found = arms_of_run(run, averaged=init == "averaged")
-            return {arm: found[arm] for arm in arms}
-    return {arm: _starting(arm, init, config, compare=compare, after=shown) for arm, shown in arms.items()}
+    if compare == "start" and trial and (init := trial.summary()["init"]) in ("pretrained", "averaged"):
+        found = arms_of_run(run, averaged=init == "averaged")
+        return {arm: found[arm] for arm in arms}
+    try:
+        tuned = trial if compare == "start" else None
+        built = _began_with(tuned, arms) if tuned else _built_anew(resolved.config, compare, arms)
+    except ModelError as error:
+        hint = "Compare with --compare random, another run, or none."
+        raise ModelError(f"Cannot compare with the weights before training: {error.what}", hint=hint) from error
+    before = "before: " if compare == "start" else ""
+    return {arm: _untrained(arm, built[arm], before, after=shown) for arm, shown in arms.items()}
 
 
 def _other_arms(name: str, out: Path, *, averaged: bool) -> tuple[dict[ArmName, Shown], Run]:
     """Return the arms of another run (a name below `out`, or a path), or of the fine-tuning at a path."""
     trial = trial_at(out, name)
     if trial:
-        run = trial.path.resolve().parents[3]
-        return arms_of_run(trial.files, averaged=averaged, label=f"{run.name}, fine-tuned"), trial.files
+        label = f"{trial.variant.run.path.name}, fine-tuned"
+        return arms_of_run(trial.files, averaged=averaged, label=label), trial.files
     other = open_run(out, name)
     return arms_of_run(other, averaged=averaged, label=other.path.name), other
 
 
-def _starting(arm: ArmName, init: str, config: Config, *, compare: str, after: Shown) -> Shown:
-    file = None if compare == "random" else config.arms.weights.get(arm)
-    try:
-        built = build_arm(
-            getattr(config.arms, arm),
-            image_size=config.data.image_size,
-            outputs=config.arms.outputs,
-            init=init,
-            weights=file,
-            seed=stream_seed(config.train.seed, "arms", ARM_NAMES.index(arm)),
-        )
-    except ModelError as error:
-        hint = "Compare with --compare random, another run, or none."
-        raise ModelError(f"Cannot compare with the weights before training: {error.what}", hint=hint) from error
-    kind = "random weights" if init == "random" else "ImageNet weights"
-    source = kind if file is None else "local weights"
+def _began_with(trial: Trial, arms: Collection[ArmName]) -> Mapping[str, Arm]:
+    """Build what a fine-tuning without pretraining began with."""
+    config, seed = read_saved(trial.variant.config).config, trial_seed(trial.seed)
+    return {arm: starting_body(trial.variant.run, config, arm, seed=seed) for arm in arms}
+
+
+def _built_anew(config: Config, compare: str, arms: Collection[ArmName]) -> Mapping[str, Arm]:
+    """Build the arms as the run did: from its own start, or from another."""
+    changes: dict[str, Any] = {
+        "start": {},
+        "imagenet": {"init": "imagenet"},
+        "random": {"init": "random", "weights": {}},
+    }
+    changed = config.arms.model_copy(update=changes[compare])
+    return build_arms(config.model_copy(update={"arms": changed}), only=arms)
+
+
+def _untrained(arm: ArmName, built: Arm, before: str, *, after: Shown) -> Shown:
+    source = built.weights.source
+    kind = "random" if source == "random" else "ImageNet" if source.startswith("timm ") else "local"
     return Shown(
         arm=arm,
-        label=source if compare == "random" else f"before: {source}",
+        label=f"{before}{kind} weights",
         model=built.name,
         network=built.model.eval(),
-        size=config.data.image_size,
+        size=after.size,
         mean=after.mean,
         std=after.std,
         classifier=False,

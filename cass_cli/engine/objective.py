@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -21,8 +21,8 @@ from cass_cli.models.arms import Arm, build_arm, check_takes, patch_size
 ARM_NAMES: tuple[ArmName, ...] = ("cnn", "vit")
 
 
-def build_arms(config: Config) -> dict[str, Arm]:
-    """Build the arms that the method trains, with their starting weights.
+def build_arms(config: Config, *, only: Collection[str] = ARM_NAMES) -> dict[str, Arm]:
+    """Build the arms that the method trains, or those `only`, with their starting weights.
 
     CASS compares the arms' logits; the other methods put heads of their own on the pooled features, and their
     arms have none. DINO's official setting shows crops of two sizes.
@@ -40,12 +40,17 @@ def build_arms(config: Config) -> dict[str, Arm]:
             several_sizes=several_sizes,
         )
         for arm in method.arms
+        if arm in only
     }
     if several_sizes:
-        patch = max(patch_size(arm.model) for arm in arms.values())
-        for arm in arms.values():
-            check_takes(arm, small_side(config.data.image_size, patch=patch))
+        for built in arms.values():
+            check_takes(built, _small_crops(config, [arm.model for arm in arms.values()]))
     return arms
+
+
+def _small_crops(config: Config, networks: Collection[nn.Module]) -> int:
+    """Return the side in pixels of DINO's small crops, which all networks take."""
+    return small_side(config.data.image_size, patch=max(patch_size(network) for network in networks))
 
 
 def build_method(config: Config, networks: Mapping[str, nn.Module]) -> Method:
@@ -57,12 +62,12 @@ def build_method(config: Config, networks: Mapping[str, nn.Module]) -> Method:
     with torch.random.fork_rng(devices=[]):
         for arm in method.arms:
             torch.manual_seed(stream_seed(seed, "heads", ARM_NAMES.index(arm)))
-            taught[arm] = _teach(config, networks[arm], patch=max(patch_size(net) for net in networks.values()))
+            taught[arm] = _teach(config, networks[arm], small=_small_crops(config, networks.values()))
     return SideBySide(taught)
 
 
-def _teach(config: Config, network: Any, *, patch: int) -> SoloMethod:
-    """Return the configured method on one network; `patch` is what a view's side must be a multiple of."""
+def _teach(config: Config, network: Any, *, small: int) -> SoloMethod:
+    """Return the configured method on one network; `small` is the side in pixels of DINO's small crops."""
     method = config.method
     width = getattr(network, "head_hidden_size", None) or network.num_features
     if method.name == "dino":
@@ -71,7 +76,7 @@ def _teach(config: Config, network: Any, *, patch: int) -> SoloMethod:
             width=width,
             setting=SETTINGS[method.dino_setting],
             prototypes=method.prototypes,
-            small=small_side(config.data.image_size, patch=patch),
+            small=small,
         )
     if method.name == "byol":
         return Byol(network, width=width)

@@ -20,7 +20,7 @@ from cass_cli.config.schema import Config
 from cass_cli.engine.compare import Comparison, compare, method_name, trials_by_method
 from cass_cli.engine.report_data import ImagesUsed, images_used
 from cass_cli.engine.run_directory import Run, open_run
-from cass_cli.engine.trials import FOLDER, Trial, Variant, variants_of
+from cass_cli.engine.trials import Trial, Variant, variant_at, variants_of
 from cass_cli.errors import RunError
 
 
@@ -116,12 +116,11 @@ def open_runs(out: Path, names: Sequence[str]) -> list[Run]:
     found: dict[Path, Run] = {}
     named: list[str | None] = [*names] or [None]
     for name in named:
+        inside = variant_at(out, name) if name else None
         folder = next((p for p in (out / name, Path(name)) if p.is_dir()), None) if name else None
-        if folder and not (folder / "config.yaml").is_file():
+        if folder and not inside and not (folder / "config.yaml").is_file():
             raise RunError(f"{folder} is no run of cass: it has no config.yaml.", hint="Name a folder below runs/.")
-        run = open_run(out, name)
-        if run.path.resolve().parent.name == FOLDER:
-            run = Run(run.path.resolve().parents[1])
+        run = inside[0].run if inside else open_run(out, name)
         found.setdefault(run.path.resolve(), run)
     return list(found.values())
 

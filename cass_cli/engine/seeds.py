@@ -22,3 +22,8 @@ def stream_seed(seed: int, stream: str, *position: int) -> int:
 def generator(seed: int, stream: str, *position: int) -> torch.Generator:
     """Return a CPU generator for `stream` at `position`."""
     return torch.Generator().manual_seed(stream_seed(seed, stream, *position))
+
+
+def trial_seed(seed: int) -> int:
+    """Return the seed of all that a fine-tuning draws: label subset, random body, heads, order, views, dropout."""
+    return stream_seed(seed, "finetune")

@@ -21,7 +21,7 @@ from cass_cli.engine.labelled_data import Images, LabelledData, rows_digest
 from cass_cli.engine.objective import ARM_NAMES
 from cass_cli.engine.run_directory import write_json
 from cass_cli.engine.scoring import split_scores
-from cass_cli.engine.seeds import stream_seed
+from cass_cli.engine.seeds import trial_seed
 from cass_cli.engine.signals import StopRequest
 from cass_cli.engine.starting_arms import starting_body, with_new_head
 from cass_cli.engine.trials import Trial, Variant
@@ -119,11 +119,6 @@ def _tuning(job: Job, trial: Trial, subset: NDArray[np.int64]) -> tuple[dict[Arm
         save_minutes=config.train.save_minutes,
         arms={name: prepare_arm(arm.model, config.finetune, device) for name, arm in arms.items()},
     )
-
-
-def trial_seed(seed: int) -> int:
-    """Return the seed of all that a trial draws: label subset, heads, order, augmentation, dropout."""
-    return stream_seed(seed, "finetune")
 
 
 def _export(job: Job, trial: Trial, arms: Mapping[ArmName, Arm], t: Tuning) -> None:

@@ -20,6 +20,7 @@ FOLDER = "finetune"
 class Trial:
     """One training of the arms on one label subset with one seed."""
 
+    variant: Variant
     files: Run
     fraction: float
     seed: int
@@ -62,7 +63,7 @@ class Variant:
 
     def trial(self, fraction: float, seed: int) -> Trial:
         """Return where the trial is or would be."""
-        return Trial(Run(self.path / f"{fraction:g}" / f"seed{seed}"), fraction, seed)
+        return Trial(self, Run(self.path / f"{fraction:g}" / f"seed{seed}"), fraction, seed)
 
     def trials(self) -> list[Trial]:
         """Return the finished trials, by fraction and seed."""
@@ -136,14 +137,20 @@ def find_trial(variant: Variant, *, fraction: float | None = None, seed: int | N
     return fitting[0]
 
 
+def variant_at(out: Path, name: str) -> tuple[Variant, Path] | None:
+    """Return the variant that `name` (below `out`, or a path) is or lies in, and the path; None where there is none."""
+    return next(((v, p) for p in (out / name, Path(name)) if (v := _inside_variant(p))), None)
+
+
 def trial_at(out: Path, name: str) -> Trial | None:
     """Return the trial that `name` is (below `out`, or a path), or of a variant the first of the largest fraction.
 
     None where it is neither.
     """
-    path, variant = next(((p, v) for p in (out / name, Path(name)) if (v := _inside_variant(p))), (out, None))
-    if variant is None:
+    found = variant_at(out, name)
+    if found is None:
         return None
+    variant, path = found
     below = path.resolve().relative_to(variant.path.resolve()).parts
     named = [t for t in variant.trials() if (f"{t.fraction:g}", f"seed{t.seed}")[: len(below)] == below[:2]]
     if not named:

@@ -10,9 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from cass_cli.cli.app import run
+from cass_cli.engine.map_models import arms_of_run, compared_arms, saved_settings
+from cass_cli.engine.run_directory import Run, open_run
+from cass_cli.engine.trials import Trial, trial_at
 from cass_cli.errors import ModelError
 
 TINY = [
@@ -264,3 +269,33 @@ def test_methods_of_mapping(runs: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert len(set(numbers)) == 3
     assert run([*command, "--method", "rolout"]) == 2
     assert "Did you mean 'rollout'?" in capsys.readouterr().err
+
+
+def shown_before(run_: Path, trial: Trial | None = None) -> dict[str, torch.Tensor]:
+    """The state of the Transformer that `--compare start` shows."""
+    resolved = saved_settings(open_run(run_.parent, run_.name))
+    after = arms_of_run(trial.files if trial else Run(run_), averaged=False)
+    only = {"vit": after["vit"]}
+    found = compared_arms("start", Run(run_), resolved, only, out=run_.parent, trial=trial, averaged=False)
+    return found["vit"].network.state_dict()
+
+
+def same_but_head(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    """Zeros have moved by the learning rate, 1e-30."""
+    return all(torch.allclose(first[k], second[k], rtol=0, atol=1e-20) for k in first if not k.startswith("head"))
+
+
+def test_the_start_is_what_the_training_began_with(runs: Path, tmp_path: Path) -> None:
+    """With a learning rate of next to nothing, what came out is what went in: for CASS, BYOL and a fine-tuning."""
+    data = ["--data", str(runs.parent / "pictures"), "--out", str(tmp_path)]
+    still = ["--set", "optim.lr_min=0", "--lr", "1e-30", "--name"]
+    for method in ("cass", "byol"):
+        assert run(["pretrain", *TINY, *data, "--method", method, *still, method]) == 0
+        kept = load_file(tmp_path / method / "arms" / "vit.safetensors")
+        assert same_but_head(shown_before(tmp_path / method), kept)
+    assert run(["finetune", "--run", str(tmp_path / "cass"), "--init-from", "random", "--seed", "5", "--epochs", "1",
+                "--lr", "1e-30", "--arm", "vit", "--json"]) == 0  # fmt: skip
+    trial = trial_at(tmp_path, "cass/finetune/random")
+    assert trial is not None and trial.seed == 5
+    assert same_but_head(shown_before(tmp_path / "cass", trial), load_file(trial.files.arms / "vit.safetensors"))
+    assert not same_but_head(shown_before(tmp_path / "cass"), load_file(trial.files.arms / "vit.safetensors"))
