@@ -66,7 +66,7 @@ def stream_each_arm(s: Session) -> None:
     cnn, vit = s.method.arms.values()
     side = torch.cuda.Stream(s.device)
 
-    def loss(view: Tensor, *, progress: float) -> Tensor:  # noqa: ARG001
+    def loss(view: Tensor, *, progress: float) -> Tensor:  # noqa: ARG001 - called as the method is
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             t = vit(view)

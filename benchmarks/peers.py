@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightly.data import LightlyDataset  # type: ignore[import-untyped]
-from lightly.loss import DINOLoss, NegativeCosineSimilarity  # type: ignore[import-untyped]
-from lightly.models.modules import BYOLPredictionHead, BYOLProjectionHead, DINOProjectionHead  # type: ignore[import-untyped]
-from lightly.models.utils import deactivate_requires_grad, update_momentum  # type: ignore[import-untyped]
+from lightly.data import LightlyDataset
+from lightly.loss import DINOLoss, NegativeCosineSimilarity
+from lightly.models.modules import BYOLPredictionHead, BYOLProjectionHead, DINOProjectionHead
+from lightly.models.utils import deactivate_requires_grad, update_momentum
 from lightly.transforms.byol_transform import BYOLTransform, BYOLView1Transform, BYOLView2Transform
 from lightly.transforms.dino_transform import DINOTransform
-from lightly.utils.scheduler import cosine_schedule  # type: ignore[import-untyped]
+from lightly.utils.scheduler import cosine_schedule
 from machine import write_result
 from plain import loader, plain_autocast, pytorch_defaults, write_images
 from step import SIZES, Size, decode, ours, with_precision

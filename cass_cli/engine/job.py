@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from torch.nn.modules.batchnorm import _BatchNorm
+
 from cass_cli.config.load import Resolved, read_saved, to_yaml
 from cass_cli.config.recipes import ORIGIN as METHOD
 from cass_cli.config.schema import Config
@@ -121,7 +123,7 @@ def pretrain_job(
         watch.note(note)
     with process_group(world, device):
         session = build_session(config, arms, store, world=world, measure=not state)
-        if world.size > 1 and device.type == "cpu":
+        if world.size > 1 and device.type == "cpu" and any(isinstance(m, _BatchNorm) for m in session.method.modules()):
             watch.warn("On CPUs, batch norm counts each process's share of a batch alone: one process would differ.")
         if config.train.probe_every and world.leads:
             looked_at = probe_data(

@@ -90,7 +90,7 @@ def build_session(
     kept = method.arms if optim.averaging else {}
     averaged = {name: AveragedModel(net, multi_avg_fn=average) for name, net in kept.items()}
     if world.size > 1 and device.type == "cuda":  # after the copies, which one process alone refreshes
-        convert_sync_batchnorm(method)  # type: ignore[no-untyped-call]
+        convert_sync_batchnorm(method)  # type: ignore[no-untyped-call]  # timm has no types
     if compiled:
         for network in method.networks:
             network.compile()

@@ -95,6 +95,7 @@ def synthetic_store(images: int, size: int) -> ImageStore:
 
 
 def wait_for(device: torch.device) -> None:
+    """Wait until a GPU has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -110,5 +111,6 @@ def _allocated(device: torch.device, *, reset: bool = False) -> int:
 
 
 def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory ran out, on a GPU or in the machine."""
     said = str(error).lower()
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in said

@@ -247,8 +247,12 @@ def test_dry_run_shows_settings_with_origins_and_makes_nothing(
     assert value["plan"]["steps"] == 2 * 4
     model = timm.create_model("test_vit", num_classes=1000, img_size=32)
     assert value["plan"]["parameters"]["vit"] == sum(p.numel() for p in model.parameters())
-    assert value["plan"]["activation_bytes"] > 0
     assert not out.exists()
+    saving = ("--accumulate", "2", "--gradient-checkpointing")
+    assert pretrain(class_folders, out, "--dry-run", *saving, "--json") == 0
+    saved = result_of(capsys)
+    assert saved["settings"]["train.gradient_checkpointing"] is True
+    assert 0 < saved["plan"]["activation_bytes"] < value["plan"]["activation_bytes"] / 2
     assert pretrain(class_folders, out, "--dry-run") == 0
     assert "Nothing was run" in capsys.readouterr().out
 

@@ -75,17 +75,25 @@ def test_two_processes_hold_the_same_weights_and_follow_one(
 def test_dinos_centre_and_teacher_are_those_of_the_whole_batch(
     tmp_path: Path, class_folders: Path, torchrun: list[str]
 ) -> None:
-    """Batches of 8, 8, 8 and 4, half of each a process, started as the README says.
-
-    A Transformer, whose result does not depend on the rest of its batch.
-    """
+    """Batches of 8, 8, 8 and 4, half of each a process; a Transformer, whose result does not depend on the rest."""
+    script = tmp_path / "rank.py"
+    script.write_text(RANK_SCRIPT)
     settings = ["--method", "dino", "--arm", "vit", "--epochs", "1", "--set", "method.prototypes=32"]
     settings += ["--set", "optim.warmup=0", "--set", "optim.vit=adamw", "--data", str(class_folders)]
-    weights = {}
-    for name, launcher in {"two": torchrun, "one": [sys.executable]}.items():
-        ended = run([*launcher, "-m", "cass_cli", *ARGUMENTS, *settings, "--out", str(tmp_path / name)])
-        assert ended.returncode == 0, ended.stderr
-        weights[name] = load_checkpoint(tmp_path / name / "run" / "checkpoints" / "last" / "state.pt")["method"]
-    assert weights["one"]["methods.vit.centre"].abs().max() > 1e-3
-    for key, value in weights["one"].items():
-        torch.testing.assert_close(weights["two"][key], value, rtol=1e-4, atol=1e-5)
+    both = run([*torchrun, str(script), str(tmp_path), *ARGUMENTS, *settings, "--out", str(tmp_path / "two")])
+    assert both.returncode == 0, both.stderr
+    alone = run([sys.executable, "-m", "cass_cli", *ARGUMENTS, *settings, "--out", str(tmp_path / "one")])
+    assert alone.returncode == 0, alone.stderr
+    ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
+    assert all(torch.equal(ranks[0][key], ranks[1][key]) for key in ranks[0])
+    single = load_checkpoint(tmp_path / "one" / "run" / "checkpoints" / "last" / "state.pt")["method"]
+    assert single["methods.vit.centre"].abs().max() > 1e-3
+    for key, value in single.items():
+        torch.testing.assert_close(ranks[0][key], value, rtol=1e-4, atol=1e-5)
+
+
+def test_module_starts_under_torchrun(tmp_path: Path, class_folders: Path, torchrun: list[str]) -> None:
+    """The command as the README gives it, with an error that every process meets."""
+    result = run([*torchrun, "-m", "cass_cli", *ARGUMENTS, "--data", str(tmp_path / "nowhere"), "--out", str(tmp_path)])
+    assert result.returncode != 0
+    assert "nowhere" in result.stderr

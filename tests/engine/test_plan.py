@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import timm
 from torch import Tensor, nn
 
-from cass_cli.engine.plan import count_cost, view_sides
+from cass_cli.data.sources import SampleTable
+from cass_cli.engine.plan import count_cost, plan_pretraining, view_sides
+from cass_cli.engine.prepare import Dataset
 from cass_cli.methods.cass import Cass
 from tests.engine.tiny import tiny_config
 
@@ -92,3 +95,12 @@ def test_activations_grow_with_what_is_looked_at() -> None:
     cass = count_cost(tiny_config(**base)).activation_bytes
     dino = count_cost(tiny_config(**base, method__name="dino", method__dino_setting="paper", method__prototypes=8))
     assert 1.9 < dino.activation_bytes / cass < 2.3  # two student views; the teacher keeps nothing
+
+
+@pytest.mark.parametrize(("processes", "steps"), [(1, 3), (2, 2)])
+def test_a_rest_that_is_too_small_for_all_processes_is_no_step(processes: int, steps: int) -> None:
+    """Of 18 images in batches of 8, two are left: batch norm needs two a process."""
+    dataset = Dataset(SampleTable(root=Path(), names=()), splits=("train",) * 18)
+    plan = plan_pretraining(tiny_config(train__batch_size=8), dataset, processes=processes)
+    assert plan.steps_per_epoch == steps
+    assert plan.steps == 3 * steps

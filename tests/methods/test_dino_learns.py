@@ -47,7 +47,7 @@ def learn_eight_pictures() -> float:
         return information(method.teacher(pictures))
 
 
-LEARNT, NOT_LEARNT = 0.8, 0.3  # of other seeds and machines: 1.26 to 1.91 when whole
+LEARNT, NOT_LEARNT = 1.2, 0.3  # this seed gives 1.90, others from 1.25 on
 
 
 def test_learns_a_tiny_set() -> None:
