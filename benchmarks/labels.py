@@ -5,7 +5,8 @@
 
 A start is `transfer` (ImageNet weights), `scratch` (random ones), or NAME=ARGUMENTS of `cass pretrain`. What follows
 `--` names data and arms for all of them. Every start is fine-tuned by the same protocol, on the same label subsets.
-What is finished already is only read, so that an interrupted run goes on.
+What is finished already is only read, so that an interrupted run goes on. All results of this machine so far are
+tabled in labels.md beside them; `--page` does that alone.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from machine import write_result
+from machine import RESULTS, machine_slug, write_result
 
 from cass_cli.engine.compare import Comparison, Summary, compare
 from cass_cli.engine.run_directory import open_run
@@ -34,13 +35,18 @@ WITHOUT_PRETRAINING = {"transfer": "imagenet", "scratch": "random"}
 def main() -> None:
     """Do what is not done yet, print a table for each metric, and write labels-<name>.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--name", required=True, help="of the fine-tuning variant and of the result")
-    parser.add_argument("--start", action="append", required=True, help="transfer, scratch, or NAME=ARGUMENTS")
-    parser.add_argument("--finetune", required=True, help="arguments of `cass finetune` for all starts")
+    parser.add_argument("--page", action="store_true", help="write labels.md anew and stop")
+    alone = "--page" in sys.argv
+    parser.add_argument("--name", required=not alone, help="of the fine-tuning variant and of the result")
+    parser.add_argument("--start", action="append", required=not alone, help="transfer, scratch, or NAME=ARGUMENTS")
+    parser.add_argument("--finetune", required=not alone, help="arguments of `cass finetune` for all starts")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder that holds the runs")
     parser.add_argument("--note", default="", help="what a reader of the figures should know")
     parser.add_argument("arguments", nargs="*", help="data and arms, for every start")
     given = parser.parse_args()
+    if given.page:
+        print(f"Written: {_write_page(RESULTS / machine_slug())}")
+        return
     began = time.monotonic()
     methods: dict[str, Sequence[Summary]] = {}
     for start in given.start:
@@ -58,7 +64,8 @@ def main() -> None:
         "pretraining": {name: _pretraining(given.out, name) for name in methods if name not in WITHOUT_PRETRAINING},
         **{metric: asdict(table) for metric, table in tables.items()},
     }
-    print(f"\nWritten: {write_result(f'labels-{given.name}', result)}")
+    path = write_result(f"labels-{given.name}", result)
+    print(f"\nWritten: {path}, {_write_page(path.parent)}")
 
 
 def _train(name: str, pretraining: str, given: argparse.Namespace) -> None:
@@ -95,6 +102,35 @@ def _show(table: Comparison) -> None:
     for cell in table.cells:
         mean, low, high = cell.summary.mean, cell.summary.low, cell.summary.high
         print(f"{cell.method:<16} {cell.candidate:<5} {cell.fraction:>5} {mean:.4f} [{low:.4f}, {high:.4f}]")
+
+
+def _write_page(folder: Path) -> Path:
+    """Table all labels-*.json of a folder in labels.md, and return its path."""
+    lines = ["# Scores on the test split by start and label fraction", ""]
+    lines += ["Mean and 95 % interval over seeds (Student t), made by `benchmarks/labels.py`. *mean*: of both arms;"]
+    lines += ["*pick*: whichever of the three validation chose. Seconds are of training, all seeds."]
+    for path in sorted(folder.glob("labels-*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        f1, accuracy = (result[metric]["cells"] for metric in METRICS)
+        command = shlex.join(result["environment"]["command"])
+        lines += ["", f"## {path.stem}", "", result["note"], "", f"`{command}`", ""]
+        spent = {name: [f"{seconds:,} s of fine-tuning"] for name, seconds in result["training_seconds"].items()}
+        for name, run in result["pretraining"].items():
+            states = ", ".join(f"{arm} {state}" for arm, state in run["states"].items())
+            spent[name].append(f"{run['epochs']} epochs of pretraining in {run['seconds']:,.0f} s ({states})")
+        lines += [f"- {name}: {'; '.join(parts)}" for name, parts in spent.items()]
+        lines += ["", "| start | arm | macro F1 | balanced accuracy |", "|---|---|---|---|"]
+        lines += [
+            f"| {a['method']} | {a['candidate']} | {_interval(a['summary'])} | {_interval(b['summary'])} |"
+            for a, b in zip(f1, accuracy, strict=True)
+        ]
+    page = folder / "labels.md"
+    page.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return page
+
+
+def _interval(summary: dict[str, Any]) -> str:
+    return f"{summary['mean']:.3f} [{summary['low']:.3f}, {summary['high']:.3f}]"
 
 
 if __name__ == "__main__":
