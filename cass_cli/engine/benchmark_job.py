@@ -76,7 +76,8 @@ def benchmark_job(
     """
     for method in methods:
         if method not in METHODS:
-            raise ConfigError(f"There is no method '{method}'.{did_you_mean(method, METHODS)}")
+            what = f"There is no method '{method}'.{did_you_mean(method, METHODS)}"
+            raise ConfigError(what, hint=f"Methods: {', '.join(METHODS)}.")
     device = choose_device(str(settings.get("train.device", "auto")))
     layer = Layer("option", {**settings, "arms.init": "random"})
     reduction = {key: value for key, value in ON_A_CPU.items() if key not in settings and key not in _swept(sweep)}
