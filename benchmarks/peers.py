@@ -8,13 +8,19 @@ workers, its heads, losses and momentum updates. Backbone, image size, batch, vi
 optimiser and learning rate are ours on both sides, so that a step is the same work. On a GPU each side comes in its
 default precision (lightly: fp32, ours: bf16) and in the other's. Turns are epochs, as in step.py.
 
-lightly-train isn't here: see benchmarks/README.md.
+Where lightly-train is installed beside cass (it isn't a dependency), its DINO joins in, with the same crops and
+prototypes, in the precision that it chooses. It owns the whole of a run: a turn of it is the second epoch of a process.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import importlib.util
+import json
+import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -110,6 +116,8 @@ def measure(config: Config, folder: Path, images: int, turns: int, device: torch
     if own == "bf16":
         builders["ours, fp32"] = partial(ours, with_precision(config, "fp32"), store, [])
         builders["lightly, bf16"] = partial(lightly, config, folder, device, bf16=True)
+    if config.method.name == "dino" and importlib.util.find_spec("lightly_train"):
+        builders["lightly-train"] = partial(lightly_train, config, folder)
     contestants: dict[str, Turn] = {}
     memory: dict[str, int] = {}
     for name, build in builders.items():
@@ -194,6 +202,33 @@ def lightly_dino(network: nn.Module, width: int, config: Config) -> tuple[nn.Mod
         return loss
 
     return nn.ModuleList([student, teacher, criterion]), transform, loss_of
+
+
+def lightly_train(config: Config, folder: Path) -> Turn:
+    """Return a function that pretrains one network by lightly-train, and returns the seconds of its second epoch."""
+    sides = view_sides(config)
+    values = {
+        "data": folder,
+        "model": getattr(config.arms, str(config.method.arm)),
+        "small-crops": sides.count(min(sides)),
+        "prototypes": config.method.prototypes,
+        "batch-size": config.train.batch_size,
+        "epochs": 2,
+    }
+    command = [sys.executable, str(Path(__file__).with_name("lightly_train_epochs.py"))]
+    command += ["--sides", str(max(sides)), str(min(sides))]
+    command += [word for name, value in values.items() for word in (f"--{name}", str(value))]
+    environment = {**os.environ, "LIGHTLY_TRAIN_EVENTS_DISABLED": "1"}
+
+    def turn() -> float:
+        with tempfile.TemporaryDirectory() as out:
+            done = subprocess.run(
+                [*command, "--out", f"{out}/run"], check=True, env=environment, stdout=subprocess.PIPE, text=True
+            )
+        seconds: list[float] = json.loads(done.stdout.splitlines()[-1])
+        return seconds[0]
+
+    return turn
 
 
 if __name__ == "__main__":
