@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    # Read when torch is loaded: threads that wait for each other sleep instead of spinning, or a step on a machine that
+    # others use too takes twice as long (benchmarks/neighbours.py).
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from cass_cli.cli.app import run
 
     sys.exit(run(sys.argv[1:]))
