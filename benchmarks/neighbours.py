@@ -4,9 +4,8 @@
     python benchmarks/neighbours.py --turns 3 --steps 2
 
 OpenMP's threads wait for each other after every operation. By default they spin for a while, which pays where they
-have a core each; `OMP_WAIT_POLICY=passive`, which `cass` sets unless you have set it, lets them sleep. (Ours always
-have company: a thread makes the next batch meanwhile.) Steps are ours, data included, on a CPU, in processes of their
-own that take turns: alone, beside a process that keeps one core busy, and beside a second pretraining of the same kind.
+have a core each; `OMP_WAIT_POLICY=passive` lets them sleep. Steps are ours, data included, on a CPU, in processes of
+their own that take turns: alone, beside a process that keeps one core busy, and beside a second pretraining.
 """
 
 from __future__ import annotations

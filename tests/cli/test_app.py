@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
 import pytest
 
 from cass_cli import __version__
-from cass_cli.__main__ import main
 from cass_cli.cli.app import run
 
 
@@ -18,19 +16,6 @@ def test_version_and_help_as_a_module(command: list[str]) -> None:
     shown = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
     for name in ("pretrain", "inspect", "presets", "cache", "--install-completion"):
         assert name in shown
-
-
-@pytest.mark.parametrize(("given", "kept"), [(None, "passive"), ("active", "active")])
-def test_waiting_threads_sleep_unless_you_say_otherwise(
-    monkeypatch: pytest.MonkeyPatch, given: str | None, kept: str
-) -> None:
-    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
-    if given is None:
-        monkeypatch.delenv("OMP_WAIT_POLICY")
-    monkeypatch.setattr(sys, "argv", ["cass", "--version"])
-    with pytest.raises(SystemExit):
-        main()
-    assert os.environ["OMP_WAIT_POLICY"] == kept
 
 
 def test_help_imports_nothing_heavy() -> None:
