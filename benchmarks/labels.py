@@ -6,7 +6,7 @@
 A start is `transfer` (ImageNet weights), `scratch` (random ones), or NAME=ARGUMENTS of `cass pretrain`. What follows
 `--` names data and arms for all of them. Every start is fine-tuned by the same protocol, on the same label subsets.
 What is finished already is only read, so that an interrupted run goes on. All results of this machine so far are
-tabled in labels.md beside them; `--page` does that alone.
+tabled in labels.md beside them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from machine import RESULTS, machine_slug, write_result
+from machine import write_result
 
 from cass_cli.engine.compare import Comparison, Summary, compare
 from cass_cli.engine.run_directory import open_run
@@ -35,18 +35,13 @@ WITHOUT_PRETRAINING = {"transfer": "imagenet", "scratch": "random"}
 def main() -> None:
     """Do what is not done yet, print a table for each metric, and write labels-<name>.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--page", action="store_true", help="write labels.md anew and stop")
-    alone = "--page" in sys.argv
-    parser.add_argument("--name", required=not alone, help="of the fine-tuning variant and of the result")
-    parser.add_argument("--start", action="append", required=not alone, help="transfer, scratch, or NAME=ARGUMENTS")
-    parser.add_argument("--finetune", required=not alone, help="arguments of `cass finetune` for all starts")
+    parser.add_argument("--name", required=True, help="of the fine-tuning variant and of the result")
+    parser.add_argument("--start", action="append", required=True, help="transfer, scratch, or NAME=ARGUMENTS")
+    parser.add_argument("--finetune", required=True, help="arguments of `cass finetune` for all starts")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder that holds the runs")
     parser.add_argument("--note", default="", help="what a reader of the figures should know")
     parser.add_argument("arguments", nargs="*", help="data and arms, for every start")
     given = parser.parse_args()
-    if given.page:
-        print(f"Written: {_write_page(RESULTS / machine_slug())}")
-        return
     began = time.monotonic()
     methods: dict[str, Sequence[Summary]] = {}
     for start in given.start:

@@ -1,7 +1,8 @@
 """Trains one network by lightly-train's DINO and prints the seconds of each epoch but the first, as a JSON list.
 
 peers.py calls it, in a process of its own, because lightly-train owns the whole of a run. The seconds are from the
-start of an epoch to its end, waiting for data included; DataLoader workers persist, as lightly-train has it.
+start of an epoch to its end, waiting for data included; DataLoader workers begin anew with each epoch, as
+lightly-train has it by default.
 
 Legend: S side of the two large crops, s of the small ones.
 """
@@ -46,7 +47,6 @@ def main() -> None:
     parser.add_argument("--prototypes", type=int, required=True)
     parser.add_argument("--batch-size", type=int, required=True)
     parser.add_argument("--epochs", type=int, required=True)
-    parser.add_argument("--precision", default="auto", help="as lightly-train names it")
     given = parser.parse_args()
     clock, (large, small) = EpochClock(), given.sides
     DINO.configure_callbacks = lambda _self: [clock]
@@ -64,7 +64,6 @@ def main() -> None:
         epochs=given.epochs,
         batch_size=given.batch_size,
         num_workers=2,
-        precision=given.precision,
     )
     print(json.dumps(clock.seconds[1:]))
 
