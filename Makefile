@@ -4,10 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: help demo figures test check format benchmarks clean
+.PHONY: help demo figures test test-everywhere check format benchmarks clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/cass: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "cass needs Python 3.11 or newer: make PYTHON=python3.12"; exit 2; }
@@ -31,6 +31,9 @@ figures: demo  ## draw the README's pictures anew, from the demo
 
 test: $(BIN)/cass  ## run all tests (CPU, no network, minutes)
 	$(BIN)/python -m pytest -n auto
+
+test-everywhere: $(BIN)/cass  ## run them with each instruction set of this processor, then with 2 and 4 threads (an hour)
+	$(BIN)/python tests/everywhere.py
 
 check: $(BIN)/cass  ## format, lint and types
 	$(BIN)/ruff format --check .

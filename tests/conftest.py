@@ -14,8 +14,9 @@ REPO = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _two_threads() -> None:
-    torch.set_num_threads(1)
+def _threads() -> None:
+    """One thread a worker, so that as many workers as cores share them; `make test-everywhere` tries more."""
+    torch.set_num_threads(int(os.environ.get("CASS_TEST_THREADS", "1")))
 
 
 @pytest.fixture(autouse=True)

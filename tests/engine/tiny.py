@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ import torch
 from cass_cli.config.load import Layer
 from cass_cli.config.recipes import resolve_with_recipe
 from cass_cli.config.schema import Config
+from cass_cli.data.augment import apply_view
 from cass_cli.data.cache import ImageStore
+from cass_cli.engine import pretrain, session
 from cass_cli.engine.distributed import World
-from cass_cli.engine.objective import build_arms
+from cass_cli.engine.objective import build_arms, build_method
 from cass_cli.engine.session import Session, build_session
 
 SETTINGS: dict[str, Any] = {
@@ -46,3 +49,15 @@ def tiny_store(images: int = 18, size: int = 32) -> ImageStore:
 def tiny_session(images: int = 18, world: World | None = None, **changes: Any) -> Session:
     config = tiny_config(**changes)
     return build_session(config, build_arms(config), tiny_store(images, config.data.image_size), world=world or World())
+
+
+def train_in_double(replace: Callable[[Any, str, Any], None] = setattr) -> None:
+    """Let every session that is built from now on train in float64, its losses too, on float32 views.
+
+    For tests that compare two ways of training after several steps: in float32 these drift apart by what the
+    processor at hand rounds otherwise, so a tolerance that holds on one machine fails on the next.
+    """
+    for module in (pretrain, session):
+        replace(module, "apply_view", lambda *args, **kwargs: apply_view(*args, **kwargs).double())
+    replace(session, "build_method", lambda *args: build_method(*args).double())
+    replace(torch.Tensor, "float", lambda tensor: tensor if tensor.dtype == torch.float64 else tensor.to(torch.float32))
