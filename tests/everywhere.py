@@ -48,8 +48,7 @@ def main() -> int:
         onednn, mkl = SETS[name]
         variables = {"ATEN_CPU_CAPABILITY": name, "ONEDNN_MAX_CPU_ISA": onednn, "MKL_ENABLE_INSTRUCTIONS": mkl}
         green.append(run_tests(f"{name}, 1 thread", 1, **variables))
-    for threads in THREADS:
-        green.append(run_tests(f"as it is, {threads} threads", threads))
+    green += [run_tests(f"as it is, {threads} threads", threads) for threads in THREADS]
     return 0 if all(green) else 1
 
 
