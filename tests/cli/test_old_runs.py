@@ -1,0 +1,117 @@
+"""Runs made by earlier versions of cass, in `tests/old_runs`: every command still reads, resumes and reports them.
+
+An archive is never made anew; a later version adds its own beside it. In `0.1.0.tar.xz` (made on 2026-11-26) lie
+twenty pictures and these runs, of test_resnet and test_vit at 32 px, with weights of a pattern that compresses:
+
+- `finished`: two epochs of CASS; fine-tuned as `pretrained-frozen` (two fractions, two seeds; one evaluated) and as
+  `stopped`, which a signal ended after its first epoch
+- `halfway`: the same pretraining, ended by a signal after its first epoch
+- `transfer`: a fine-tuning without pretraining
+
+`@HERE@` in their text files stands for the folder that they lie in.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cass_cli.cli.app import run
+
+ARCHIVES = sorted((Path(__file__).parents[1] / "old_runs").glob("*.tar.xz"))
+
+
+@pytest.fixture(params=ARCHIVES, ids=lambda path: path.name.removesuffix(".tar.xz"))
+def runs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of runs, in the folder that the user is in."""
+    with tarfile.open(request.param) as archive:
+        archive.extractall(tmp_path, filter="data")
+    for path in tmp_path.rglob("*"):
+        if path.suffix in {".yaml", ".json"} and not path.is_symlink():
+            path.write_text(path.read_text().replace("@HERE@", str(tmp_path)))
+    monkeypatch.chdir(tmp_path)
+    return Path("runs")
+
+
+def losses(path: Path) -> list[float]:
+    return [json.loads(line)["loss"] for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return value
+
+
+def test_an_interrupted_pretraining_goes_on_as_the_old_version_would_have(runs: Path) -> None:
+    assert run(["pretrain", "--resume", "--name", "halfway"]) == 0
+    assert losses(runs / "halfway") == pytest.approx(losses(runs / "finished"), rel=1e-3)
+    assert json.loads((runs / "halfway" / "summary.json").read_text())["epochs"] == 2
+    assert {path.name for path in (runs / "halfway/arms").iterdir()} == {
+        path.name for path in (runs / "finished/arms").iterdir()
+    }
+
+
+def test_a_finished_pretraining_can_be_lengthened(runs: Path) -> None:
+    assert run(["pretrain", "--resume", "--name", "finished", "--epochs", "3"]) == 0
+    assert len(losses(runs / "finished")) == 3
+
+
+def test_an_interrupted_fine_tuning_goes_on(runs: Path) -> None:
+    trial = runs / "finished/finetune/stopped/1/seed0"
+    assert run(["finetune", "--run", "finished", "--variant", "stopped", "--resume"]) == 0
+    assert json.loads((trial / "summary.json").read_text())["init"] == "pretrained"
+    assert [json.loads(line)["epoch"] for line in (trial / "metrics.jsonl").read_text().splitlines()] == [1, 2]
+
+
+def test_its_arms_can_be_fine_tuned(runs: Path) -> None:
+    assert run(["finetune", "--run", "finished", "--epochs", "1"]) == 0
+    assert (runs / "finished/finetune/pretrained/1/seed0/summary.json").is_file()
+
+
+def test_an_evaluation_finds_the_same_scores(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trial = runs / "finished/finetune/pretrained-frozen/1/seed0"
+    before = json.loads((trial / "evaluation-test.json").read_text())
+    assert run(["evaluate", "--run", "finished", "--json"]) == 0
+    after = told(capsys)
+    assert after["judgement"]["pick"] == before["judgement"]["pick"]
+    assert after["scores"].keys() == before["scores"].keys()
+    for candidate, scores in before["scores"].items():
+        for metric in ("macro_f1", "accuracy", "ece"):
+            expected = pytest.approx(scores["metrics"][metric]["value"], rel=1e-4)
+            assert after["scores"][candidate]["metrics"][metric]["value"] == expected
+
+
+def test_new_images_are_answered(runs: Path) -> None:
+    assert run(["predict", "pictures", "--run", "finished"]) == 0
+    rows = list(csv.DictReader(Path("predictions.csv").open()))
+    assert len(rows) == 20
+    assert {row["status"] for row in rows} == {"ok"}
+
+
+def test_fine_tunings_are_compared(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["compare", "finished", "transfer", "--json"]) == 0
+    cells = told(capsys)["cells"]
+    assert {(cell["method"], cell["fraction"]) for cell in cells} == {
+        ("CASS, frozen", 0.5),
+        ("CASS, frozen", 1.0),
+        ("Transfer, frozen", 1.0),
+    }
+
+
+def test_a_report_tells_all(runs: Path) -> None:
+    assert run(["report", "finished", "halfway", "transfer", "--out", "report.html"]) == 0
+    page = Path("report.html").read_text()
+    for words in ("finished", "halfway", "cass pretrain --resume", "pretrained-frozen", "Transfer, frozen"):
+        assert words in page
+
+
+@pytest.mark.parametrize("of", ["runs/finished", "runs/finished/finetune/pretrained-frozen"])
+@pytest.mark.parametrize("command", ["attention-maps", "feature-maps", "similarity"])
+def test_its_arms_are_looked_into(runs: Path, command: str, of: str) -> None:
+    assert run([command, "--run", of, "--split", "train", "--compare", "start"]) == 0
+    assert list((Path(of) / "figures").glob("*.png")) or list(Path(of).rglob("figures/*.csv"))
