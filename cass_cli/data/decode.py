@@ -70,11 +70,6 @@ class ImageFacts:
     pages: int
 
 
-def decode_image(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
-    """Return the image as uint8 RGB [H, W, 3]; raises `DecodeError` with the reason."""
-    return read_image(path, max_pixels=max_pixels).pixels
-
-
 def read_image(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, size: int | None = None) -> Decoded:
     """Return the image, stretched to size × size (bilinear, antialiased) where `size` is given.
 

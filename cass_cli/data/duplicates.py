@@ -141,15 +141,6 @@ def _digests_of_members(table: SampleTable) -> Iterator[tuple[int, int, bytes]]:
         yield row, pixels.nbytes, hashlib.blake2b(pixels.tobytes()).digest()
 
 
-def cluster_ids(table: SampleTable, images: Tensor, kept: Ints, *, threshold: float = THRESHOLD) -> Ints:
-    """Return the duplicate cluster of each row of `table`, int64 [N], -1 for none: what `assign_splits` keeps together.
-
-    `images` are uint8 [M, 3, H, W] and `kept` the row of each (an `ImageStore` has both). Exact and near.
-    """
-    near = near_duplicates(thumbnails(images), threshold=threshold)
-    return cluster_numbers(np.concatenate([exact_duplicates(table), kept[near.pairs]]), len(table))
-
-
 @dataclass(frozen=True)
 class Leaks:
     """What crosses splits, and duplicates whose labels disagree."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -17,7 +17,7 @@ PATIENCE = 0.2  # seconds between two looks at a lock that another run holds
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool = True, on_wait: Callable[[], None] | None = None) -> Iterator[bool]:
+def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
     """Hold the lock file `path`; yields False at once, or waits, when another process has it.
 
     The system frees the lock when its holder dies, however it dies: there are no stale locks. Raises `DataError`
@@ -33,8 +33,6 @@ def locked(path: Path, *, wait: bool = True, on_wait: Callable[[], None] | None 
         if not wait:
             yield False
             return
-        if on_wait is not None:
-            on_wait()
         time.sleep(PATIENCE)
 
 

@@ -44,9 +44,6 @@ class ViewKnobs(TypedDict, total=False):
     solarise_threshold: float
 
 
-PAPER: ViewKnobs = {}
-"""CASS, C.5.2: the defaults of `draw_view`."""
-
 _FLIP_AND_JITTER: ViewKnobs = {
     "perspective_probability": 0.8,  # the jitter's, as no perspective comes with it
     "affine_probability": 0.0,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -26,11 +25,6 @@ class Recommendation:
     reason: str  # one or two plain sentences
     metric: str
     validation: dict[str, float]  # each candidate's value of the metric; empty without validation images
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        validation = {name: None if np.isnan(v) else v for name, v in self.validation.items()}
-        return {"choice": self.choice, "reason": self.reason, "metric": self.metric, "validation": validation}
 
 
 def recommend(

@@ -107,7 +107,7 @@ def find_dataset(
     by_duplicates = data.split_by_duplicates and saved is None
     pairs = np.empty((0, 2), dtype=np.int64)
     if by_duplicates or check_leaks:
-        pairs = _duplicate_pairs(table, data, cache_dir=cache_dir, on_progress=on_progress)
+        pairs = duplicate_pairs(table, data, cache_dir=cache_dir, on_progress=on_progress)
     if saved is not None:
         splits = read_splits(saved, table)
     else:
@@ -116,10 +116,14 @@ def find_dataset(
     return Dataset(table, splits, _leak_warnings(find_leaks(table, splits, pairs)) if check_leaks else ())
 
 
-def _duplicate_pairs(
-    table: SampleTable, data: Data, *, cache_dir: Path | None, on_progress: Callable[[int, int], None] | None
+def duplicate_pairs(
+    table: SampleTable,
+    data: Data,
+    *,
+    cache_dir: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
-    """Return the pairs [K, 2] of rows that hold the same or nearly the same image."""
+    """Return the pairs int64 [K, 2] of rows that hold the same or nearly the same image; unreadable ones have none."""
     store = build_store(
         table,
         size=COMPARED_SIZE,

@@ -88,7 +88,7 @@ def test_an_evaluation_finds_the_same_scores(runs: Path, capsys: pytest.CaptureF
 
 def test_new_images_are_answered(runs: Path) -> None:
     assert run(["predict", "pictures", "--run", "finished"]) == 0
-    rows = list(csv.DictReader(Path("predictions.csv").open()))
+    rows = list(csv.DictReader(Path("predictions.csv").read_text().splitlines()))
     assert len(rows) == 20
     assert {row["status"] for row in rows} == {"ok"}
 

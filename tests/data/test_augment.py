@@ -66,7 +66,7 @@ def test_untouched_samples_keep_their_bits_beside_changed_ones() -> None:
 
 def test_a_permuted_batch_gives_permuted_output() -> None:
     images, order = random_images(11, low=0, high=256), torch.randperm(11, generator=seeded(7))
-    for knobs in (views.PAPER, views.BYOL[1]):
+    for knobs in ({}, views.BYOL[1]):
         parameters = draw_view(11, generator=seeded(), **knobs)
         output = apply_view(images, parameters, **PLAIN)
         permuted = apply_view(images[order], parameters[order], **PLAIN)
@@ -127,7 +127,7 @@ def test_a_crop_comes_before_its_colours() -> None:
     torch.testing.assert_close(output, torch.full_like(output, grey), atol=0.01, rtol=0)
 
 
-@pytest.mark.parametrize("knobs", [views.PAPER, views.BYOL[1]])
+@pytest.mark.parametrize("knobs", [{}, views.BYOL[1]])
 def test_grey_images_take_a_shorter_way_to_the_same_result(
     knobs: views.ViewKnobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +147,7 @@ def test_large_images_are_changed_a_few_at_a_time_to_the_same_result(monkeypatch
     torch.testing.assert_close(apply_view(images, parameters, **PLAIN), together, atol=SAME_ARITHMETIC, rtol=0)
 
 
-@pytest.mark.parametrize("knobs", [views.PAPER, views.BYOL[1], views.DINO_LOCAL])
+@pytest.mark.parametrize("knobs", [{}, views.BYOL[1], views.DINO_LOCAL])
 def test_no_decision_reads_the_pixels_of_a_device(knobs: views.ViewKnobs) -> None:
     """Meta tensors hold no values: reading one, which on a GPU would mean to wait for it, raises."""
     images = torch.empty(9, 3, SIDE, SIDE, dtype=torch.uint8, device="meta")
@@ -161,7 +161,7 @@ def test_no_decision_reads_the_pixels_of_a_device(knobs: views.ViewKnobs) -> Non
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_the_device_is_never_waited_for_and_gives_the_cpus_pixels() -> None:
     images = random_images(12)
-    for knobs in (views.PAPER, views.BYOL[1]):
+    for knobs in ({}, views.BYOL[1]):
         parameters = draw_view(12, generator=seeded(), **knobs)
         expected = apply_view(images, parameters, **PLAIN)
         on_device = images.cuda()

@@ -9,7 +9,6 @@ from PIL import Image
 from cass_cli.data.decode import (
     IMAGE_SUFFIXES,
     DecodeError,
-    decode_image,
     describe_image,
     read_image,
 )
@@ -29,12 +28,12 @@ def test_odd_file_gives_its_pixels_or_its_reason(odd: OddFile, tmp_path: Path) -
     path = odd.write(tmp_path)
     if isinstance(odd.gives, str):
         with pytest.raises(DecodeError) as raised:
-            decode_image(path, max_pixels=MAX_PIXELS)
+            read_image(path, max_pixels=MAX_PIXELS)
         assert odd.gives in str(raised.value)
         assert "\n" not in raised.value.what
         assert 3 < len(raised.value.reason) <= 140
         return
-    pixels = decode_image(path, max_pixels=MAX_PIXELS)
+    pixels = read_image(path, max_pixels=MAX_PIXELS).pixels
     assert pixels.dtype == np.uint8
     assert pixels.shape == odd.gives.shape
     assert np.abs(pixels.astype(int) - odd.gives).max() <= odd.within
@@ -76,9 +75,9 @@ def test_limit_is_held_before_decoding_and_can_be_raised(tmp_path: Path) -> None
     whole = saved(np.zeros((40, 50, 3), np.uint8), "PNG")
     path.write_bytes(whole[:-30])
     with pytest.raises(DecodeError, match="--max-pixels"):  # not "truncated": no pixel was looked at
-        decode_image(path, max_pixels=1999)
+        read_image(path, max_pixels=1999)
     path.write_bytes(whole)
-    assert decode_image(path, max_pixels=2000).shape == (40, 50, 3)
+    assert read_image(path, max_pixels=2000).pixels.shape == (40, 50, 3)
 
 
 def test_limit_replaces_pillows_own(tmp_path: Path) -> None:
@@ -86,7 +85,7 @@ def test_limit_replaces_pillows_own(tmp_path: Path) -> None:
     Image.new("1", (20_000, 10_000)).save(path)  # over the 179 million at which Pillow refuses
     assert describe_image(path).width == 20_000
     with pytest.raises(DecodeError, match="--max-pixels 100000000"):
-        decode_image(path)
+        read_image(path)
     assert read_image(path, max_pixels=200_000_000, size=8).pixels.shape == (8, 8, 3)
 
 
@@ -135,6 +134,6 @@ def test_error_shows_a_name_with_control_characters_on_one_line(tmp_path: Path) 
     path = tmp_path / "a\n\x1b[31m.png"
     path.write_bytes(b"")
     with pytest.raises(DecodeError) as raised:
-        decode_image(path)
+        read_image(path)
     assert "\n" not in str(raised.value)
     assert "\x1b" not in str(raised.value)

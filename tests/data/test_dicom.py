@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("pydicom", reason="the optional extra 'dicom' is not installed")
 
 from cass_cli.data import decode
-from cass_cli.data.decode import DecodeError, decode_image, describe_image, read_image
+from cass_cli.data.decode import DecodeError, describe_image, read_image
 from tests.data.dicom_files import dicom, dicom_table, stored
 from tests.data.odd_files import MAX_PIXELS, OddFile, greys, rgb
 
@@ -28,10 +28,10 @@ def test_dicom_gives_its_pixels_or_its_reason(odd: OddFile, tmp_path: Path) -> N
     path = odd.write(tmp_path)
     if isinstance(odd.gives, str):
         with pytest.raises(DecodeError) as raised:
-            decode_image(path, max_pixels=MAX_PIXELS)
+            read_image(path, max_pixels=MAX_PIXELS)
         assert odd.gives in str(raised.value)
         return
-    pixels = decode_image(path, max_pixels=MAX_PIXELS)
+    pixels = read_image(path, max_pixels=MAX_PIXELS).pixels
     assert pixels.dtype == np.uint8
     assert pixels.shape == odd.gives.shape
     assert np.abs(pixels.astype(int) - odd.gives).max() <= odd.within
@@ -77,7 +77,7 @@ def test_without_pydicom_the_error_says_what_to_install(tmp_path: Path) -> None:
     path = tmp_path / "a.dcm"
     path.write_bytes(b"\0" * 128 + b"DICM")
     with pytest.raises(DecodeError, match=r"pip install 'cass-cli\[dicom\]'"):
-        decode_image(path)
+        read_image(path)
     with pytest.raises(DecodeError, match=r"pip install 'cass-cli\[dicom\]'"):
         describe_image(path)
 
@@ -91,4 +91,4 @@ def test_linear_window_is_the_standards_formula(width: int, shown: list[int], tm
     path = tmp_path / "a.dcm"
     values = np.arange(36, 44, dtype=np.uint16)[None]
     path.write_bytes(stored(dicom(values, WindowCenter=40, WindowWidth=width)))
-    assert decode_image(path)[0, :, 0].tolist() == shown
+    assert read_image(path).pixels[0, :, 0].tolist() == shown

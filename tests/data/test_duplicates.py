@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 from torch import Tensor
 
+from cass_cli.config.schema import Data
 from cass_cli.data import duplicates
 from cass_cli.data.cache import build_store
 from cass_cli.data.duplicates import (
-    cluster_ids,
     cluster_numbers,
     exact_duplicates,
     find_leaks,
@@ -22,6 +22,7 @@ from cass_cli.data.duplicates import (
 )
 from cass_cli.data.sources import SampleTable, load_samples
 from cass_cli.data.splits import assign_splits
+from cass_cli.engine.prepare import duplicate_pairs
 
 Ints = NDArray[np.int64]
 
@@ -218,7 +219,7 @@ def test_splitting_by_clusters_ends_every_leak(tmp_path: Path) -> None:
     )
     pairs = near_duplicates(thumbnails(store.images)).pairs
     assert len(pairs) == 12
-    ids = cluster_ids(table, store.images, store.kept)
+    ids = cluster_numbers(pairs, len(table))
     assert any(find_leaks(table, assign_splits(table, seed=seed), pairs) for seed in range(3))
     for seed in range(3):
         assert not find_leaks(table, assign_splits(table, seed=seed, keep_together=ids), pairs)
@@ -229,9 +230,8 @@ def test_rows_left_out_of_the_store_shift_nothing(tmp_path: Path) -> None:
     for i in range(3):
         saved(images[i], tmp_path / f"{i}.png")
     saved(images[2], tmp_path / "3.png", compress_level=0)
-    table = load_samples(tmp_path)
-    ids = cluster_ids(table, images[[0, 2, 2]], np.array([0, 2, 3]))  # image 1 could not be read
-    assert ids.tolist() == [-1, -1, 0, 0]
+    (tmp_path / "1.png").write_bytes(b"broken")
+    assert duplicate_pairs(load_samples(tmp_path), Data()).tolist() == [[2, 3]]
 
 
 @pytest.mark.shared

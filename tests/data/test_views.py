@@ -95,7 +95,7 @@ def test_a_crop_that_never_fits_is_the_whole_image() -> None:
 
 
 @pytest.mark.parametrize(
-    "knobs", [views.PAPER, *views.BYOL, *views.DINO_GLOBAL, views.DINO_LOCAL, views.PACKAGE_DINO_GLOBAL, views.MAE]
+    "knobs", [{}, *views.BYOL, *views.DINO_GLOBAL, views.DINO_LOCAL, views.PACKAGE_DINO_GLOBAL, views.MAE]
 )
 def test_every_recipe_draws_and_applies(knobs: views.ViewKnobs) -> None:
     output = apply_view(random_images(9), draw_view(9, generator=seeded(), **knobs), **PLAIN, out_size=32)
