@@ -30,9 +30,9 @@ import torch
 from machine import write_result
 from PIL import Image
 
-from cass_cli.data.cache import ImageStore, build_store
-from cass_cli.data.decode import DEFAULT_MAX_PIXELS
+from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS
 from cass_cli.data.sources import SampleTable
+from cass_cli.data.store.store import ImageStore, build_store
 
 GIB, CPU = 2**30, torch.device("cpu")
 DISTINCT = 400  # encodings; the other files are hard links to them
@@ -144,8 +144,8 @@ def train(store: ImageStore, given: argparse.Namespace) -> int:
     """Pretrain two arms for `STEPS` steps by the engine's own loop; returns how many images it saw."""
     from cass_cli.config.load import Layer, resolve
     from cass_cli.engine.distributed import World
-    from cass_cli.engine.pretrain import StepStats, pretrain
-    from cass_cli.engine.session import build_arms, build_session
+    from cass_cli.engine.pretraining.loop import StepStats, pretrain
+    from cass_cli.engine.pretraining.session import build_arms, build_session
     from cass_cli.engine.signals import StopRequest
     from cass_cli.errors import Interrupted
 

@@ -11,7 +11,7 @@ from timm.layers.config import set_fused_attn
 from torch import Tensor, nn
 
 from cass_cli.engine.optimisers import build_optimiser
-from cass_cli.engine.session import Session
+from cass_cli.engine.pretraining.session import Session
 from cass_cli.methods.cass import cass_loss
 
 Change = Callable[[Session], None]

@@ -18,8 +18,8 @@ from typing import Any
 
 from machine import write_result
 
-from cass_cli.engine.statistics import paired_test, summarise_seeds
-from cass_cli.engine.trials import named_variants
+from cass_cli.runs.names import named_variants
+from cass_cli.scores.over_seeds import paired_test, summarise_seeds
 
 SCHEMES = ("effective", "inverse", "none", "paper")
 METRICS = ("macro_f1", "balanced_accuracy", "accuracy")

@@ -28,7 +28,8 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
-from cass_cli.data.augment import apply_view, draw_view
+from cass_cli.data.views.apply import apply_view
+from cass_cli.data.views.draw import draw_view
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 STORED = 4 / 3

@@ -35,14 +35,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from turns import Memory, Turn, circumstances, clock, show, summarise, take_turns
 
-from cass_cli.config.schema import Config
+from cass_cli.config.schema import ARM_NAMES, Config
 from cass_cli.data.sources import SampleTable, load_samples
 from cass_cli.engine.device import choose_device, choose_precision, set_up_backends
-from cass_cli.engine.finetune import finetune
-from cass_cli.engine.objective import ARM_NAMES, build_arms
+from cass_cli.engine.finetuning.focal import focal_loss
+from cass_cli.engine.finetuning.loop import finetune
+from cass_cli.engine.finetuning.session import Tuning, loss_arguments, prepare_arm
 from cass_cli.engine.signals import StopRequest
-from cass_cli.engine.tuning import Tuning, loss_arguments, prepare_arm
-from cass_cli.methods.focal import focal_loss
+from cass_cli.methods.build import build_arms
 
 CLASSES = 4
 

@@ -24,9 +24,9 @@ from typing import Any
 
 from machine import write_result
 
-from cass_cli.engine.compare import Comparison, Summary, compare
-from cass_cli.engine.run_directory import open_run
-from cass_cli.engine.trials import named_variants
+from cass_cli.runs.compare import Comparison, compare
+from cass_cli.runs.names import named_variants, open_run
+from cass_cli.runs.trials import Summary
 
 METRICS = ("macro_f1", "balanced_accuracy")
 WITHOUT_PRETRAINING = {"transfer": "imagenet", "scratch": "random"}

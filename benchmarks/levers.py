@@ -40,10 +40,10 @@ from cass_cli.data.sources import load_samples
 from cass_cli.engine.batches import prefetch
 from cass_cli.engine.device import choose_device, set_up_backends
 from cass_cli.engine.distributed import World
-from cass_cli.engine.objective import build_arms
-from cass_cli.engine.pretrain import fetch, train_step
-from cass_cli.engine.seeds import generator
-from cass_cli.engine.session import Session, build_session
+from cass_cli.engine.pretraining.loop import fetch, train_step
+from cass_cli.engine.pretraining.session import Session, build_session
+from cass_cli.methods.build import build_arms
+from cass_cli.seeds import generator
 
 BATCHES = 4  # distinct ones on disk
 

@@ -2,7 +2,7 @@
 
     python benchmarks/odd_files.py
 
-Writes benchmarks/results/odd-files.md. The files are those of tests/data/odd_files.py and dicom_files.py.
+Writes benchmarks/results/odd-files.md. The files are those of tests/data/decode/odd_files.py and dicom_files.py.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from machine import RESULTS
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from cass_cli.data.decode import DecodeError, describe_image, read_image
-from cass_cli.data.records import shown
-from tests.data.dicom_files import dicom_table
-from tests.data.odd_files import MAX_PIXELS, OddFile, odd_files
+from cass_cli.data.decode.facts import DecodeError
+from cass_cli.data.decode.image import describe_image, read_image
+from cass_cli.words import shown
+from tests.data.decode.dicom_files import dicom_table
+from tests.data.decode.odd_files import MAX_PIXELS, OddFile, odd_files
 
 
 def main() -> None:

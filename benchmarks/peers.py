@@ -46,8 +46,8 @@ from cass_cli.config.recipes import resolve_with_recipe
 from cass_cli.config.schema import Config
 from cass_cli.data.sources import load_samples
 from cass_cli.engine.device import choose_device, choose_precision
-from cass_cli.engine.objective import build_arms
-from cass_cli.engine.plan import view_sides
+from cass_cli.engine.pretraining.plan import view_sides
+from cass_cli.methods.build import build_arms
 from cass_cli.methods.byol import HIDDEN, MOMENTUM, PROJECTION
 from cass_cli.methods.dino import BOTTLENECK, OFFICIAL
 

@@ -25,14 +25,14 @@ from plain import write_images
 from step import SIZES, case, decode
 from turns import circumstances
 
-from cass_cli.data.cache import ImageStore
 from cass_cli.data.sources import load_samples
+from cass_cli.data.store.store import ImageStore
 from cass_cli.engine.device import choose_device
 from cass_cli.engine.distributed import World
-from cass_cli.engine.objective import build_arms
-from cass_cli.engine.pretrain import StepStats, pretrain
-from cass_cli.engine.session import build_session
+from cass_cli.engine.pretraining.loop import StepStats, pretrain
+from cass_cli.engine.pretraining.session import build_session
 from cass_cli.engine.signals import StopRequest
+from cass_cli.methods.build import build_arms
 from cass_cli.reports.curves import COLOURS
 
 PRECISIONS = ("fp32", "bf16")

@@ -31,12 +31,12 @@ from turns import circumstances, quartiles, take_turns
 
 from cass_cli.engine.device import choose_device, choose_precision
 from cass_cli.engine.distributed import process_group, world_from_environment
-from cass_cli.engine.objective import build_arms
-from cass_cli.engine.plan import count_cost
-from cass_cli.engine.pretrain import pretrain
-from cass_cli.engine.session import build_session
+from cass_cli.engine.pretraining.loop import pretrain
+from cass_cli.engine.pretraining.plan import count_cost
+from cass_cli.engine.pretraining.session import build_session
 from cass_cli.engine.signals import StopRequest
-from cass_cli.engine.timed_steps import synthetic_store
+from cass_cli.engine.timing.stepper import synthetic_store
+from cass_cli.methods.build import build_arms
 
 CHILD = "setting"  # first argument of a child process, before its setting and the file for its report
 

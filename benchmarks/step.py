@@ -26,16 +26,16 @@ from turns import Memory, Turn, circumstances, clock, quartiles, show, summarise
 
 from cass_cli.config.load import Layer, resolve
 from cass_cli.config.schema import Config
-from cass_cli.data.cache import ImageStore, build_store
 from cass_cli.data.sources import SampleTable, load_samples
-from cass_cli.engine.benchmark import matmul_peak
+from cass_cli.data.store.store import ImageStore, build_store
 from cass_cli.engine.device import choose_device, choose_precision, set_up_backends
 from cass_cli.engine.distributed import World
-from cass_cli.engine.objective import build_arms
-from cass_cli.engine.plan import count_cost
-from cass_cli.engine.pretrain import EpochStats, pretrain
-from cass_cli.engine.session import build_session
+from cass_cli.engine.pretraining.loop import EpochStats, pretrain
+from cass_cli.engine.pretraining.plan import count_cost
+from cass_cli.engine.pretraining.session import build_session
 from cass_cli.engine.signals import StopRequest
+from cass_cli.engine.timing.measure import matmul_peak
+from cass_cli.methods.build import build_arms
 
 
 @dataclass(frozen=True)

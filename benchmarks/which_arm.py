@@ -18,10 +18,10 @@ from machine import write_result
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from cass_cli.engine.calibration import MEAN, with_mean
-from cass_cli.engine.choice import recommend
-from cass_cli.engine.metrics import paired_difference
-from cass_cli.engine.weighted import metric_values
+from cass_cli.scores.calibration import MEAN, with_mean
+from cass_cli.scores.choice import recommend
+from cass_cli.scores.metrics import paired_difference
+from cass_cli.scores.values import metric_values
 
 PRIOR = np.array([0.4, 0.3, 0.2, 0.1])
 STRENGTHS = ((2.0, 2.0), (2.0, 1.6), (2.0, 1.2), (2.0, 0.6), (2.0, 0.1))  # how far each arm sees classes apart

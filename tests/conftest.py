@@ -15,8 +15,13 @@ REPO = Path(__file__).parents[1]
 
 @pytest.fixture(autouse=True, scope="session")
 def _threads() -> None:
-    """One thread a worker, so that as many workers as cores share them; `make test-everywhere` tries more."""
-    torch.set_num_threads(int(os.environ.get("CASS_TEST_THREADS", "1")))
+    """One thread a worker, so that as many workers as cores share them; `make test-everywhere` tries more.
+
+    The same for the processes that tests start: bits depend on the number of threads.
+    """
+    threads = os.environ.get("CASS_TEST_THREADS", "1")
+    torch.set_num_threads(int(threads))
+    os.environ["OMP_NUM_THREADS"] = threads
 
 
 @pytest.fixture(autouse=True)

@@ -7,19 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cass_cli.cli.looking import (
-    ARM,
-    AVERAGED,
-    COMPARE,
-    DEVICE,
-    IMAGES,
-    JSON,
-    OUT,
-    PDF,
-    RUN,
-    SEED,
-    SPLIT,
-)
+from cass_cli.cli.looking import ARM, AVERAGED, COMPARE, DEVICE, IMAGES, JSON, OUT, PDF, RUN, SEED, SPLIT
 
 SAMPLES = typer.Option(
     help="Images drawn in the split's class distribution. Default: 30; 100 for ISIC 2019.",
@@ -55,8 +43,9 @@ def attention_maps(
     a CNN, or a Transformer without a class token, shows Grad-CAM.
     """
     from cass_cli.cli.looking import look
-    from cass_cli.engine.maps_job import attention_maps as map_attention
-    from cass_cli.reports.map_results import draw_attention, maps_progress, show_attention
+    from cass_cli.engine.looking.attention_maps import attention_maps as map_attention
+    from cass_cli.reports.map_results import draw_attention, show_attention
+    from cass_cli.reports.progress import progress_bar
 
     seen = look(
         run=run,
@@ -69,7 +58,7 @@ def attention_maps(
         seed=seed,
         device=device,
     )
-    with maps_progress("Attending") as progress:
+    with progress_bar("Attending") as progress:
         result = map_attention(seen, method=method, arm_named=arm is not None, on_progress=progress)
     files = draw_attention(result, out or seen.run / "figures", pdf=pdf)
     show_attention(result, files, as_json=as_json)

@@ -21,7 +21,7 @@ def cache(context: typer.Context) -> None:
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List the cached sets: where from, images, size and last use; the last used first."""
-    from cass_cli.data.cachedir import image_folder, list_caches
+    from cass_cli.data.store.folder import image_folder, list_caches
     from cass_cli.reports.caches import show_caches
 
     show_caches(list_caches(), image_folder(None), as_json=as_json)
@@ -36,7 +36,7 @@ def clear(
     as_json: AsJson = False,
 ) -> None:
     """Delete cached images; runs decode them again when they need them. What a run is building now stays."""
-    from cass_cli.data.cachedir import clear_caches, list_caches
+    from cass_cli.data.store.folder import clear_caches, list_caches
     from cass_cli.reports.caches import show_cleared
 
     freed = clear_caches(unused_days=unused_days, partial_only=partial)

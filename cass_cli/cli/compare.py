@@ -37,11 +37,11 @@ def compare(
 
     The first run named is tested against each other one, seed by seed; p-values are adjusted for their number.
     """
-    from cass_cli.engine.compare import compare as tabulate
-    from cass_cli.engine.compare import trials_by_method
-    from cass_cli.engine.run_directory import write_text
-    from cass_cli.engine.trials import named_variants
     from cass_cli.reports.comparison import as_csv, as_latex, as_markdown, show_comparison
+    from cass_cli.runs.compare import compare as tabulate
+    from cass_cli.runs.compare import trials_by_method
+    from cass_cli.runs.directory import write_text
+    from cass_cli.runs.names import named_variants
 
     comparison = tabulate(trials_by_method(named_variants(out, runs or [])), metric=metric)
     for path, render in ((csv, as_csv), (markdown, as_markdown), (latex, as_latex)):

@@ -58,11 +58,12 @@ def evaluate(
     """
     from cass_cli.config.load import Layer
     from cass_cli.data.splits import SPLITS
-    from cass_cli.engine.evaluate import evaluate as score
-    from cass_cli.engine.run_settings import settings_over
-    from cass_cli.engine.trials import find_trial, open_variant
+    from cass_cli.engine.finetuning.evaluate import evaluate as score
     from cass_cli.errors import ConfigError, did_you_mean
-    from cass_cli.reports.evaluation import counting, show_evaluation, write_evaluation
+    from cass_cli.reports.evaluation import show_evaluation, write_evaluation
+    from cass_cli.reports.progress import counting
+    from cass_cli.runs.directory import settings_over
+    from cass_cli.runs.names import find_trial, open_variant
 
     if split not in SPLITS:
         raise ConfigError(

@@ -7,19 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cass_cli.cli.looking import (
-    ARM,
-    AVERAGED,
-    COMPARE,
-    DEVICE,
-    IMAGES,
-    JSON,
-    OUT,
-    PDF,
-    RUN,
-    SEED,
-    SPLIT,
-)
+from cass_cli.cli.looking import ARM, AVERAGED, COMPARE, DEVICE, IMAGES, JSON, OUT, PDF, RUN, SEED, SPLIT
 
 LAYERS = typer.Option(help="Layers shown, in the order they run.", min=1, max=16, rich_help_panel="Arms")
 SAMPLES = typer.Option(
@@ -49,9 +37,9 @@ def feature_maps(
     Each map is the mean magnitude over a layer's channels; what is compared shares one colour scale.
     """
     from cass_cli.cli.looking import look
-    from cass_cli.engine.feature_maps import feature_maps as map_features
+    from cass_cli.engine.looking.feature_maps import feature_maps as map_features
     from cass_cli.reports.layer_results import draw_features, show_features
-    from cass_cli.reports.map_results import maps_progress
+    from cass_cli.reports.progress import progress_bar
 
     seen = look(
         run=run,
@@ -64,7 +52,7 @@ def feature_maps(
         seed=seed,
         device=device,
     )
-    with maps_progress("Looking") as progress:
+    with progress_bar("Looking") as progress:
         result = map_features(seen, layers=layers, on_progress=progress)
     files = draw_features(result, out or seen.run / "figures", pdf=pdf)
     show_features(result, files, as_json=as_json)

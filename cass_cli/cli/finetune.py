@@ -130,8 +130,8 @@ def finetune(
         "finetune.loss_form": loss_form,
     }
     from cass_cli.config.load import Layer, parse_assignments
-    from cass_cli.engine.finetune_job import finetune_job
-    from cass_cli.engine.finetune_plan import plan_on_run, plan_without_run
+    from cass_cli.engine.finetuning.job import finetune_job
+    from cass_cli.engine.finetuning.request import plan_on_run, plan_without_run
     from cass_cli.reports.finetuning import FinetuneDisplay, show_finetuned
 
     given = {key: value for key, value in flags.items() if value is not None}

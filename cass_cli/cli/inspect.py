@@ -99,12 +99,13 @@ def inspect(
     """
     from rich.console import Console
 
+    from cass_cli.data.inspection import KINDS, inspect_samples, split_source
     from cass_cli.data.sources import load_samples
     from cass_cli.data.splits import assign_splits, read_splits
-    from cass_cli.engine.inspection import KINDS, inspect_samples, split_source
     from cass_cli.errors import ConfigError, did_you_mean
-    from cass_cli.reports.inspection import as_dict, decoding_progress, show_inspection, write_rows
-    from cass_cli.reports.results import print_json
+    from cass_cli.reports.inspection import as_dict, show_inspection, write_rows
+    from cass_cli.reports.printing import print_json
+    from cass_cli.reports.progress import progress_bar
 
     for kind in fail_on or ():
         if kind not in KINDS:
@@ -120,7 +121,7 @@ def inspect(
         split_column=split_column,
         allow_outside=allow_outside,
     )
-    with decoding_progress() as progress:
+    with progress_bar("Reading images") as progress:
         found = inspect_samples(
             table,
             read_splits(splits, table) if splits else assign_splits(table, seed=seed),

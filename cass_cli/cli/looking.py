@@ -38,10 +38,9 @@ JSON = typer.Option("--json", help="Print one JSON result on stdout.", rich_help
 def look(*, run: str | None, split: str, arm: str | None = None, **settings: Any) -> Any:
     """Open the run and load what the options name, as a `Look`."""
     from cass_cli.data.splits import SPLITS
-    from cass_cli.engine.maps_job import look_at
-    from cass_cli.engine.run_directory import open_run
-    from cass_cli.engine.trials import trial_at
+    from cass_cli.engine.looking.look import look_at
     from cass_cli.errors import ConfigError, did_you_mean
+    from cass_cli.runs.names import open_run, trial_at
 
     if split not in SPLITS:
         raise ConfigError(

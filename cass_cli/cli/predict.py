@@ -48,13 +48,13 @@ def predict(
     """
     from cass_cli.config.load import read_saved
     from cass_cli.engine.device import choose_device, choose_precision, set_up_backends
-    from cass_cli.engine.predict import choose_candidate, find_sources
-    from cass_cli.engine.predict import predict as answer
-    from cass_cli.engine.trials import find_trial, open_variant
-    from cass_cli.engine.tuned_arms import load_tuned
+    from cass_cli.engine.finetuning.predict import choose_candidate, find_sources
+    from cass_cli.engine.finetuning.predict import predict as answer
+    from cass_cli.engine.finetuning.tuned_arms import load_tuned
     from cass_cli.errors import ConfigError
-    from cass_cli.reports.evaluation import counting
     from cass_cli.reports.predictions import show_predictions, write_predictions
+    from cass_cli.reports.progress import counting
+    from cass_cli.runs.names import find_trial, open_variant
 
     if as_json and str(out) == "-":
         raise ConfigError("--json and --out - both want stdout.", hint="Name a file with --out.")

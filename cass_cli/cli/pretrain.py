@@ -158,15 +158,20 @@ def pretrain(
         "train.compile": compile_,
         "optim.lr": lr,
     }
-    run = _open_run(out, name) if resume else None
-    asked = _resolve(flags, preset=preset, config=config, assignments=assignments or [], resumed=run)
+    from cass_cli.config.load import Layer, parse_assignments, read_config_file
     from cass_cli.engine.distributed import world_from_environment
-    from cass_cli.engine.job import default_name, pretrain_job, resumed_config
-    from cass_cli.engine.prepare import with_data_path
-    from cass_cli.reports.progress import PretrainDisplay, Silent
+    from cass_cli.engine.pretraining.job import pretrain_job
+    from cass_cli.engine.pretraining.request import requested_settings
+    from cass_cli.reports.pretraining import PretrainDisplay, Silent, show_pretrained
+    from cass_cli.runs.directory import default_name
+    from cass_cli.runs.names import open_run
 
+    run = open_run(out, name) if resume else None
+    file = [read_config_file(config, f"file {config}")] if config else []
+    given = Layer("flag", {key: value for key, value in flags.items() if value is not None})
+    layers = [*file, given, parse_assignments(assignments or [])]
     world = world_from_environment()
-    resolved = resumed_config(run, asked) if run else with_data_path(asked, preset)
+    resolved = requested_settings(layers, preset=preset, resume=run)
     if dry_run:
         _show_plan(resolved, as_json=as_json)
         return
@@ -183,39 +188,14 @@ def pretrain(
             resume=run,
         )
     if world.leads:
-        from cass_cli.reports.results import show_pretrained
-
         show_pretrained(result, as_json=as_json)
 
 
-def _open_run(out: Path, name: str | None) -> Any:
-    from cass_cli.engine.run_directory import open_run
-
-    return open_run(out, name)
-
-
-def _resolve(
-    flags: dict[str, Any], *, preset: str | None, config: Path | None, assignments: list[str], resumed: Any
-) -> Any:
-    """Merge what was asked for; over the settings of a `resumed` run, by which it has to make sense."""
-    from cass_cli.config.load import Layer, parse_assignments, read_config_file, read_saved
-    from cass_cli.config.presets import preset_layer
-    from cass_cli.config.recipes import resolve_with_recipe
-
-    file = [read_config_file(config, f"file {config}")] if config else []
-    given = {key: value for key, value in flags.items() if value is not None}
-    below = [preset_layer(preset)] if preset else []
-    if resumed:
-        saved = read_saved(resumed.config)
-        below.append(Layer("default", {key: saved.value(key) for key in saved.origins}))
-    return resolve_with_recipe(below, [*file, Layer("flag", given), parse_assignments(assignments)])
-
-
 def _show_plan(resolved: Any, *, as_json: bool) -> None:
-    from cass_cli.engine.forecast import forecast_run
-    from cass_cli.engine.plan import plan_pretraining
-    from cass_cli.engine.prepare import find_dataset
-    from cass_cli.reports.results import show_plan
+    from cass_cli.data.dataset import find_dataset
+    from cass_cli.engine.pretraining.plan import plan_pretraining
+    from cass_cli.engine.timing.forecast import forecast_run
+    from cass_cli.reports.pretraining import show_plan
 
     dataset = find_dataset(resolved.config.data, seed=resolved.config.train.seed)
     plan = plan_pretraining(resolved.config, dataset)

@@ -28,8 +28,9 @@ def report(
 
     The page needs nothing beside it: no network, no script. It replaces an older report, and no other file.
     """
-    from cass_cli.engine.report import gather_report, open_runs
     from cass_cli.reports.html import check_replaceable, show_written, write_report
+    from cass_cli.runs.facts import gather_report
+    from cass_cli.runs.names import open_runs
 
     opened = open_runs(RUNS, runs or [])
     path = out or (opened[0].path / "report.html" if len(opened) == 1 else Path("report.html"))

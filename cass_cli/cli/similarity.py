@@ -7,18 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cass_cli.cli.looking import (
-    AVERAGED,
-    COMPARE,
-    DEVICE,
-    IMAGES,
-    JSON,
-    OUT,
-    PDF,
-    RUN,
-    SEED,
-    SPLIT,
-)
+from cass_cli.cli.looking import AVERAGED, COMPARE, DEVICE, IMAGES, JSON, OUT, PDF, RUN, SEED, SPLIT
 
 SAMPLES = typer.Option(help="Images drawn in the split's class distribution.", min=4, rich_help_panel="Images")
 BATCH = typer.Option(help="Images compared at a time; memory grows with it.", min=4, rich_help_panel="Images")
@@ -40,9 +29,9 @@ def similarity(
 ) -> None:
     """Measure how alike all layers of both arms are: linear CKA, by minibatches and without bias."""
     from cass_cli.cli.looking import look
-    from cass_cli.engine.similarity_job import similarity as compare_layers
+    from cass_cli.engine.looking.similarity import similarity as compare_layers
     from cass_cli.reports.layer_results import draw_similarity, show_similarity
-    from cass_cli.reports.map_results import maps_progress
+    from cass_cli.reports.progress import progress_bar
 
     seen = look(
         run=run,
@@ -54,7 +43,7 @@ def similarity(
         seed=seed,
         device=device,
     )
-    with maps_progress("Comparing") as progress:
+    with progress_bar("Comparing") as progress:
         result = compare_layers(seen, batch=batch_size, on_progress=progress)
     files = draw_similarity(result, out or seen.run / "figures", pdf=pdf)
     show_similarity(result, files, as_json=as_json)

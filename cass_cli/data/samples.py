@@ -12,17 +12,10 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cass_cli.data.cachedir import default_cache_dir
-from cass_cli.data.decode import (
-    DEFAULT_MAX_PIXELS,
-    Decoded,
-    DecodeError,
-    check_pixels,
-    read_image,
-    resized,
-)
-from cass_cli.data.memory import fits_in_memory
+from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS, Decoded, DecodeError, check_pixels
+from cass_cli.data.decode.image import read_image, resized
 from cass_cli.data.sources import SampleTable
+from cass_cli.data.space import default_cache_dir, fits_in_memory
 
 _opened: dict[tuple[Path, int, str], NDArray[Any]] = {}  # the arrays of archives in use, by (path, mtime, part)
 _opening = threading.Lock()

@@ -9,17 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cass_cli.data.folders import (
-    looks_like_dermofit,
-    read_class_folders,
-    read_dermofit,
-    read_flat,
-)
-from cass_cli.data.labelled import find_table, read_labelled
-from cass_cli.data.npz import read_npz
-from cass_cli.data.records import Records, count, in_order, shown_list
-from cass_cli.data.scan import Scan, scan_folder
+from cass_cli.data.layouts.csv_layout import find_table, read_labelled
+from cass_cli.data.layouts.folders import looks_like_dermofit, read_class_folders, read_dermofit, read_flat
+from cass_cli.data.layouts.npz import read_npz
+from cass_cli.data.layouts.records import Records, in_order
+from cass_cli.data.layouts.scan import Scan, scan_folder
 from cass_cli.errors import ConfigError, DataError, did_you_mean
+from cass_cli.words import count, shown_list
 
 LAYOUTS = ("auto", "classes", "flat", "csv", "isic2019", "dermofit", "npz")
 

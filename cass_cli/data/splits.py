@@ -14,10 +14,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cass_cli.data.records import count, shown, shown_list
 from cass_cli.data.sources import SampleTable
 from cass_cli.data.stratify import nested_order, stratify_classes, stratify_units
 from cass_cli.errors import ConfigError, DataError, RunError
+from cass_cli.words import count, shown, shown_list
 
 SPLITS = ("train", "val", "test")
 PRECEDENCE = ("train", "test", "val")  # which split a class of one or two images goes to first

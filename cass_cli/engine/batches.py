@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from cass_cli.engine.seeds import generator
+from cass_cli.seeds import generator
 
 T = TypeVar("T")
 R = TypeVar("R")

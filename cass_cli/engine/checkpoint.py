@@ -1,6 +1,6 @@
 """Exact resume: everything a step depends on, in one file that is either the old one or the new one, whole.
 
-Chance needs no saving: it is a function of the seed and the position (`engine/seeds.py`).
+Chance needs no saving: it is a function of the seed and the position (`seeds.py`).
 """
 
 from __future__ import annotations

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cass_cli.data.augment import apply_view, unchanged
-from cass_cli.data.cache import ImageStore
+from cass_cli.data.store.store import ImageStore
+from cass_cli.data.views.apply import apply_view
+from cass_cli.data.views.draw import unchanged
 from cass_cli.engine.batches import prefetch
 from cass_cli.engine.device import autocast
 

@@ -9,12 +9,11 @@ from typing import Any
 
 import torch
 
-from cass_cli.config.schema import ArmName, Config
-from cass_cli.engine.objective import ARM_NAMES
-from cass_cli.engine.run_directory import Run
-from cass_cli.engine.seeds import stream_seed
+from cass_cli.config.schema import ARM_NAMES, ArmName, Config
 from cass_cli.errors import ModelError, RunError
 from cass_cli.models.arms import Arm, build_arm
+from cass_cli.runs.directory import Run
+from cass_cli.seeds import stream_seed
 
 HEAD, BODY = 0, 1  # positions in the `arms` stream
 

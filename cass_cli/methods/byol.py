@@ -17,9 +17,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cass_cli.data.views import BYOL
+from cass_cli.data.views.draw import FLIP_AND_JITTER, ViewKnobs
 from cass_cli.methods.method import SoloMethod, View
 from cass_cli.methods.teacher import Branch, follow, teacher_of
+
+VIEWS: tuple[ViewKnobs, ViewKnobs] = (
+    {**FLIP_AND_JITTER, "crop_scale": (0.08, 1.0), "blur": 1.0},
+    {**FLIP_AND_JITTER, "crop_scale": (0.08, 1.0), "blur": 0.1, "solarise": 0.2},
+)
+"""Grill et al. 2020, appendix B."""
 
 HIDDEN, PROJECTION = 4096, 256
 MOMENTUM = 0.99
@@ -40,7 +46,7 @@ class Byol(SoloMethod):
         self.predictor = _mlp(PROJECTION, hidden, PROJECTION)
         self.target = teacher_of(self.online)
         self.momentum = momentum
-        self.views = tuple(View(knobs) for knobs in BYOL)
+        self.views = tuple(View(knobs) for knobs in VIEWS)
 
     @property
     def kept(self) -> nn.Module:

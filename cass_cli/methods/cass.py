@@ -4,7 +4,7 @@
     loss = mean over images of 2 − 2 ⟨r / max(‖r‖, ε), t / max(‖t‖, ε)⟩          (Eq. 1, read per sample)
 
 Gradients flow into both arms: no stop-gradient, predictor, moving average, centring or temperature. So a
-constant output is a perfect solution, and a low loss alone says nothing: `engine/collapse.py` watches.
+constant output is a perfect solution, and a low loss alone says nothing: `engine/pretraining/collapse.py` watches.
 
 Legend: B batch, S image side, K output width.
 """

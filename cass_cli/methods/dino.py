@@ -29,9 +29,29 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cass_cli.data.views import DINO_GLOBAL, DINO_LOCAL, PACKAGE_DINO_GLOBAL, PACKAGE_DINO_LOCAL
+from cass_cli.data.views.draw import FLIP_AND_JITTER, ViewKnobs
 from cass_cli.methods.method import SoloMethod, View
 from cass_cli.methods.teacher import Branch, cosine, follow, teacher_of
+
+GLOBAL_VIEWS: tuple[ViewKnobs, ViewKnobs] = (
+    {**FLIP_AND_JITTER, "crop_scale": (0.4, 1.0), "blur": 1.0},
+    {**FLIP_AND_JITTER, "crop_scale": (0.4, 1.0), "blur": 0.1, "solarise": 0.2},
+)
+LOCAL_VIEW: ViewKnobs = {**FLIP_AND_JITTER, "crop_scale": (0.05, 0.4), "blur": 0.5}
+"""Caron et al. 2021: two global crops (224 px) and several local ones (96 px)."""
+_PACKAGE_VIEW: ViewKnobs = {
+    **FLIP_AND_JITTER,
+    "perspective_probability": 0.3,
+    "brightness": 0.8,
+    "contrast": 0.8,
+    "saturation": 0.8,
+    "hue": 0.2,
+    "blur": 0.2,
+    "blur_sigma": (1.0, 2.0),
+}
+PACKAGE_GLOBAL_VIEW: ViewKnobs = {**_PACKAGE_VIEW, "crop_scale": (0.5, 1.0)}
+PACKAGE_LOCAL_VIEW: ViewKnobs = {**_PACKAGE_VIEW, "crop_scale": (0.05, 0.4)}
+"""The vit-pytorch package's DINO, which the paper compared with (its blur kernel is 3×3)."""
 
 LARGE_CROPS = 2
 SMALL_SHARE = 96 / 224  # side of a small crop over that of a large one
@@ -59,8 +79,8 @@ class Setting:
 
 
 OFFICIAL = Setting(
-    large=DINO_GLOBAL,
-    others=(DINO_LOCAL,) * 8,
+    large=GLOBAL_VIEWS,
+    others=(LOCAL_VIEW,) * 8,
     others_are_small=True,
     student_sees_large=True,
     student_temperature=0.1,
@@ -74,8 +94,8 @@ OFFICIAL = Setting(
     keep_teacher=True,
 )
 PAPER = Setting(
-    large=(PACKAGE_DINO_GLOBAL, PACKAGE_DINO_GLOBAL),
-    others=(PACKAGE_DINO_LOCAL, PACKAGE_DINO_LOCAL),
+    large=(PACKAGE_GLOBAL_VIEW, PACKAGE_GLOBAL_VIEW),
+    others=(PACKAGE_LOCAL_VIEW, PACKAGE_LOCAL_VIEW),
     others_are_small=False,
     student_sees_large=False,
     student_temperature=0.9,

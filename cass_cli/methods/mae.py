@@ -23,9 +23,18 @@ from timm.models import checkpoint_seq
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from cass_cli.data.views import MAE
+from cass_cli.data.views.draw import ViewKnobs
 from cass_cli.errors import ConfigError
 from cass_cli.methods.method import SoloMethod, View
+
+VIEW: ViewKnobs = {
+    "perspective_probability": 0.0,
+    "affine_probability": 0.0,
+    "vertical_flip": 0.0,
+    "horizontal_flip": 0.5,
+    "crop_scale": (0.2, 1.0),
+}
+"""Crop and flip (He et al. 2022, A.1)."""
 
 HEAD_WIDTH = 32  # of the decoder: 16 heads at 512 channels
 
@@ -152,7 +161,7 @@ class Mae(SoloMethod):
         for pooling in (vit.attn_pool, vit.fc_norm):  # what some have after the blocks is not trained here
             if pooling is not None:
                 pooling.requires_grad_(False)
-        self.views = (View(MAE),)
+        self.views = (View(VIEW),)
 
     @property
     def kept(self) -> nn.Module:

@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from cass_cli.engine.benchmark import Timing
-from cass_cli.engine.benchmark_job import Benchmark, Projection, Round
-from cass_cli.engine.run_directory import environment, write_json, write_text
+from cass_cli.engine.timing.job import Benchmark, Projection, Round
+from cass_cli.engine.timing.measure import Timing
 from cass_cli.reports.curves import COLOURS, DPI
-from cass_cli.reports.results import print_json
+from cass_cli.reports.printing import print_json
+from cass_cli.runs.directory import environment, write_json, write_text
 
 GIB = 2**30
 PAPER_GPU = "RTX 8000"

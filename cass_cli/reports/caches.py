@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cass_cli.data.cachedir import CacheEntry
-from cass_cli.data.records import shown
+from cass_cli.data.store.folder import CacheEntry
+from cass_cli.words import shown
 
 
 def show_caches(entries: Sequence[CacheEntry], folder: Path, *, as_json: bool) -> None:

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cass_cli.engine.compare import Cell, CellTest, Comparison
-from cass_cli.engine.metrics import METRICS
-from cass_cli.engine.statistics import describe_difference, format_summary
-from cass_cli.reports.results import print_json
+from cass_cli.reports.printing import print_json
+from cass_cli.runs.compare import Cell, CellTest, Comparison
+from cass_cli.scores.metrics import METRICS
+from cass_cli.scores.over_seeds import describe_difference, format_summary
 
 INTERVAL = "Mean over n seeds ± half of the 95 % interval (Student t). mean: of both arms; pick: validation's choice."
 

@@ -22,7 +22,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from cass_cli.engine.weighted import BINS, Floats, Labels, bin_of, calibration_gaps, calibration_points, indicator
+from cass_cli.data.splits import Labels
+from cass_cli.scores.values import BINS, Floats, bin_of, calibration_gaps, calibration_points, indicator
 
 DPI = 150  # 6 inches give 900 pixels, the width of a README column
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

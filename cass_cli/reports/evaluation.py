@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from cass_cli.data.records import shown
 from cass_cli.data.splits import quoting_for
-from cass_cli.engine.bootstrap import Estimate
-from cass_cli.engine.evaluate import Evaluation, decisions
-from cass_cli.engine.metrics import METRICS
-from cass_cli.engine.run_directory import write_json
-from cass_cli.engine.statistics import format_summary
-from cass_cli.engine.trials import Trial
+from cass_cli.engine.finetuning.evaluate import Evaluation, decisions
 from cass_cli.reports.curves import plot_confusion, plot_reliability, plot_roc, plot_training
-from cass_cli.reports.results import print_json
-
-
-@contextmanager
-def counting(title: str, *, to_stderr: bool = True) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function (done, total) that moves a bar, at a terminal only."""
-    console = Console(stderr=to_stderr)
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=28), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(title, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+from cass_cli.reports.printing import print_json
+from cass_cli.runs.directory import write_json
+from cass_cli.runs.trials import Trial
+from cass_cli.scores.bootstrap import Estimate
+from cass_cli.scores.metrics import METRICS
+from cass_cli.scores.over_seeds import format_summary
+from cass_cli.words import shown
 
 
 def write_evaluation(found: Evaluation) -> list[Path]:

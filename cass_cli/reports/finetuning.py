@@ -14,14 +14,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from cass_cli.engine.compare import Cell, cells_of, method_name
-from cass_cli.engine.finetune import TuneEpoch, TuneStep
-from cass_cli.engine.finetune_job import FinetuneResult
-from cass_cli.engine.metrics import METRICS
-from cass_cli.engine.statistics import format_summary
-from cass_cli.engine.trials import Trial
-from cass_cli.engine.tuning import Tuning
-from cass_cli.reports.results import print_json
+from cass_cli.engine.finetuning.job import FinetuneResult
+from cass_cli.engine.finetuning.loop import TuneEpoch, TuneStep
+from cass_cli.engine.finetuning.session import Tuning
+from cass_cli.reports.printing import print_json
+from cass_cli.runs.compare import Cell, cells_of
+from cass_cli.runs.trials import Trial, method_name
+from cass_cli.scores.metrics import METRICS
+from cass_cli.scores.over_seeds import format_summary
 
 REDRAW_SECONDS = 0.25
 SHOWN = ("macro_f1", "balanced_accuracy", "auroc")

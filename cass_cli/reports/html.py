@@ -19,16 +19,16 @@ from rich.console import Console
 from rich.text import Text
 
 from cass_cli import __version__
-from cass_cli.data.records import count, shown
 from cass_cli.data.splits import SPLITS
-from cass_cli.engine.metrics import METRICS
-from cass_cli.engine.report import Report, RunFacts, Setting
-from cass_cli.engine.run_directory import write_text
 from cass_cli.errors import RunError
 from cass_cli.reports.comparison import INTERVAL, sentences, table_rows
 from cass_cli.reports.html_figures import curves, embed, trial_pictures
-from cass_cli.reports.results import duration, print_json
+from cass_cli.reports.printing import duration, print_json
 from cass_cli.reports.tables import GAUGES_LEGEND
+from cass_cli.runs.directory import write_text
+from cass_cli.runs.facts import Report, RunFacts, Setting
+from cass_cli.scores.metrics import METRICS
+from cass_cli.words import count, shown
 
 GENERATOR = "cass report"
 MARK = f'<meta name="generator" content="{GENERATOR}'  # by which a report is known from other people's files

@@ -12,10 +12,10 @@ from typing import Any
 
 from PIL import Image
 
-from cass_cli.data.records import count, shown
-from cass_cli.engine.report import RunFacts, Tuned
 from cass_cli.errors import RunError
 from cass_cli.reports.curves import plot_training
+from cass_cli.runs.facts import RunFacts, Tuned
+from cass_cli.words import count, shown
 
 WORDS = {  # name of a figure's file → caption; the group is an arm or a split
     r"attention-average-(\w+)": "Where the {} looks: the average over images, for each set of weights",

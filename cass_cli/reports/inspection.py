@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import csv
 import shlex
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress
 from rich.table import Table
 
-from cass_cli.data.records import count, shown, shown_list
+from cass_cli.data.image_rows import ImageRow
+from cass_cli.data.inspection import Copies, Inspection
 from cass_cli.data.splits import SPLITS, quoting_for
-from cass_cli.engine.image_rows import ImageRow
-from cass_cli.engine.inspection import Copies, Inspection
 from cass_cli.errors import DataError
+from cass_cli.words import count, shown, shown_list
 
 MOST_CLASSES = 20  # rows of the class table; the rest are in --json
 MOST_BAD = 10
@@ -44,15 +42,6 @@ def write_rows(path: Path, found: Inspection) -> None:
             writer.writerows([getattr(row, column) for column in columns] for row in found.rows)
     except OSError as error:
         raise DataError(f"Cannot write {shown(str(path))}: {error.strerror or error}.") from error
-
-
-@contextmanager
-def decoding_progress() -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on stderr while images are decoded, gone afterwards; nothing unless stderr is a terminal."""
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("Reading images", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def show_inspection(found: Inspection, console: Console) -> None:

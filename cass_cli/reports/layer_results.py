@@ -10,19 +10,12 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
-from cass_cli.engine.feature_maps import FeatureMaps, FeatureResult
-from cass_cli.engine.similarity_job import SimilarityResult
-from cass_cli.reports.layer_maps import plot_first_layer, plot_layers, plot_similarity
-from cass_cli.reports.map_results import (
-    numbers,
-    pictures_of,
-    plain_table,
-    print_maps_json,
-    show_end,
-    shown_rows,
-    with_interval,
-    write_csv,
-)
+from cass_cli.engine.looking.feature_maps import FeatureMaps, FeatureResult
+from cass_cli.engine.looking.similarity import SimilarityResult
+from cass_cli.reports.csv_files import numbers, write_csv
+from cass_cli.reports.layer_plots import plot_first_layer, plot_layers, plot_similarity
+from cass_cli.reports.map_results import pictures_of, print_maps_json, show_end, shown_rows
+from cass_cli.reports.tables import plain_table, with_interval
 
 FEATURED = 3  # images in the feature figure
 

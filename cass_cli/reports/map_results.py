@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress
-from rich.table import Table
 
-from cass_cli.data.records import shown as printable
-from cass_cli.data.splits import quoting_for
-from cass_cli.engine.attention import patch_distances
-from cass_cli.engine.bootstrap import Estimate
-from cass_cli.engine.map_measures import MEASURES, NAMES
-from cass_cli.engine.map_sample import ImageSample
-from cass_cli.engine.maps_job import AttentionResult, Look, ModelMaps
-from cass_cli.reports.maps import averaged, plot_averages, plot_distances, plot_heads, plot_overlays
-from cass_cli.reports.results import print_json
+from cass_cli.engine.looking.attention import patch_distances
+from cass_cli.engine.looking.attention_maps import AttentionResult, ModelMaps
+from cass_cli.engine.looking.look import Look
+from cass_cli.engine.looking.measures import MEASURES, NAMES
+from cass_cli.engine.looking.sample import ImageSample
+from cass_cli.reports.csv_files import numbers, write_csv
+from cass_cli.reports.map_plots import averaged, plot_averages, plot_distances, plot_heads, plot_overlays
+from cass_cli.reports.printing import print_json
+from cass_cli.reports.tables import plain_table, with_interval
+from cass_cli.scores.bootstrap import Estimate
+from cass_cli.words import shown as printable
 
 OVERLAID = 6  # images in the overlay figure
-
-
-@contextmanager
-def maps_progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on stderr, gone afterwards; nothing unless stderr is a terminal."""
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def shown_rows(sample: ImageSample, most: int) -> list[int]:
@@ -99,22 +88,6 @@ def _write_attention_csv(result: AttentionResult, path: Path) -> Path:
     return write_csv(path, ["image", "class", "arm", "weights", "map", *NAMES], rows)
 
 
-def numbers(values: Iterable[float]) -> list[str]:
-    return ["" if math.isnan(value) else f"{value:.6g}" for value in values]
-
-
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Path:
-    """Write a CSV whose names keep bytes that are not UTF-8."""
-    lines = list(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    quoting = quoting_for([cell for line in lines for cell in line[:1]])
-    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n", quoting=quoting)
-        writer.writerow(header)
-        writer.writerows(lines)
-    return path
-
-
 def show_attention(result: AttentionResult, files: Sequence[Path], *, as_json: bool) -> None:
     """Print the measures of every arm before and after, the change, and the files."""
     if as_json:
@@ -157,22 +130,6 @@ def _show_arm(maps: Sequence[ModelMaps], change: Sequence[Estimate] | None, cons
         table.add_row(name, *cells, *([_changed(change[i])] if change else []))
     console.print(table)
     console.print()
-
-
-def plain_table(title: str, headings: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", title=escape(title), title_justify="left")
-    for i, heading in enumerate(headings):
-        table.add_column(escape(heading), justify="left" if i == 0 else "right", overflow="fold")
-    return table
-
-
-def with_interval(estimate: Estimate, digits: int = 3) -> str:
-    if math.isnan(estimate.value):
-        return "–"
-    value = f"{estimate.value:.{digits}f}"
-    if math.isnan(estimate.low):
-        return value
-    return f"{value} [dim]{estimate.low:.{digits}f}…{estimate.high:.{digits}f}[/]"
 
 
 def _changed(estimate: Estimate) -> str:

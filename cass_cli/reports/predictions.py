@@ -15,11 +15,11 @@ from typing import IO
 from rich.console import Console
 from rich.text import Text
 
-from cass_cli.data.records import shown
-from cass_cli.engine.predict import Prediction
-from cass_cli.engine.tuned_arms import TunedArms
+from cass_cli.engine.finetuning.predict import Prediction
+from cass_cli.engine.finetuning.tuned_arms import TunedArms
 from cass_cli.errors import RunError
-from cass_cli.reports.results import print_json
+from cass_cli.reports.printing import print_json
+from cass_cli.words import shown
 
 LISTED = 10  # unreadable files named on the screen; the CSV names all
 

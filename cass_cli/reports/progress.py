@@ -1,168 +1,28 @@
-"""What a pretraining run shows while it runs: a live screen at a terminal, plain lines elsewhere."""
+"""Bars that show how far something has come: at a terminal, on stderr, gone afterwards."""
 
 from __future__ import annotations
 
-import math
-import time
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.text import Text
-
-from cass_cli.data.records import count
-from cass_cli.engine.collapse import ADVICE
-from cass_cli.engine.plan import Plan
-from cass_cli.engine.pretrain import EpochStats, StepStats
-from cass_cli.engine.run_directory import Run
-from cass_cli.engine.session import Session
-from cass_cli.reports.results import duration
-from cass_cli.reports.tables import gauges_table
-
-REDRAW_SECONDS = 0.25
-FORECAST_SECONDS = 3.0  # of training that a forecast rests on, at least
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 
-class Silent:
-    """A watcher that shows nothing: the other processes of a distributed run."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None: ...
-    def note(self, text: str) -> None: ...
-    def warn(self, text: str) -> None: ...
-    def decoding(self, done: int, total: int) -> None: ...
-    def started(self, session: Session, plan: Plan, run: Run) -> None: ...
-    def step(self, stats: StepStats) -> None: ...
-    def epoch(self, stats: EpochStats) -> None: ...
+@contextmanager
+def counting(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function (done, total) that moves a bar, at a terminal only."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=28), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-class PretrainDisplay:
-    """Shows a run on stdout, or on stderr when stdout is kept for JSON."""
-
-    def __init__(self, epochs: int, *, to_stderr: bool = False) -> None:
-        self.console = Console(stderr=to_stderr, highlight=False, soft_wrap=True)
-        self.live = Live(console=self.console, auto_refresh=False, transient=True)
-        self.epochs = epochs
-        self.bars = Progress(
-            TextColumn("{task.description:<9}"),
-            BarColumn(bar_width=28),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[status]}"),
-            TimeRemainingColumn(compact=True),
-            console=self.console,
-        )
-        self.decoding_task = self.bars.add_task("Decoding", total=None, visible=False, status="")
-        self.epoch_task = self.bars.add_task("Epoch", total=epochs, visible=False, status="")
-        self.batch_task = self.bars.add_task("Batch", total=None, visible=False, status="")
-        self.gauges = gauges_table({}, {})
-        self.states: dict[str, str] = {}
-        self.probes: dict[str, Any] = {}
-        self.drawn = 0.0
-        self.rate = math.nan
-        self.since: tuple[float, int] = (0.0, 0)
-        self.images = 0  # of an epoch
-        self.mark: tuple[float, int] | None = None  # time and images when the first steps were done
-        self.forecast_told = False
-
-    def __enter__(self) -> Self:
-        if self.console.is_terminal:
-            self.live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.live.stop()
-
-    def note(self, text: str) -> None:
-        """Say one thing that the run found or decided."""
-        self.console.print(Text(f"• {text}", style="dim"))
-
-    def warn(self, text: str) -> None:
-        """Say what may spoil the result."""
-        self.console.print(Text(f"Warning: {text}", style="yellow"))
-
-    def decoding(self, done: int, total: int) -> None:
-        """Show how many images are decoded."""
-        self.bars.update(self.decoding_task, completed=done, total=total, visible=done < total)
-        self._draw()
-
-    def started(self, session: Session, plan: Plan, run: Run) -> None:
-        """Say what is about to run, and where it is written."""
-        names = " + ".join(arm.name for arm in session.arms.values())
-        size = session.store.images.shape[-1]
-        how = f"{session.device} {session.precision}{' compiled' if session.compiled else ''}"
-        many = f", {session.world.size} processes" if session.world.size > 1 else ""
-        self.console.print(
-            f"[bold]{names}[/] on {session.images:,} training images at {size} px, batch {session.train.batch_size}, "
-            f"{count(session.train.epochs, 'epoch')} = {session.steps:,} steps, {how}{many}, "
-            f"about {plan.memory_bytes / 2**30:.1f} GiB"
-        )
-        self.console.print(f"Run: [cyan]{run.path}[/]" + (f"  (from epoch {session.epoch})" if session.step else ""))
-        self.gauges = gauges_table(session.start_gauges, {})
-        self.bars.update(self.epoch_task, completed=session.epoch, visible=True)
-        self.since, self.images = (time.monotonic(), session.seen), session.images
-        self._draw(now=True)
-
-    def step(self, stats: StepStats) -> None:
-        """Move the bars, and forecast the rest once a few steps are done."""
-        if not self.forecast_told:
-            self._forecast(stats)
-        began, seen = self.since
-        if stats.images > seen and time.monotonic() - began > 1:
-            self.rate = (stats.images - seen) / (time.monotonic() - began)
-        rate = f"{self.rate:.0f} img/s" if math.isfinite(self.rate) else "… img/s"
-        status = f"loss {stats.loss:.4f}  lr {stats.lr:.1e}  {rate}  waiting {stats.waiting:.0%}"
-        self.bars.update(self.batch_task, completed=stats.batch, total=stats.batches, visible=True, status=status)
-        self.bars.update(self.epoch_task, completed=stats.epoch + stats.batch / stats.batches)
-        self._draw()
-
-    def _forecast(self, stats: StepStats) -> None:
-        """Say how long the run will take, from the steps after the first report; the bars refine it."""
-        done = stats.epoch * self.images + stats.images
-        if self.mark is None:
-            self.mark = (time.monotonic(), done)
-            return
-        seconds, images = time.monotonic() - self.mark[0], done - self.mark[1]
-        if seconds < FORECAST_SECONDS or images <= 0:
-            return
-        self.forecast_told = True
-        left = (self.epochs * self.images - done) * seconds / images
-        peak = f", {stats.peak_memory / 2**30:.1f} GiB of the GPU at most" if stats.peak_memory else ""
-        self.console.print(f"Forecast: {duration(left)} to go, at {images / seconds:.3g} images a second{peak}")
-
-    def epoch(self, stats: EpochStats) -> None:
-        """Print the line of a finished epoch, and warn of an arm that has just collapsed."""
-        arms = "  ".join(
-            f"{arm} cosine {g.outputs.cosine:.3f} rank {g.features.rank:.0f} {stats.states[arm]}{_probed(stats, arm)}"
-            for arm, g in stats.gauges.items()
-        )
-        self.console.print(
-            f"epoch {stats.epoch:>{len(str(self.epochs))}}/{self.epochs}  loss {stats.loss:.4f}  "
-            f"{stats.images_per_second:.0f} img/s  waiting {stats.waiting:.1%}  {arms}"
-        )
-        for arm, state in stats.states.items():
-            if state == "collapsed" and self.states.get(arm) != "collapsed":
-                self.warn(f"{arm} has collapsed. {ADVICE}")
-        self.states = dict(stats.states)
-        self.probes = stats.probes or self.probes
-        self.gauges = gauges_table(stats.gauges, stats.states, self.probes)
-        self.bars.update(self.epoch_task, completed=stats.epoch)
-        self.since = (time.monotonic(), 0)
-        self._draw(now=True)
-
-    def _draw(self, *, now: bool = False) -> None:
-        if self.console.is_terminal and (now or time.monotonic() - self.drawn > REDRAW_SECONDS):
-            self.drawn = time.monotonic()
-            self.live.update(Group(self.bars, self.gauges), refresh=True)
-
-
-def _probed(stats: EpochStats, arm: str) -> str:
-    """Return the accuracy of an arm's probes as text, "" in an epoch without."""
-    if arm not in stats.probes:
-        return ""
-    return f" (kNN {stats.probes[arm]['knn']['accuracy']:.3f}, linear {stats.probes[arm]['linear']['accuracy']:.3f})"
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on stderr, gone afterwards; nothing unless stderr is a terminal."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cass_cli.config.presets import About
-from cass_cli.engine.collapse import ArmGauges
+from cass_cli.engine.pretraining.collapse import ArmGauges
+from cass_cli.scores.bootstrap import Estimate
 
 GAUGES_LEGEND = "spread 1 and cosine 0: images lie uniformly apart; spread 0 and cosine 1: collapsed"
 STATE_STYLE = {"healthy": "green", "shrinking": "yellow", "collapsed": "bold red"}
@@ -56,3 +59,19 @@ def gauges_table(
 def _probe_cells(probes: Mapping[str, Any], first: bool) -> tuple[str, str]:
     """Return the accuracies of an arm's probes, which are of its features: the second of its rows."""
     return ("", "") if first else (f"{probes['knn']['accuracy']:.3f}", f"{probes['linear']['accuracy']:.3f}")
+
+
+def plain_table(title: str, headings: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", title=escape(title), title_justify="left")
+    for i, heading in enumerate(headings):
+        table.add_column(escape(heading), justify="left" if i == 0 else "right", overflow="fold")
+    return table
+
+
+def with_interval(estimate: Estimate, digits: int = 3) -> str:
+    if math.isnan(estimate.value):
+        return "–"
+    value = f"{estimate.value:.{digits}f}"
+    if math.isnan(estimate.low):
+        return value
+    return f"{value} [dim]{estimate.low:.{digits}f}…{estimate.high:.{digits}f}[/]"

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from cass_cli.cli.app import run
-from cass_cli.data.cache import build_store
 from cass_cli.data.sources import load_samples
+from cass_cli.data.store.store import build_store
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -20,9 +19,8 @@ from safetensors.torch import load_file, save_file
 
 from cass_cli.cli.app import run
 from cass_cli.config.load import Layer
-from cass_cli.engine.run_directory import Run
-from cass_cli.engine.run_settings import settings_over
 from cass_cli.engine.starting_arms import starting_body, with_new_head
+from cass_cli.runs.directory import Run, settings_over
 from tests.cli.conftest import make_pictures
 
 QUICK = ["--epochs", "2", "--batch-size", "8", "--lr", "1e-3"]
@@ -169,8 +167,7 @@ def test_stopped_and_resumed_gives_the_same_weights(runs: Path) -> None:
     long = ["--arm", "vit", "--epochs", "8", "--patience", "8", "--out", str(runs)]
     settings = ["--batch-size", "4", "--lr", "1e-3"]
     command = [sys.executable, "-m", "cass_cli", "finetune", *long, *settings]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-                               env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     rows, deadline = runs / "p/finetune/pretrained/1/seed0/metrics.jsonl", time.monotonic() + 120
     while not rows.exists() or rows.read_text().count("\n") < 3:
         assert process.poll() is None

@@ -15,10 +15,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from cass_cli.cli.app import run
-from cass_cli.engine.map_models import arms_of_run, compared_arms, saved_settings
-from cass_cli.engine.run_directory import Run, open_run
-from cass_cli.engine.trials import Trial, trial_at
+from cass_cli.engine.looking.shown import arms_of_run, compared_arms, saved_settings
 from cass_cli.errors import ModelError
+from cass_cli.runs.directory import Run
+from cass_cli.runs.names import open_run, trial_at
+from cass_cli.runs.trials import Trial
 
 TINY = [
     *("--image-size", "32", "--epochs", "1", "--batch-size", "8", "--cnn", "test_resnet", "--vit", "test_vit"),
@@ -47,7 +48,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _small_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cass_cli.reports.maps.DPI", 30)
+    monkeypatch.setattr("cass_cli.reports.map_plots.DPI", 30)
 
 
 def result_of(capsys: pytest.CaptureFixture[str], *command: str) -> dict[str, Any]:

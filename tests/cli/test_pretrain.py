@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -19,8 +18,8 @@ import yaml
 from safetensors.torch import load_file
 
 from cass_cli.cli.app import run
-from cass_cli.data.lock import locked
 from cass_cli.engine.checkpoint import load_checkpoint
+from cass_cli.lock import locked
 
 TINY = [
     *("--image-size", "32", "--epochs", "2", "--batch-size", "8", "--cnn", "test_resnet", "--vit", "test_vit"),
@@ -114,10 +113,9 @@ def test_same_seed_same_weights(class_folders: Path, tmp_path: Path) -> None:
 
 
 def start(data: Path, out: Path, *more: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     settings = [] if "--resume" in more else [*TINY, "--data", str(data)]
     command = [sys.executable, "-m", "cass_cli", "pretrain", *settings, "--out", str(out), *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for(path: Path, lines: int) -> None:
@@ -128,7 +126,7 @@ def wait_for(path: Path, lines: int) -> None:
 
 
 def test_interrupted_again_and_again_it_equals_the_uninterrupted_run(class_folders: Path, tmp_path: Path) -> None:
-    """Each time in a process of its own, like the first: bits depend on the number of threads."""
+    """Each time in a process of its own, like the first."""
     epochs = ("--epochs", "14", "--name", "run")
     whole = start(class_folders, tmp_path / "whole", *epochs)
     rows = tmp_path / "cut" / "run" / "metrics.jsonl"
@@ -192,7 +190,7 @@ def test_killed_between_its_last_checkpoint_and_the_export_it_can_still_be_finis
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("cass_cli.engine.job.save_arm", die)
+        patch.setattr("cass_cli.engine.pretraining.job.save_arm", die)
         assert pretrain(class_folders, tmp_path, "--name", "cut") == 130
     assert not list((tmp_path / "cut" / "arms").glob("*.safetensors"))
     capsys.readouterr()

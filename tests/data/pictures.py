@@ -7,8 +7,8 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from cass_cli.data import colour
-from cass_cli.data.augment import ViewParameters, unchanged
+from cass_cli.data.views import colour
+from cass_cli.data.views.draw import ViewParameters, unchanged
 
 SIDE = 48
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # so that the output is pixels in 0–1

@@ -12,17 +12,11 @@ from torch import Tensor
 
 from cass_cli.config.schema import Data
 from cass_cli.data import duplicates
-from cass_cli.data.cache import build_store
-from cass_cli.data.duplicates import (
-    cluster_numbers,
-    exact_duplicates,
-    find_leaks,
-    near_duplicates,
-    thumbnails,
-)
+from cass_cli.data.dataset import duplicate_pairs
+from cass_cli.data.duplicates import cluster_numbers, exact_duplicates, find_leaks, near_duplicates, thumbnails
 from cass_cli.data.sources import SampleTable, load_samples
 from cass_cli.data.splits import assign_splits
-from cass_cli.engine.prepare import duplicate_pairs
+from cass_cli.data.store.store import build_store
 
 Ints = NDArray[np.int64]
 

@@ -14,8 +14,8 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from cass_cli.data import phantom
-from cass_cli.data.phantom import CLASSES, MANIFEST, make_phantoms, phantom_image
+from cass_cli.data.phantom import slices
+from cass_cli.data.phantom.slices import CLASSES, MANIFEST, make_phantoms, phantom_image
 from cass_cli.errors import DataError
 
 
@@ -45,7 +45,7 @@ def test_an_image_depends_on_seed_class_and_number_alone(tmp_path: Path) -> None
 def test_a_set_that_exists_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make_phantoms(tmp_path / "demo", images_per_class=1, size=32)
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-    monkeypatch.setattr(phantom, "phantom_image", None)  # would fail if called
+    monkeypatch.setattr(slices, "phantom_image", None)  # would fail if called
     make_phantoms(root, images_per_class=1, size=32)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
 
@@ -80,7 +80,7 @@ def test_an_interrupted_set_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
             raise KeyboardInterrupt
         return phantom_image(label, size=size, rng=rng)
 
-    monkeypatch.setattr(phantom, "phantom_image", interrupted)
+    monkeypatch.setattr(slices, "phantom_image", interrupted)
     with pytest.raises(KeyboardInterrupt):
         make_phantoms(tmp_path / "demo", images_per_class=2, size=32)
     assert list(tmp_path.iterdir()) == []
@@ -94,7 +94,7 @@ def test_losing_a_race_to_the_same_set_is_fine(tmp_path: Path, monkeypatch: pyte
         make_phantoms(root, **parameters)
         (folder / "late").mkdir()
 
-    monkeypatch.setattr(phantom, "_write_images", write_and_be_overtaken)
+    monkeypatch.setattr(slices, "_write_images", write_and_be_overtaken)
     make_phantoms(root, images_per_class=1, size=32)
     assert sorted(path.name for path in root.iterdir()) == sorted([*CLASSES, MANIFEST])
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]

@@ -11,12 +11,12 @@ import torch
 from cass_cli.config.load import Layer
 from cass_cli.config.recipes import resolve_with_recipe
 from cass_cli.config.schema import Config
-from cass_cli.data.augment import apply_view
-from cass_cli.data.cache import ImageStore
-from cass_cli.engine import pretrain, session
+from cass_cli.data.store.store import ImageStore
+from cass_cli.data.views.apply import apply_view
 from cass_cli.engine.distributed import World
-from cass_cli.engine.objective import build_arms, build_method
-from cass_cli.engine.session import Session, build_session
+from cass_cli.engine.pretraining import loop, session
+from cass_cli.engine.pretraining.session import Session, build_session
+from cass_cli.methods.build import build_arms, build_method
 
 SETTINGS: dict[str, Any] = {
     "data.image_size": 32,
@@ -57,7 +57,7 @@ def train_in_double(replace: Callable[[Any, str, Any], None] = setattr) -> None:
     For tests that compare two ways of training after several steps: in float32 these drift apart by what the
     processor at hand rounds otherwise, so a tolerance that holds on one machine fails on the next.
     """
-    for module in (pretrain, session):
+    for module in (loop, session):
         replace(module, "apply_view", lambda *args, **kwargs: apply_view(*args, **kwargs).double())
     replace(session, "build_method", lambda *args: build_method(*args).double())
     replace(torch.Tensor, "float", lambda tensor: tensor if tensor.dtype == torch.float64 else tensor.to(torch.float32))

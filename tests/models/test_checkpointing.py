@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cass_cli.engine.plan import count_cost
-from cass_cli.engine.pretrain import pretrain
+from cass_cli.engine.pretraining.loop import pretrain
+from cass_cli.engine.pretraining.plan import count_cost
 from cass_cli.engine.signals import StopRequest
 from cass_cli.errors import ModelError
 from tests.engine.tiny import tiny_config, tiny_session

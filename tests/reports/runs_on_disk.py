@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from cass_cli.config.load import Layer, resolve, to_yaml
-from cass_cli.engine.bootstrap import Estimate
-from cass_cli.engine.metrics import METRICS, PER_CLASS
+from cass_cli.scores.bootstrap import Estimate
+from cass_cli.scores.metrics import METRICS, PER_CLASS
 
 CLASSES = ("<b>&", "plain")  # a class name that would be markup
 SCORES = {"cnn": 0.71234567, "vit": 0.61234567, "mean": 0.72345678}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cass_cli.engine.calibration import to_probabilities
-from cass_cli.engine.metrics import confusion
 from cass_cli.reports.curves import COLOURS, plot_confusion, plot_reliability, plot_roc, plot_training
+from cass_cli.scores.calibration import to_probabilities
+from cass_cli.scores.metrics import confusion
 
 REPO = Path(__file__).parents[2]
 CLASSES = ("glioma", "meningioma", "none", "pituitary")

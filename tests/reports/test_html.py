@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cass_cli.engine.report import gather_report, open_runs
 from cass_cli.errors import CassError, RunError
 from cass_cli.reports.html import check_replaceable, render, write_report
+from cass_cli.runs.facts import gather_report
+from cass_cli.runs.names import open_runs
 from tests.reports.runs_on_disk import SCORES, add_trial, draw, write_run
 
 

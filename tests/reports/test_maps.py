@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cass_cli.engine.similarity import Layer
-from cass_cli.reports.layer_maps import plot_layers, plot_similarity
-from cass_cli.reports.maps import averaged, plot_averages, plot_overlays
+from cass_cli.engine.looking.cka import Layer
+from cass_cli.reports.layer_plots import plot_layers, plot_similarity
+from cass_cli.reports.map_plots import averaged, plot_averages, plot_overlays
 
 
 def pixels(path: Path) -> np.ndarray:

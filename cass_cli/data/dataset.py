@@ -1,0 +1,172 @@
+"""From the data section of a configuration to samples, splits and decoded images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cass_cli.config.load import Resolved
+from cass_cli.config.presets import preset_about, preset_data_path
+from cass_cli.config.schema import Data
+from cass_cli.data.duplicates import Leaks, cluster_numbers, exact_duplicates, find_leaks, near_duplicates, thumbnails
+from cass_cli.data.layouts.medmnist import download_medmnist
+from cass_cli.data.phantom.slices import VERSION, make_phantoms
+from cass_cli.data.sources import SampleTable, load_samples
+from cass_cli.data.space import default_cache_dir
+from cass_cli.data.splits import SPLITS, assign_splits, read_splits
+from cass_cli.data.store.store import ImageStore, build_store
+from cass_cli.errors import DataError
+
+COMPARED_SIZE = 64  # side in pixels at which images are compared, as in `cass inspect`
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """All samples of a data set, the split of each, and what the user should know of them."""
+
+    table: SampleTable
+    splits: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+    def rows(self, split: str) -> np.ndarray:
+        """Return the rows int64 of the samples in `split`."""
+        return np.flatnonzero(np.array(self.splits) == split)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return the number of images in each split."""
+        return {split: self.splits.count(split) for split in SPLITS}
+
+
+def with_data_path(resolved: Resolved, preset: str | None) -> Resolved:
+    """Fill in where the images are: as configured, else where the preset looks; the demo draws its own.
+
+    Raises `DataError` that says where the data can be had and how to lay them out.
+    """
+    if resolved.config.data.path is not None:
+        return resolved
+    if preset is None:
+        raise DataError(
+            "No images were named.", hint="Give a folder with --data, or try the demo: cass pretrain --preset demo"
+        )
+    if preset == "demo":
+        path = make_phantoms(default_cache_dir() / f"phantoms-{VERSION}")
+    else:
+        path = preset_data_path(preset).absolute()
+        if not path.exists():
+            about = preset_about(preset)
+            raise DataError(
+                f"The images of {about.title} are not at {path}.",
+                hint=f"Get them: {about.source}.\nLay them out as {about.layout}.\n"
+                f"Put them there, set $CASS_DATA, or name their folder with --data.",
+            )
+    config = resolved.config
+    data = config.data.model_copy(update={"path": path})
+    return Resolved(config.model_copy(update={"data": data}), {**resolved.origins, "data.path": f"preset {preset}"})
+
+
+def find_dataset(
+    data: Data,
+    *,
+    seed: int,
+    saved_splits: Path | None = None,
+    check_leaks: bool = False,
+    cache_dir: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Dataset:
+    """List the samples of `data.path` and split them, or read the splits back from `saved_splits`.
+
+    With `check_leaks`, images of different splits that are near-identical, or of one group, become a warning.
+    Images are decoded, small, only for that and for `split_by_duplicates`.
+    """
+    assert data.path is not None, "the command line resolves the data path"
+    if data.download and not data.path.exists():
+        download_medmnist(data.path)
+    table = load_samples(
+        data.path,
+        labels=data.labels,
+        layout=data.layout,
+        image_column=data.image_column,
+        label_column=data.label_column,
+        group_column=data.group_column,
+        split_column=data.split_column,
+        label_separator=data.label_separator,
+        allow_outside=data.allow_outside,
+    )
+    saved = saved_splits or data.splits
+    by_duplicates = data.split_by_duplicates and saved is None
+    pairs = np.empty((0, 2), dtype=np.int64)
+    if by_duplicates or check_leaks:
+        pairs = duplicate_pairs(table, data, cache_dir=cache_dir, on_progress=on_progress)
+    if saved is not None:
+        splits = read_splits(saved, table)
+    else:
+        clusters = cluster_numbers(pairs, len(table)) if by_duplicates else None
+        splits = assign_splits(table, fractions=data.fractions, seed=seed, keep_together=clusters)
+    return Dataset(table, splits, _leak_warnings(find_leaks(table, splits, pairs)) if check_leaks else ())
+
+
+def duplicate_pairs(
+    table: SampleTable,
+    data: Data,
+    *,
+    cache_dir: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """Return the pairs int64 [K, 2] of rows that hold the same or nearly the same image; unreadable ones have none."""
+    store = build_store(
+        table,
+        size=COMPARED_SIZE,
+        mode="disk" if data.cache == "disk" else "auto",
+        workers=data.workers,
+        max_pixels=data.max_pixels,
+        cache_dir=cache_dir,
+        bad_images="skip",
+        device=torch.device("cpu"),
+        on_progress=on_progress,
+    )
+    near = near_duplicates(thumbnails(store.images))
+    return np.unique(np.concatenate([exact_duplicates(table), store.kept[near.pairs]]), axis=0)
+
+
+def _leak_warnings(leaks: Leaks) -> tuple[str, ...]:
+    """Say how many images of one split are known from another, as `cass inspect` counts them."""
+    known = [(split, n) for (split, other), n in leaks.images.items() if other == "train"]
+    said = [f"{n} {split} images have a near-identical training image" for split, n in known]
+    said += [f"{len(leaks.groups)} groups lie in several splits"] if leaks.groups else []
+    if not said:
+        return ()
+    return (f"The splits leak: {'; '.join(said)}. Scores will flatter; see `cass inspect` and --split-by-duplicates.",)
+
+
+def load_images(
+    dataset: Dataset,
+    rows: Sequence[int] | np.ndarray,
+    data: Data,
+    *,
+    device: torch.device,
+    cache_dir: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> ImageStore:
+    """Decode the samples `rows` at the training size; row i of the store is sample `rows[store.kept[i]]`."""
+    store = build_store(
+        dataset.table.select(np.asarray(rows, dtype=np.int64)),
+        size=data.image_size,
+        mode=data.cache,
+        workers=data.workers,
+        max_pixels=data.max_pixels,
+        cache_dir=cache_dir,
+        bad_images=data.bad_images,
+        device=device,
+        on_progress=on_progress,
+    )
+    if len(store.kept) < 2:
+        raise DataError(
+            f"Only {len(store.kept)} image(s) to train on in {dataset.table.root}.",
+            hint="Training needs at least two; a few hundred is where it begins to be useful.",
+        )
+    return store

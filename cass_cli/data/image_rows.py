@@ -1,0 +1,111 @@
+"""One row an image: what its header says, what is wrong with it, and which others it repeats."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cass_cli.data.decode.facts import DecodeError, ImageFacts
+from cass_cli.data.decode.image import describe_image
+from cass_cli.data.duplicates import cluster_numbers, find_leaks
+from cass_cli.data.samples import archive_images
+from cass_cli.data.sources import SampleTable
+from cass_cli.data.splits import label_text
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """One image, as the per-image CSV lists it."""
+
+    image: str
+    split: str
+    label: str
+    group: str
+    width: int
+    height: int
+    mode: str
+    bit_depth: int
+    format: str
+    pages: int
+    unreadable: str  # the reason, "" for a good file
+    cluster: int  # of exact or near duplicates, -1: none
+    leak: str  # the other splits in which it has a duplicate or its group
+    disagrees: str  # an image that is its duplicate under another label
+
+
+def read_headers(table: SampleTable, workers: int) -> tuple[dict[int, ImageFacts], dict[int, str]]:
+    """Return the header of each image by row, and the reason for each that has none to be read."""
+    facts: dict[int, ImageFacts] = {}
+    bad: dict[int, str] = {}
+    if table.archive:
+        for part in dict.fromkeys(name.partition("/")[0] for name in table.names):
+            shape = archive_images(table.root, part).shape
+            mode = "RGB" if len(shape) == 4 else "L"
+            fact = ImageFacts(shape[2], shape[1], mode, bit_depth=8, format="npz", pages=1)
+            facts |= {i: fact for i, name in enumerate(table.names) if name.startswith(f"{part}/")}
+        return facts, bad
+
+    def look(row: int) -> ImageFacts | str:
+        try:
+            return describe_image(table.path(row))
+        except DecodeError as error:
+            return error.reason
+
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        for row, seen in enumerate(pool.map(look, range(len(table)))):
+            if isinstance(seen, str):
+                bad[row] = seen
+            else:
+                facts[row] = seen
+    return facts, bad
+
+
+def image_rows(
+    table: SampleTable, splits: Sequence[str], facts: dict[int, ImageFacts], bad: dict[int, str], pairs: Ints
+) -> tuple[ImageRow, ...]:
+    """Return a row an image; `facts` and `bad` as from `read_headers`, `pairs` [K, 2] of duplicates."""
+    leaks = find_leaks(table, splits, pairs)
+    elsewhere: dict[int, set[str]] = {}
+    for one, two in leaks.pairs.tolist():
+        elsewhere.setdefault(one, set()).add(splits[two])
+        elsewhere.setdefault(two, set()).add(splits[one])
+    homes: dict[str, set[str]] = {group: set() for group in leaks.groups}
+    for group, split in zip(table.groups or (), splits, strict=False):
+        if group in homes and split:
+            homes[group].add(split)
+    other_label: dict[int, str] = {}
+    for one, two in leaks.disagreements.tolist():
+        other_label.setdefault(one, table.names[two])
+        other_label.setdefault(two, table.names[one])
+    clusters = cluster_numbers(pairs, len(table))
+    unknown = ImageFacts(0, 0, "", bit_depth=0, format="", pages=0)
+
+    def row(i: int) -> ImageRow:
+        fact = facts.get(i, unknown)
+        group = table.groups[i] if table.groups else ""
+        leaking = elsewhere.get(i, set()) | (homes.get(group, set()) - {splits[i]})
+        return ImageRow(
+            image=table.names[i],
+            split=splits[i],
+            label=label_text(table, i),
+            group=group,
+            width=fact.width,
+            height=fact.height,
+            mode=fact.mode,
+            bit_depth=fact.bit_depth,
+            format=fact.format,
+            pages=fact.pages,
+            unreadable=bad.get(i, ""),
+            cluster=int(clusters[i]),
+            leak=";".join(sorted(leaking)),
+            disagrees=other_label.get(i, ""),
+        )
+
+    return tuple(row(i) for i in range(len(table)))

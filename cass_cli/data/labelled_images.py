@@ -1,0 +1,124 @@
+"""From a run to the labelled images of its splits, as fine-tuning and evaluation need them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cass_cli.config.schema import Config
+from cass_cli.data.dataset import Dataset, find_dataset, load_images
+from cass_cli.data.sources import SampleTable
+from cass_cli.data.splits import SPLITS, Labels, label_text
+from cass_cli.data.store.store import ImageStore
+from cass_cli.errors import DataError
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """The samples, and which of them each split may use: readable, and with a label."""
+
+    dataset: Dataset
+    rows: dict[str, NDArray[np.int64]]  # by split, rows of the table
+    notes: tuple[str, ...]
+
+    @property
+    def table(self) -> SampleTable:
+        return self.dataset.table
+
+    @property
+    def labels(self) -> Labels:
+        assert self.table.labels is not None, "checked when it was made"
+        return self.table.labels
+
+    def groups(self, rows: NDArray[np.int64]) -> tuple[str, ...] | None:
+        """Return the group of each of these rows; None where the data have none."""
+        return None if self.table.groups is None else tuple(self.table.groups[i] for i in rows)
+
+
+@dataclass(frozen=True)
+class Images:
+    """Decoded images and, for a row of the table, its row in the store (−1: not decoded)."""
+
+    store: ImageStore
+    place: NDArray[np.int64]
+
+    def readable(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return those of the rows that could be decoded."""
+        return rows[self.place[rows] >= 0]
+
+    def of(self, rows: NDArray[np.int64]) -> torch.Tensor:
+        """Return the store's rows int64 of rows of the table."""
+        return torch.from_numpy(self.place[rows])
+
+
+def find_labelled(config: Config, splits: Path | None, *, leaks: bool = False) -> LabelledData:
+    """List the samples of the configuration with the splits in the file `splits`, or split them anew.
+
+    Raises `DataError` when there are no labels, or fewer than two classes in the training split.
+    """
+    dataset = find_dataset(config.data, seed=config.train.seed, saved_splits=splits, check_leaks=leaks)
+    table = dataset.table
+    if table.labels is None:
+        raise DataError(
+            f"The images in {table.root} have no labels to learn or to compare with.",
+            hint="Put them in one folder a class, or name a CSV with --labels.",
+        )
+    notes = []
+    left_out = unreadable_rows(splits, table) if splits else np.zeros(len(table), dtype=bool)
+    if left_out.any():
+        notes.append(f"{int(left_out.sum())} images that the run could not read are left out.")
+    known = (table.labels >= 0) if table.labels.ndim == 1 else np.ones(len(table), dtype=bool)
+    if not known.all():
+        notes.append(f"{int((~known).sum())} images have no label and are left out.")
+    usable = known & ~left_out
+    rows = {split: np.intersect1d(dataset.rows(split), np.flatnonzero(usable)) for split in SPLITS}
+    return LabelledData(dataset, rows, tuple(notes))
+
+
+def check_trainable(data: LabelledData) -> None:
+    """Raise `DataError` unless the training split shows two classes or more."""
+    labels = data.labels[data.rows["train"]]
+    shown = np.flatnonzero(labels.any(axis=0)) if labels.ndim == 2 else np.unique(labels)
+    if len(shown) < (1 if labels.ndim == 2 else 2):
+        names = ", ".join(data.table.classes[c] for c in shown) or "none"
+        raise DataError(
+            f"The training images of {data.table.root} show fewer than two classes ({names}).",
+            hint="Fine-tuning needs at least two: one folder a class, or a CSV of labels.",
+        )
+
+
+def decode(
+    data: LabelledData,
+    rows: NDArray[np.int64],
+    config: Config,
+    *,
+    device: torch.device,
+    cache_dir: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Images:
+    """Decode these rows of the table once, at the training size."""
+    wanted = np.unique(rows)
+    store = load_images(data.dataset, wanted, config.data, device=device, cache_dir=cache_dir, on_progress=on_progress)
+    place = np.full(len(data.table), -1, dtype=np.int64)
+    place[wanted[store.kept]] = np.arange(len(store.kept))
+    return Images(store, place)
+
+
+def unreadable_rows(splits: Path, table: SampleTable) -> NDArray[np.bool_]:
+    """Return which images [N] a run recorded in its splits.csv as unreadable."""
+    with splits.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        bad = {row["image"] for row in csv.DictReader(file) if (row.get("status") or "").startswith("unreadable")}
+    return np.array([name in bad for name in table.names], dtype=bool)
+
+
+def rows_digest(data: LabelledData, rows: NDArray[np.int64]) -> str:
+    """Return a digest of the names and labels of these rows: equal for equal splits, whatever the folder."""
+    text = "\n".join(f"{data.table.names[i]}\t{label_text(data.table, int(i))}" for i in rows)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -1,0 +1,205 @@
+"""Walk a data folder once: every image file in it, and what was passed over.
+
+The folder is untrusted: links may loop or lead elsewhere, folders may be unreadable, names may be any bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cass_cli.data.decode.facts import IMAGE_SUFFIXES
+from cass_cli.errors import DataError
+from cass_cli.words import count, shown, shown_list
+
+IGNORED = {"__macosx", "thumbs.db", "desktop.ini"}
+_MASK = re.compile(r"[ _-]?mask(_\d+)?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The files under `root`: image names (POSIX, relative, sorted) and what else was met."""
+
+    root: Path  # resolved
+    images: tuple[str, ...]
+    tables: tuple[str, ...]  # the .csv files lying directly in `root`
+    masks: int  # segmentation masks left out
+    notes: tuple[str, ...]
+
+
+@dataclass
+class _Walk:
+    """What the walk has gathered so far."""
+
+    images: list[str]
+    others: Counter[str]
+    links: list[str]
+    unreadable: list[str]
+    seen: set[tuple[int, int]]
+
+
+def scan_folder(root: Path, *, allow_outside: bool = False, all_masks: bool = False) -> Scan:
+    """Return every image under `root`, sorted by name; one `os.scandir` a folder, no stat of plain files.
+
+    Links that resolve outside `root` are an error unless `allow_outside`. A linked folder is read once: a link to
+    a folder already read is left out, so loops end. Segmentation masks (`*mask.png`) are left out where the image
+    itself lies beside them, or everywhere with `all_masks`.
+    Raises DataError for a missing, unreadable or empty folder and for one without any image.
+    """
+    root = _existing_folder(root)
+    walk = _Walk([], Counter(), [], [], set())
+    _read_tree(root, "", walk)
+    aliases = _follow_links(root, walk, allow_outside)
+    if walk.unreadable:
+        raise DataError(
+            f"{count(len(walk.unreadable), 'folder')} under {root} cannot be read: {shown_list(walk.unreadable)}",
+            hint="Give yourself read permission (chmod -R u+rX), or move the folder away.",
+        )
+    images, masks = _without_masks(sorted(walk.images), all_masks)
+    if not images:
+        raise _nothing_found(root, walk.others, masks)
+    tables = tuple(sorted(entry.name for entry in os.scandir(root) if _is_table(entry)))
+    return Scan(root, images, tables, masks, tuple(_notes(walk.others, masks, aliases)))
+
+
+def _existing_folder(root: Path) -> Path:
+    try:
+        resolved = root.expanduser().resolve(strict=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: a link loop before Python 3.13
+        raise DataError(f"There is no folder {shown(str(root))}.", hint="Check the path given with --data.") from error
+    if not resolved.is_dir():
+        raise DataError(f"{shown(str(root))} is a file, not a folder of images.", hint="Give the folder it is in.")
+    return resolved
+
+
+def _read_tree(root: Path, start: str, walk: _Walk) -> None:
+    """Add everything below `root/start` to `walk`; links are put aside in `walk.links`."""
+    pending = [start]
+    while pending:
+        folder = pending.pop()
+        prefix = f"{folder}/" if folder else ""
+        try:
+            status = os.stat(root / folder)  # noqa: PTH116 (the walk is one family of os calls)
+            walk.seen.add((status.st_dev, status.st_ino))
+            for entry in _visible_entries(root / folder):
+                if entry.is_symlink():
+                    walk.links.append(prefix + entry.name)
+                elif entry.is_dir(follow_symlinks=False):
+                    pending.append(prefix + entry.name)
+                elif entry.is_file(follow_symlinks=False) and is_image(entry.path, entry.name):
+                    walk.images.append(prefix + entry.name)
+                else:
+                    walk.others[_suffix(entry.name)] += 1
+        except OSError as error:
+            walk.unreadable.append(f"{folder or '.'} ({error.strerror or error})")
+
+
+def _visible_entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith(".") and entry.name.lower() not in IGNORED:
+                yield entry
+
+
+def _follow_links(root: Path, walk: _Walk, allow_outside: bool) -> int:
+    """Resolve the links put aside, which may bring further ones; return how many led to a folder already read."""
+    outside: list[str] = []
+    aliases = 0
+    while walk.links:
+        # Real folders were all read first, so a linked folder never displaces the real one.
+        name = min(walk.links)
+        walk.links.remove(name)
+        try:
+            target = (root / name).resolve(strict=True)
+            is_dir = target.is_dir()
+        except (OSError, RuntimeError):  # leads nowhere or in a circle: an image by name fails in decoding, by name
+            if _suffix(name) in IMAGE_SUFFIXES:
+                walk.images.append(name)
+            continue
+        if not is_dir and not is_image(str(target), name):
+            walk.others[_suffix(name)] += 1
+        elif not allow_outside and not target.is_relative_to(root):
+            outside.append(name)
+        elif not is_dir:
+            walk.images.append(name)
+        elif (status := target.stat()) and (status.st_dev, status.st_ino) in walk.seen:
+            aliases += 1
+        else:
+            _read_tree(root, name, walk)
+    if outside:
+        raise outside_error(outside, root, ("link leads", "links lead"))
+    return aliases
+
+
+def outside_error(names: list[str], root: Path, noun: tuple[str, str]) -> DataError:
+    """Return the error for what leaves the data root; `noun` is ("link leads", "links lead") or the like."""
+    return DataError(
+        f"{count(len(names), *noun)} out of the data folder {root}: {shown_list(names)}",
+        hint="Pass --allow-outside if you trust them.",
+    )
+
+
+def is_image(path: str, name: str) -> bool:
+    """True for a known image suffix, and for DICOM files, which often have none (told by their magic bytes)."""
+    suffix = _suffix(name)
+    if suffix:
+        return suffix in IMAGE_SUFFIXES
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 (called once a file without suffix, maybe 100,000 times)
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def _suffix(name: str) -> str:
+    stem, dot, suffix = name.rpartition(".")
+    return f".{suffix.lower()}" if dot and stem and "/" not in suffix else ""
+
+
+def _is_table(entry: os.DirEntry[str]) -> bool:
+    return _suffix(entry.name) == ".csv" and not entry.name.startswith(".") and entry.is_file()
+
+
+def _without_masks(names: list[str], all_masks: bool) -> tuple[tuple[str, ...], int]:
+    """Return the names that are no masks, and how many are."""
+    stems = {name.rpartition(".")[0] for name in names}
+
+    def is_mask(name: str) -> bool:
+        stem = name.rpartition(".")[0]
+        image = _MASK.sub("", stem)
+        return image != stem and (all_masks or image in stems)
+
+    kept = tuple(name for name in names if not is_mask(name))
+    return kept, len(names) - len(kept)
+
+
+def _nothing_found(root: Path, others: Counter[str], masks: int) -> DataError:
+    known = f"Images are files ending in {', '.join(sorted(IMAGE_SUFFIXES))}."
+    if masks:
+        return DataError(f"{root} holds {count(masks, 'mask')} but no image.", hint=known)
+    if not others:
+        return DataError(f"The folder {root} is empty.", hint="Check the path given with --data.")
+    return DataError(
+        f"There is no image among the {count(sum(others.values()), 'file')} in {root} ({_by_suffix(others)}).",
+        hint=known,
+    )
+
+
+def _by_suffix(others: Counter[str]) -> str:
+    ranked = sorted(others.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{shown(suffix) or 'no suffix'} {n:,}" for suffix, n in ranked[:5])
+
+
+def _notes(others: Counter[str], masks: int, aliases: int) -> Iterator[str]:
+    unread = Counter({suffix: n for suffix, n in others.items() if suffix != ".csv"})
+    if unread:
+        total = count(sum(unread.values()), "file is no image", "files are no images")
+        yield f"{total} ({_by_suffix(unread)}): left out."
+    if masks:
+        yield f"{count(masks, 'mask')} (*mask.*) beside the images: left out."
+    if aliases:
+        yield f"{count(aliases, 'linked folder leads', 'linked folders lead')} to a folder already read: left out."

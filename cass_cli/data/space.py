@@ -1,0 +1,64 @@
+"""How much memory may be taken for images."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+SHARE = 0.5  # of what is available: the rest is for the arms, their gradients and the file cache
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def fits_in_memory(needed: int) -> bool:
+    """Tell whether `needed` bytes are at most half of the available memory; every process of a run takes its own."""
+    processes = max(1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))  # set by torchrun
+    return needed * processes <= SHARE * available_memory()
+
+
+def available_memory() -> int:
+    """Return the bytes that can be had without swapping: the machine's, or the container's where that is less."""
+    limits = [_machine(), *_container()]
+    return min(limits)
+
+
+def _machine() -> int:
+    try:
+        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        if found:
+            return int(found.group(1)) * 1024
+    except OSError:
+        pass
+    try:  # macOS does not tell what is available: half of what is built in
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, ValueError, OSError):  # Windows
+        return 4 * 2**30
+
+
+def _container() -> list[int]:
+    """Return what a memory limit (cgroup 2 or 1) leaves, if there is one; file cache counts as free."""
+    for limit, used, cached in (
+        ("memory.max", "memory.current", "inactive_file"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        try:
+            most, now = int((CGROUP / limit).read_text()), int((CGROUP / used).read_text())
+            facts = (CGROUP / limit).with_name("memory.stat").read_text()
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+        found = re.search(rf"^{cached} (\d+)$", facts, re.MULTILINE)
+        return [max(0, most - now + int(found.group(1) if found else 0))]
+    return []
+
+
+def default_cache_dir() -> Path:
+    """Return $CASS_CACHE, else `cass` in the user's cache directory (XDG, macOS or Windows). It may not exist yet."""
+    if own := os.environ.get("CASS_CACHE"):
+        return Path(own).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "cass"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "cass"
+    xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "cass"  # the standard ignores relative paths

@@ -1,0 +1,147 @@
+"""Judge a finished fine-tuning on one split: all metrics with intervals, for each arm and for their mean.
+
+Whom to trust was decided on validation images when the fine-tuning ended; nothing is chosen here.
+
+Shapes: N images, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cass_cli.config.load import Resolved
+from cass_cli.data.labelled_images import decode, find_labelled
+from cass_cli.data.splits import Labels
+from cass_cli.engine.device import choose_device, choose_precision, set_up_backends
+from cass_cli.engine.finetuning.tuned_arms import load_tuned
+from cass_cli.engine.inference import store_logits
+from cass_cli.errors import DataError, RunError
+from cass_cli.runs.compare import Cell, cells_of
+from cass_cli.runs.trials import Trial, Variant, method_name
+from cass_cli.scores.bootstrap import RESAMPLES
+from cass_cli.scores.judgement import Judgement, probabilities_of, score_candidates
+from cass_cli.scores.metrics import Scores
+from cass_cli.scores.values import Floats
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of one trial on one split, and the predictions that they were computed from."""
+
+    trial: Trial
+    method: str
+    split: str
+    metric: str
+    classes: tuple[str, ...]
+    multilabel: bool
+    judgement: Judgement
+    scores: Mapping[str, Scores]  # by candidate: each arm, and "mean"
+    over_seeds: tuple[Cell, ...]  # test scores of all seeds of this fraction; empty for a single seed
+    images: tuple[str, ...]  # names [N]
+    labels: Labels
+    probabilities: Mapping[str, Floats]  # [N, C] by candidate
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "trial": str(self.trial.path),
+            "method": self.method,
+            "fraction": self.trial.fraction,
+            "seed": self.trial.seed,
+            "split": self.split,
+            "metric": self.metric,
+            "recommended": self.judgement.pick,
+            "judgement": self.judgement.as_dict(),
+            "scores": {name: found.as_dict() for name, found in self.scores.items()},
+            "over_seeds": {cell.candidate: cell.summary.as_dict() for cell in self.over_seeds},
+            "notes": list(self.notes),
+        }
+
+
+def evaluate(
+    resolved: Resolved,
+    variant: Variant,
+    trial: Trial,
+    *,
+    split: str = "test",
+    resamples: int = RESAMPLES,
+    cache_dir: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Score every candidate of `trial` on the images of `split`, under the settings of its variant.
+
+    Raises `RunError` when the classes of the data are no longer those that the arms learned, `DataError` when
+    the split has no labelled image.
+    """
+    config = resolved.config
+    device = choose_device(config.train.device)
+    set_up_backends(device)
+    arms = load_tuned(trial, device)
+    data = find_labelled(config, variant.run.splits)
+    if data.table.classes != arms.classes:
+        raise RunError(
+            f"The data show the classes {', '.join(data.table.classes)}; the arms learned {', '.join(arms.classes)}.",
+            hint="Point --data to the images that the run was made from, or fine-tune on these.",
+        )
+    if not len(data.rows[split]):
+        raise DataError(
+            f"The {split} split of {data.table.root} has no labelled image.", hint="Choose another --split."
+        )
+    images = decode(data, data.rows[split], config, device=device, cache_dir=cache_dir, on_progress=on_progress)
+    rows = images.readable(data.rows[split])
+    logits = store_logits(
+        arms.networks,
+        images.store,
+        images.of(rows),
+        mean=arms.mean,
+        std=arms.std,
+        device=device,
+        precision=choose_precision(config.train.precision, device),
+    )
+    candidates = probabilities_of(logits, arms.judgement.temperatures, multilabel=arms.multilabel)
+    labels: NDArray[Any] = data.labels[rows]
+    metric = str(arms.summary["metric"])
+    return Evaluation(
+        trial=trial,
+        method=method_name(arms.summary),
+        split=split,
+        metric=metric,
+        classes=arms.classes,
+        multilabel=arms.multilabel,
+        judgement=arms.judgement,
+        scores=score_candidates(
+            candidates, labels, arms.classes, arms.judgement, groups=data.groups(rows), resamples=resamples
+        ),
+        over_seeds=_over_seeds(variant, trial, metric),
+        images=tuple(data.table.names[i] for i in rows),
+        labels=labels,
+        probabilities=candidates,
+        notes=(*data.notes, *images.store.notes, *_split_note(split)),
+    )
+
+
+def _over_seeds(variant: Variant, trial: Trial, metric: str) -> tuple[Cell, ...]:
+    summaries = [other.summary() for other in variant.trials() if other.fraction == trial.fraction]
+    return tuple(cells_of("", summaries, metric)) if len(summaries) > 1 else ()
+
+
+def _split_note(split: str) -> tuple[str, ...]:
+    notes = {
+        "val": "The validation split chose the weights, the temperatures and the pick: these scores flatter.",
+        "train": "The arms were trained on images of this split: these scores say nothing about others.",
+    }
+    return (notes[split],) if split in notes else ()
+
+
+def decisions(probabilities: Floats, thresholds: Floats | None, classes: tuple[str, ...]) -> list[str]:
+    """Return the chosen class of each image, or its classes joined by ";" where thresholds [C] decide."""
+    if thresholds is None:
+        return [classes[c] for c in probabilities.argmax(axis=1)]
+    return [";".join(classes[c] for c in np.flatnonzero(row)) for row in probabilities >= thresholds]

@@ -1,0 +1,182 @@
+"""The fine-tuning loop (Sec. 4.3, C.6): every arm learns the classes on its own, from the same views.
+
+It yields what each epoch did and never prints. A step is a pure function of the weights, the seed and its
+position, so a resumed run is the run that was interrupted; and an arm learns the same alone or beside another.
+
+Legend: n labelled images, B batch, C classes, S image side.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cass_cli.data.views.apply import apply_view
+from cass_cli.data.views.draw import draw_view
+from cass_cli.engine.batches import batch_bounds, epoch_order, prefetch
+from cass_cli.engine.device import autocast
+from cass_cli.engine.finetuning.focal import focal_loss
+from cass_cli.engine.finetuning.session import ArmTuning, Tuning, validate
+from cass_cli.engine.signals import StopRequest
+from cass_cli.errors import Interrupted, RunError
+from cass_cli.seeds import generator, stream_seed
+
+# Reading a number from a GPU waits for it, so there the loss is looked at only every so many steps.
+GPU_CHECK_EVERY = 50
+
+
+@dataclass(frozen=True)
+class TuneStep:
+    """Where the training is, for a progress display."""
+
+    epoch: int
+    batch: int
+    batches: int
+    images: int
+    loss: float
+    lr: float
+
+
+@dataclass(frozen=True)
+class ArmEpoch:
+    """What one epoch did to one arm; NaN where there are no validation images."""
+
+    loss: float
+    val_loss: float
+    val_score: float  # the headline metric
+    best_epoch: int  # with the lowest validation loss so far
+    stopped: bool  # its patience is at an end
+
+
+@dataclass(frozen=True)
+class TuneEpoch:
+    """What one epoch did. Arms that had stopped before are absent."""
+
+    epoch: int
+    lr: float
+    images: int
+    seconds: float
+    arms: dict[str, ArmEpoch]
+
+    def row(self) -> dict[str, Any]:
+        """Return the row of metrics.jsonl; None for NaN, which JSON does not have."""
+        arms = {
+            name: {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in vars(arm).items()}
+            for name, arm in self.arms.items()
+        }
+        return {**vars(self), "arms": arms}
+
+
+def falling_lr(step: int, *, peak: float, steps: int) -> float:
+    """Return the learning rate of `step`: half a cosine from `peak` to 0 over all `steps` (C.6)."""
+    return peak * (1 + math.cos(math.pi * step / steps)) / 2
+
+
+def finetune(
+    t: Tuning,
+    *,
+    stop: StopRequest,
+    save: Callable[[Tuning], None],
+    on_step: Callable[[TuneStep], None] = lambda _step: None,
+) -> Iterator[TuneEpoch]:
+    """Train from where `t` stands until every arm has stopped, yielding each epoch as it ends.
+
+    An arm stops after the last epoch, or after `patience` epochs without a validation loss below its best
+    so far. `save` is called when an epoch has been yielded, every `save_minutes`, and before `Interrupted` is
+    raised for `stop`. Raises `RunError` when a loss is no longer finite. The best weights are kept aside in `t`.
+    """
+    bounds = batch_bounds(t.images, t.settings.batch_size)
+    check_every = GPU_CHECK_EVERY if t.device.type == "cuda" else 1
+    while t.epoch < t.settings.epochs and t.learning:
+        order = epoch_order(t.images, seed=t.seed, epoch=t.epoch)
+        rows, targets = t.train_rows[order], t.train_labels[order.to(t.device)]
+        batches = [(bound, rows[slice(*bound)]) for bound in bounds[t.batch :]]
+        began = saved = time.monotonic()
+        for bound, pixels in prefetch(lambda batch: (batch[0], t.store.batch(batch[1], t.device)), batches):
+            lr = _lr(t, t.epoch * len(bounds) + t.batch)
+            losses = _step(t, pixels, targets[slice(*bound)], lr=lr)
+            t.batch += 1
+            if t.batch % check_every == 0 or t.batch == len(bounds):
+                _check_finite(t, losses)
+                on_step(TuneStep(t.epoch, t.batch, len(bounds), bound[1], max(map(float, losses.values())), lr))
+                if stop:
+                    save(t)
+                    raise Interrupted(stop.number or signal.SIGTERM)
+                if time.monotonic() - saved > 60 * t.save_minutes:
+                    save(t)
+                    saved = time.monotonic()
+        lr = _lr(t, (t.epoch + 1) * len(bounds) - 1)  # of the last step, which a resumed run may not have taken
+        yield _end_epoch(t, lr=lr, seconds=time.monotonic() - began)
+        save(t)  # only now: what a checkpoint holds has been told, whenever the process dies
+
+
+def _lr(t: Tuning, step: int) -> float:
+    steps = t.settings.epochs * len(batch_bounds(t.images, t.settings.batch_size))
+    return falling_lr(step, peak=t.settings.lr, steps=steps)
+
+
+def _step(t: Tuning, pixels: Tensor, targets: Tensor, *, lr: float) -> dict[str, Tensor]:
+    """Take one optimiser step of every learning arm on uint8 images [B, 3, S, S] with targets [B] or [B, C].
+
+    Returns the losses, on the device.
+    """
+    view = draw_view(len(pixels), generator=generator(t.seed, "views", t.epoch, t.batch), **t.view)
+    images = apply_view(pixels, view, mean=t.mean, std=t.std)
+    losses = {}
+    for name, arm in t.arms.items():
+        if arm.stopped:
+            continue
+        torch.manual_seed(stream_seed(t.seed, "layers", t.epoch, t.batch, t.arm_index[name]))  # dropout
+        with autocast(t.precision, t.device):
+            logits = arm.network(images)
+        loss = focal_loss(logits, targets, **t.loss)
+        loss.backward()
+        for group in arm.optimiser.param_groups:
+            group["lr"] = lr
+        arm.optimiser.step()
+        arm.optimiser.zero_grad(set_to_none=True)
+        losses[name] = loss.detach()
+        arm.loss_sum += losses[name] * len(pixels)
+    return losses
+
+
+def _end_epoch(t: Tuning, *, lr: float, seconds: float) -> TuneEpoch:
+    """Validate the learning arms, keep their best weights, and move `t` to the start of the next epoch."""
+    learning = {name: arm for name, arm in t.arms.items() if not arm.stopped}
+    seen = validate(t, list(learning))
+    t.epoch, t.batch = t.epoch + 1, 0
+    arms = {}
+    for name, arm in learning.items():
+        val_loss, score = seen[name]
+        _judge(t, arm, val_loss)
+        loss = float(arm.loss_sum) / t.images  # device sync
+        arm.loss_sum = torch.zeros_like(arm.loss_sum)
+        arms[name] = ArmEpoch(loss, val_loss, score, arm.best_epoch, arm.stopped)
+    return TuneEpoch(t.epoch, lr, t.images, max(seconds, 1e-9), arms)
+
+
+def _judge(t: Tuning, arm: ArmTuning, val_loss: float) -> None:
+    """Keep the weights when they are the best so far; stop the arm when its patience is at an end.
+
+    Without validation images the latest weights count as the best, and all epochs are trained.
+    """
+    if math.isnan(val_loss) or val_loss < arm.best_loss:
+        arm.best_loss, arm.best_epoch = (arm.best_loss if math.isnan(val_loss) else val_loss), t.epoch
+        arm.keep_best()
+    arm.stopped = t.epoch - arm.best_epoch >= t.settings.patience or t.epoch == t.settings.epochs
+
+
+def _check_finite(t: Tuning, losses: dict[str, Tensor]) -> None:
+    for name, loss in losses.items():
+        if not math.isfinite(float(loss)):  # device sync
+            raise RunError(
+                f"The loss of {name} became {float(loss)} in epoch {t.epoch + 1}, batch {t.batch}.",
+                hint="Try a lower --lr, or --precision fp32 if this was bf16.",
+            )

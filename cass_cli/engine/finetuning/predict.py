@@ -1,0 +1,155 @@
+"""Answers for any number of images, in constant memory: a batch is decoded, answered and forgotten.
+
+Shapes: B images of a batch, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS
+from cass_cli.data.layouts.scan import scan_folder
+from cass_cli.data.sources import SampleTable, load_samples
+from cass_cli.data.store.decoding import BadImage, DecodeJob, Planes, usable_cores
+from cass_cli.engine.finetuning.evaluate import decisions
+from cass_cli.engine.finetuning.tuned_arms import TunedArms
+from cass_cli.engine.inference import BATCH, batch_logits
+from cass_cli.errors import ConfigError, DataError, did_you_mean
+from cass_cli.scores.calibration import MEAN
+from cass_cli.scores.judgement import confidence, probabilities_of
+from cass_cli.scores.values import Floats
+
+
+@dataclass(frozen=True)
+class Source:
+    """Images of one argument of the command, and what each is called in the answer."""
+
+    table: SampleTable
+    shown: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one image; without probabilities where the file could not be read."""
+
+    image: str
+    status: str  # "ok", or why there is no answer
+    chosen: str = ""  # a class, or classes joined by ";"
+    confidence: float = float("nan")
+    flagged: bool = False  # too unsure, by the rule that validation set
+    agree: bool | None = None  # whether all arms choose alike; None for a single arm
+    probabilities: Floats | None = None  # [C], of the candidate that answers
+    by_arm: tuple[str, ...] = ()  # what each arm chooses
+
+
+def find_sources(paths: Sequence[Path]) -> list[Source]:
+    """Return the images that files, folders, CSVs and .npz archives name; a file that is no image is reported later.
+
+    Raises `DataError` for a path that does not exist and a folder without images.
+    """
+    sources, files = [], []
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"There is no image, folder or CSV at {path}.", hint="Check the path.")
+        if path.is_dir():
+            scan = scan_folder(path)
+            table = SampleTable(root=scan.root, names=scan.images)
+        elif path.suffix.lower() in (".csv", ".npz"):
+            table = load_samples(path)
+        else:
+            files.append(path)
+            continue
+        folder = path.parent if path.suffix.lower() == ".csv" else path
+        sources.append(Source(table, [str(folder / name) for name in table.names]))
+    if files:
+        absolute = [path.absolute() for path in files]
+        root = Path(absolute[0].anchor)
+        table = SampleTable(root=root, names=tuple(path.relative_to(root).as_posix() for path in absolute))
+        sources.append(Source(table, [str(path) for path in files]))
+    return sources
+
+
+def choose_candidate(arms: TunedArms, asked: str | None) -> str:
+    """Return the candidate that answers: the one asked for, else the one that validation recommended."""
+    known = [*arms.networks, *([MEAN] if len(arms.networks) > 1 else [])]
+    if asked is None:
+        return arms.judgement.pick
+    if asked not in known:
+        raise ConfigError(f"This fine-tuning has no '{asked}'.{did_you_mean(asked, known)}", hint=", ".join(known))
+    return asked
+
+
+def predict(
+    arms: TunedArms,
+    sources: Sequence[Source],
+    *,
+    candidate: str,
+    device: torch.device,
+    precision: str,
+    workers: int = 0,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+) -> Iterator[Prediction]:
+    """Yield an answer for each image, in the order given. What cannot be read gets a status instead."""
+    for source in sources:
+        job = DecodeJob(source.table, arms.size, max_pixels, workers or usable_cores(), lambda _done, _total: None)
+        waiting: list[tuple[int, Planes | BadImage]] = []
+        for result in job.results(range(len(source.table))):
+            waiting.append(result)
+            if len(waiting) == BATCH:
+                yield from _answer(arms, source, waiting, candidate=candidate, device=device, precision=precision)
+                waiting = []
+        yield from _answer(arms, source, waiting, candidate=candidate, device=device, precision=precision)
+
+
+def _answer(
+    arms: TunedArms,
+    source: Source,
+    results: Sequence[tuple[int, Planes | BadImage]],
+    *,
+    candidate: str,
+    device: torch.device,
+    precision: str,
+) -> Iterator[Prediction]:
+    good = [(row, planes) for row, planes in results if isinstance(planes, Planes)]
+    answers = {}
+    if good:
+        pixels = torch.from_numpy(np.stack([planes.pixels for _, planes in good])).to(device)
+        logits = batch_logits(arms.networks, pixels, mean=arms.mean, std=arms.std, precision=precision)
+        numbers = {name: given.cpu().double().numpy() for name, given in logits.items()}  # device sync
+        answers = dict(zip([row for row, _ in good], _decide(arms, numbers, candidate), strict=True))
+    for row, result in results:
+        if isinstance(result, BadImage):
+            yield Prediction(source.shown[row], f"unreadable: {result.reason}")
+        else:
+            chosen, sure, probabilities, by_arm = answers[row]
+            yield Prediction(
+                image=source.shown[row],
+                status="ok",
+                chosen=chosen,
+                confidence=sure,
+                flagged=sure < arms.judgement.flag_below,
+                agree=len(set(by_arm)) == 1 if len(by_arm) > 1 else None,
+                probabilities=probabilities,
+                by_arm=by_arm,
+            )
+
+
+def _decide(
+    arms: TunedArms, logits: dict[str, Floats], candidate: str
+) -> list[tuple[str, float, Floats, tuple[str, ...]]]:
+    """Return choice, confidence, probabilities and the arms' choices of each image from outputs [B, C] by arm."""
+    candidates = probabilities_of(logits, arms.judgement.temperatures, multilabel=arms.multilabel)
+    choices = {
+        name: decisions(given, arms.judgement.threshold(name), arms.classes) for name, given in candidates.items()
+    }
+    sure = confidence(candidates[candidate], multilabel=arms.multilabel)
+    by_arm = zip(*(choices[name] for name in logits), strict=True)
+    return [
+        (chosen, float(s), row, tuple(arm_choices))
+        for chosen, s, row, arm_choices in zip(choices[candidate], sure, candidates[candidate], by_arm, strict=True)
+    ]

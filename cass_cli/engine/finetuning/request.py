@@ -1,0 +1,68 @@
+"""Which run and which settings a fine-tuning is about, before anything is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cass_cli.config.load import Layer, Resolved, resolve
+from cass_cli.config.presets import preset_layer
+from cass_cli.data.dataset import with_data_path
+from cass_cli.errors import ConfigError, RunError
+from cass_cli.runs.directory import Run, default_name, settings_over
+from cass_cli.runs.names import open_run
+from cass_cli.runs.trials import FOLDER, Variant, variant_name
+
+
+@dataclass(frozen=True)
+class FinetunePlan:
+    """Settings, the run that they apply to, and where in it the result goes."""
+
+    resolved: Resolved
+    run: Run
+    variant: Variant
+    new_run: bool = False
+
+
+def plan_on_run(out: Path, run: str | None, layers: list[Layer], *, variant: str | None, resume: bool) -> FinetunePlan:
+    """Fine-tune the run `run` (the latest where None), under its own settings with `layers` over them.
+
+    `resume` takes the settings, and where no variant is named the variant, of the latest fine-tuning.
+    """
+    opened = open_run(out, run)
+    if resume:
+        started = [key for layer in layers for key in ("finetune.init", "finetune.freeze") if key in layer.values]
+        latest = opened.path / FOLDER / "latest"
+        if variant is None and not started and latest.exists():
+            variant = latest.resolve().name
+        saved = Variant(opened, variant) if variant else None
+        if saved and saved.config.is_file():
+            return FinetunePlan(settings_over(saved.config, layers), opened, saved)
+    resolved = settings_over(opened.config, layers)
+    return FinetunePlan(resolved, opened, _variant(opened, variant, resolved))
+
+
+def plan_without_run(
+    out: Path, layers: list[Layer], *, preset: str | None, name: str | None, variant: str | None
+) -> FinetunePlan:
+    """Fine-tune without a pretraining: a new run that holds the settings, the splits and the fine-tuning."""
+    asked = resolve([*([preset_layer(preset)] if preset else []), *layers])
+    init = asked.config.finetune.init
+    if init in ("pretrained", "averaged"):
+        raise ConfigError(
+            "Without a pretraining run there are no pretrained arms to start from.",
+            hint="Add --init-from imagenet or random; or leave out --data and --preset to use the latest run.",
+        )
+    resolved = with_data_path(asked, preset)
+    path = resolved.config.data.path
+    stem = preset or (path.stem if path else "run")
+    run = Run(out / (name or default_name(stem, "transfer" if init == "imagenet" else "scratch")))
+    return FinetunePlan(resolved, run, _variant(run, variant, resolved), new_run=True)
+
+
+def _variant(run: Run, name: str | None, resolved: Resolved) -> Variant:
+    settings = resolved.config.finetune
+    chosen = name or variant_name(settings.init, freeze=settings.freeze)
+    if chosen in ("", ".", "..", "latest") or Path(chosen).name != chosen:
+        raise RunError(f"'{chosen}' cannot name a fine-tuning.", hint="Use a plain name.")
+    return Variant(run, chosen)

@@ -1,0 +1,170 @@
+"""Everything that fine-tuning on one label subset with one seed holds while it runs.
+
+Legend: n labelled images, m validation images, C classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cass_cli.config.schema import Finetune
+from cass_cli.data.splits import Labels
+from cass_cli.data.store.store import ImageStore
+from cass_cli.engine.finetuning.focal import class_weights, focal_loss
+from cass_cli.engine.inference import store_logits
+from cass_cli.scores.calibration import to_probabilities
+from cass_cli.scores.values import metric_values
+
+
+@dataclass
+class ArmTuning:
+    """One network that learns the classes, and its best weights so far, held on the CPU."""
+
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    loss_sum: Tensor
+    best_loss: float = math.inf
+    best_epoch: int = 0
+    stopped: bool = False
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    def keep_best(self) -> None:
+        """Copy the current weights aside."""
+        self.best = {key: value.detach().cpu().clone() for key, value in self.network.state_dict().items()}
+
+
+@dataclass
+class Tuning:
+    """The moving parts of one fine-tuning. Everything above the line is fixed; what is below it a checkpoint holds."""
+
+    store: ImageStore
+    train_rows: Tensor  # int64 [n], rows of the store
+    train_labels: Tensor  # int64 [n], or uint8 [n, C] for multi-label, on the device
+    val_rows: Tensor  # int64 [m]
+    val_labels: Labels
+    seed: int  # of all streams of chance
+    arm_index: Mapping[str, int]
+    device: torch.device
+    precision: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    view: Mapping[str, Any]
+    loss: Mapping[str, Any]  # arguments of the focal loss
+    settings: Finetune
+    save_minutes: float
+    # ----
+    arms: dict[str, ArmTuning]
+    epoch: int = 0
+    batch: int = 0
+
+    @property
+    def images(self) -> int:
+        return len(self.train_rows)
+
+    @property
+    def learning(self) -> bool:
+        return any(not arm.stopped for arm in self.arms.values())
+
+
+def loss_arguments(settings: Finetune, labels: Labels, classes: int, device: torch.device) -> dict[str, Any]:
+    """Return the arguments of the focal loss for the labels that may be seen."""
+    counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)
+    return {
+        "form": settings.loss_form,
+        "alpha": settings.alpha,
+        "gamma": settings.gamma,
+        "class_weights": class_weights(counts.tolist(), settings.class_weights).to(device),
+    }
+
+
+def prepare_arm(network: nn.Module, settings: Finetune, device: torch.device) -> ArmTuning:
+    """Put a network on the device with its optimiser, its body frozen where the settings say so."""
+    network.to(device).to(memory_format=torch.channels_last)
+    head: Any = network
+    if settings.freeze:
+        # In evaluation mode a frozen body gives the features that it was pretrained to give: no dropout, and
+        # the batch-norm statistics of pretraining.
+        network.eval().requires_grad_(False)
+        classifier = head.get_classifier()
+        for part in classifier if isinstance(classifier, (tuple, list)) else (classifier,):
+            part.train().requires_grad_(True)
+    else:
+        network.train()
+    learned = [p for p in network.parameters() if p.requires_grad]
+    adam = torch.optim.Adam(learned, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+    return ArmTuning(network, adam, torch.zeros((), dtype=torch.float64, device=device))
+
+
+def validate(t: Tuning, names: list[str]) -> dict[str, tuple[float, float]]:
+    """Return the validation loss and headline metric of the named arms; NaN without validation images."""
+    if len(t.val_rows) == 0:
+        return dict.fromkeys(names, (math.nan, math.nan))
+    logits = outputs(t, names, t.val_rows)
+    weights = t.loss["class_weights"].cpu()
+    targets, ones = torch.as_tensor(t.val_labels), [np.ones((1, len(t.val_labels)))]
+    ranking = t.settings.metric in ("auroc", "average_precision")
+    found = {}
+    for name, given in logits.items():
+        loss = focal_loss(torch.as_tensor(given), targets, **{**t.loss, "class_weights": weights})
+        if not np.isfinite(given).all():  # training goes on to say so
+            found[name] = (math.inf, math.nan)
+            continue
+        probabilities = to_probabilities(given, multilabel=t.val_labels.ndim == 2)
+        values = metric_values(t.val_labels, probabilities, ones, ranking=ranking)
+        found[name] = (float(loss), float(values[t.settings.metric][0]))
+    return found
+
+
+def outputs(t: Tuning, names: list[str], rows: Tensor) -> dict[str, np.ndarray]:
+    """Return the outputs fp64 [len(rows), C] of the named arms for rows of the store."""
+    return store_logits(
+        {name: t.arms[name].network for name in names},
+        t.store,
+        rows,
+        mean=t.mean,
+        std=t.std,
+        device=t.device,
+        precision=t.precision,
+    )
+
+
+def restore_best(t: Tuning) -> None:
+    """Give every arm its best weights."""
+    for arm in t.arms.values():
+        arm.network.load_state_dict(arm.best)
+
+
+def tuning_state(t: Tuning) -> dict[str, Any]:
+    """Return all that a step depends on, as tensors and plain values."""
+    arms = {
+        name: {
+            "network": arm.network.state_dict(),
+            "optimiser": arm.optimiser.state_dict(),
+            "loss_sum": arm.loss_sum,
+            "best_loss": arm.best_loss,
+            "best_epoch": arm.best_epoch,
+            "stopped": arm.stopped,
+            "best": arm.best,
+        }
+        for name, arm in t.arms.items()
+    }
+    return {"arms": arms, "epoch": t.epoch, "batch": t.batch, "images": t.images}
+
+
+def restore_tuning(t: Tuning, state: Mapping[str, Any]) -> None:
+    """Bring `t` to where `tuning_state` was taken."""
+    t.epoch, t.batch = state["epoch"], state["batch"]
+    for name, arm in t.arms.items():
+        saved = state["arms"][name]
+        arm.network.load_state_dict(saved["network"])
+        arm.optimiser.load_state_dict(saved["optimiser"])
+        arm.loss_sum = saved["loss_sum"].to(t.device)
+        arm.best_loss, arm.best_epoch = saved["best_loss"], saved["best_epoch"]
+        arm.stopped, arm.best = saved["stopped"], saved["best"]

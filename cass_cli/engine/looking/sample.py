@@ -1,0 +1,138 @@
+"""Which images the maps are shown for: a sample with the class distribution of the split, or the user's own.
+
+Shapes: N images of the split, n drawn, C classes, S side in pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cass_cli.config.load import Resolved
+from cass_cli.config.schema import Data
+from cass_cli.data.dataset import find_dataset
+from cass_cli.data.sources import SampleTable, load_samples
+from cass_cli.data.store.store import build_store
+from cass_cli.data.stratify import nested_order
+from cass_cli.errors import DataError
+from cass_cli.runs.directory import Run
+from cass_cli.words import count
+
+SAMPLES = 30  # C.4
+SAMPLES_IMBALANCED = 100  # C.4, ISIC 2019: "so that each class may have an example in our sample"
+
+
+@dataclass(frozen=True)
+class ImageSample:
+    """The images that are shown, and how to read them."""
+
+    table: SampleTable
+    reading: Data
+    notes: tuple[str, ...] = ()
+    _decoded: dict[int, Tensor] = field(default_factory=dict, repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def pixels(self, size: int) -> Tensor:
+        """Return the images, uint8 [n, 3, size, size], read once. Raises `DataError` that names unreadable ones."""
+        if size not in self._decoded:
+            self._decoded[size] = self._read(size)
+        return self._decoded[size]
+
+    def _read(self, size: int) -> Tensor:
+        return build_store(
+            self.table,
+            size=size,
+            mode="ram",
+            workers=self.reading.workers,
+            max_pixels=self.reading.max_pixels,
+            cache_dir=None,
+            bad_images="stop",
+            device=torch.device("cpu"),
+        ).images
+
+    def label(self, row: int) -> str:
+        """Return the class of an image, or its classes joined by +, or "" where none is known."""
+        labels, classes = self.table.labels, self.table.classes
+        if labels is None:
+            return ""
+        if labels.ndim == 2:
+            return " + ".join(c for c, present in zip(classes, labels[row], strict=True) if present)
+        return classes[labels[row]] if labels[row] >= 0 else ""
+
+
+def sample_of_run(run: Run, resolved: Resolved, *, split: str, samples: int | None, seed: int) -> ImageSample:
+    """Draw `samples` images of `split`, by default 30 as in C.4, or 100 for ISIC 2019; fewer if there are fewer.
+
+    Raises `DataError` when the split is empty or the images are gone.
+    """
+    data = resolved.config.data
+    dataset = find_dataset(data, seed=resolved.config.train.seed, saved_splits=run.splits)
+    rows = dataset.rows(split)
+    if len(rows) == 0:
+        held = ", ".join(f"{n} {name}" for name, n in dataset.counts.items() if n)
+        raise DataError(
+            f"{run.path} has no {split} images (it has {held or 'none at all'}).",
+            hint="Choose another --split, or name pictures with --images.",
+        )
+    isic = "isic2019" in (data.layout, resolved.origins.get("data.path", "").removeprefix("preset "))
+    wanted = samples or (SAMPLES_IMBALANCED if isic else SAMPLES)
+    table = dataset.table.select(rows)
+    drawn = table.select(draw_rows(table.labels, len(table), samples=wanted, seed=seed))
+    many, few = count(len(rows), f"{split} image"), count(len(drawn), "image")
+    note = f"{few} of {many}, drawn in the split's class distribution with seed {seed}."
+    if len(drawn) == len(rows):
+        note = f"All {many}."
+    return ImageSample(drawn, data, (note,))
+
+
+def sample_of_paths(paths: Sequence[Path], reading: Data) -> ImageSample:
+    """Return the pictures `paths`, and those in folders among them, in the order given."""
+    files: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"There is no picture {path}.", hint="Check the path given to --images.")
+        table = load_samples(path, layout="flat") if path.is_dir() else None
+        files += [path.absolute()] if table is None else [table.path(i) for i in range(len(table))]
+    names = tuple(file.relative_to(file.anchor).as_posix() for file in files)
+    return ImageSample(SampleTable(root=Path(files[0].anchor), names=names), reading, (f"{len(files)} own pictures.",))
+
+
+def draw_rows(
+    labels: NDArray[np.int64] | NDArray[np.uint8] | None, images: int, *, samples: int, seed: int
+) -> NDArray[np.int64]:
+    """Return `samples` of the rows 0 … N − 1, sorted, in the class distribution of `labels`.
+
+    Each class gets its share, rounded so that the total is exact, and one image at least where there is room for
+    all classes. Unlabelled images count as a class of their own. The sample is a function of its arguments.
+    """
+    samples = min(samples, images)
+    rng = np.random.default_rng(seed)
+    if labels is None:
+        return np.sort(rng.permutation(images)[:samples])
+    if labels.ndim == 2:
+        order, _ = nested_order(labels.astype(np.int64), rng)
+        return np.sort(order[:samples])
+    _, index, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    taken = [rng.permutation(np.flatnonzero(index == c))[:n] for c, n in enumerate(class_shares(sizes, samples))]
+    return np.sort(np.concatenate(taken))
+
+
+def class_shares(sizes: NDArray[np.int64], samples: int) -> NDArray[np.int64]:
+    """Return how many of `samples` images come from classes of `sizes` [C]: largest remainders, one at least each."""
+    ideal = sizes * samples / sizes.sum()
+    shares: NDArray[np.int64] = np.floor(ideal).astype(np.int64)
+    if samples >= len(sizes):
+        shares = np.maximum(shares, 1)
+    while shares.sum() < samples:
+        shares[(ideal - shares).argmax()] += 1
+    while shares.sum() > samples:  # only after small classes were given their one
+        shares[np.where(shares > 1, shares - ideal, -np.inf).argmax()] -= 1
+    return shares

@@ -1,0 +1,170 @@
+"""Which networks the maps are shown for: a run's arms, and what they are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cass_cli.config.load import Resolved, read_saved
+from cass_cli.config.schema import ARM_NAMES, ArmName, Config
+from cass_cli.engine.starting_arms import starting_body
+from cass_cli.errors import ModelError, RunError
+from cass_cli.methods.build import build_arms
+from cass_cli.models.arms import Arm, load_arm
+from cass_cli.runs.directory import Run
+from cass_cli.runs.names import open_run, trial_at
+from cass_cli.runs.trials import Trial
+from cass_cli.seeds import trial_seed
+from cass_cli.words import count
+
+COMPARISONS = ("start", "imagenet", "random", "none")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A network and what a figure says of it."""
+
+    arm: ArmName
+    label: str  # "after CASS, 100 epochs", "before: random weights", a run's name
+    model: str  # timm's name
+    network: nn.Module
+    size: int  # side in pixels
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    classifier: bool  # the outputs are classes, not an embedding
+
+    def inputs(self, images: Tensor, device: torch.device) -> Tensor:
+        """Return uint8 images [B, 3, S, S] as the network takes them, on `device`."""
+        mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (self.mean, self.std))
+        return (images.to(device).float() / 255 - mean) / std
+
+
+def arms_of_run(run: Run, *, averaged: bool, label: str = "") -> dict[ArmName, Shown]:
+    """Load the exported arms of `run`, by arm name; raises `RunError` when there are none yet."""
+    ending = "-averaged" if averaged else ""
+    files: dict[ArmName, Path] = {arm: run.arms / f"{arm}{ending}.json" for arm in ARM_NAMES}
+    found = {arm: path for arm, path in files.items() if path.is_file()}
+    if not found and averaged and trial_at(run.path.parent, run.path.name):
+        raise RunError("Fine-tuned arms are not averaged.", hint="Leave out --averaged.")
+    if not found:
+        kind = "averaged arms (it was trained without averaging)" if averaged and run.summary.exists() else "arms yet"
+        raise RunError(
+            f"{run.path} has no {kind}.",
+            hint=f"Finish it first: cass pretrain --resume --out {run.path.parent} --name {run.path.name}",
+        )
+    return {arm: _shown(arm, path.with_suffix(""), label) for arm, path in found.items()}
+
+
+def _shown(arm: ArmName, path: Path, label: str) -> Shown:
+    network, card = load_arm(path)
+    return Shown(
+        arm=arm,
+        label=label or _trained(card),
+        model=str(card["model"]),
+        network=network.eval(),
+        size=int(card["input_size"][-1]),
+        mean=tuple(card["mean"]),
+        std=tuple(card["std"]),
+        classifier=bool(card.get("classes")),
+    )
+
+
+def _trained(card: Mapping[str, Any]) -> str:
+    method, epochs = str(card.get("method", "trained")), card.get("epochs")
+    method = method.upper() if len(method) <= 4 else method
+    if "labels" in card:
+        pretrained = f" after {method}" if card.get("method") != "none" else ""
+        return f"fine-tuned on {count(int(card['labels']), 'label')}{pretrained}"
+    return f"after {method}, {count(int(epochs), 'epoch')}" if epochs else f"after {method}"
+
+
+def compared_arms(
+    compare: str,
+    run: Run,
+    resolved: Resolved,
+    arms: Mapping[ArmName, Shown],
+    *,
+    out: Path,
+    trial: Trial | None,
+    averaged: bool,
+) -> dict[ArmName, Shown]:
+    """Return what the `arms` of `run`, or of a `trial` of its fine-tuning, are compared with, by arm name.
+
+    `start`: the weights that the pretraining, or the fine-tuning, began with. `imagenet`: the run's local weight
+    files, else timm's from its hub. `random`: the seed's random weights. `none`: nothing. Anything else names another
+    run or fine-tuning, of which the arms that this one has too are taken. Raises `ModelError` when weights cannot be
+    fetched, `RunError` for an unknown run.
+    """
+    if compare == "none":
+        return {}
+    if compare not in COMPARISONS:
+        theirs, other = _other_arms(compare, out, averaged=averaged)
+        common = {arm: shown for arm, shown in theirs.items() if arm in arms}
+        if not common:
+            raise RunError(f"{other.path} has none of the arms {', '.join(arms)}.", hint="Compare with another run.")
+        return common
+    if compare == "start" and trial and (init := trial.summary()["init"]) in ("pretrained", "averaged"):
+        found = arms_of_run(run, averaged=init == "averaged")
+        return {arm: found[arm] for arm in arms}
+    try:
+        tuned = trial if compare == "start" else None
+        built = _began_with(tuned, arms) if tuned else _built_anew(resolved.config, compare, arms)
+    except ModelError as error:
+        hint = "Compare with --compare random, another run, or none."
+        raise ModelError(f"Cannot compare with the weights before training: {error.what}", hint=hint) from error
+    before = "before: " if compare == "start" else ""
+    return {arm: _untrained(arm, built[arm], before, after=shown) for arm, shown in arms.items()}
+
+
+def _other_arms(name: str, out: Path, *, averaged: bool) -> tuple[dict[ArmName, Shown], Run]:
+    """Return the arms of another run (a name below `out`, or a path), or of the fine-tuning at a path."""
+    trial = trial_at(out, name)
+    if trial:
+        label = f"{trial.variant.run.path.name}, fine-tuned"
+        return arms_of_run(trial.files, averaged=averaged, label=label), trial.files
+    other = open_run(out, name)
+    return arms_of_run(other, averaged=averaged, label=other.path.name), other
+
+
+def _began_with(trial: Trial, arms: Collection[ArmName]) -> Mapping[str, Arm]:
+    """Build what a fine-tuning without pretraining began with."""
+    config, seed = read_saved(trial.variant.config).config, trial_seed(trial.seed)
+    return {arm: starting_body(trial.variant.run, config, arm, seed=seed) for arm in arms}
+
+
+def _built_anew(config: Config, compare: str, arms: Collection[ArmName]) -> Mapping[str, Arm]:
+    """Build the arms as the run did: from its own start, or from another."""
+    changes: dict[str, Any] = {
+        "start": {},
+        "imagenet": {"init": "imagenet"},
+        "random": {"init": "random", "weights": {}},
+    }
+    changed = config.arms.model_copy(update=changes[compare])
+    return build_arms(config.model_copy(update={"arms": changed}), only=arms)
+
+
+def _untrained(arm: ArmName, built: Arm, before: str, *, after: Shown) -> Shown:
+    source = built.weights.source
+    kind = "random" if source == "random" else "ImageNet" if source.startswith("timm ") else "local"
+    return Shown(
+        arm=arm,
+        label=f"{before}{kind} weights",
+        model=built.name,
+        network=built.model.eval(),
+        size=after.size,
+        mean=after.mean,
+        std=after.std,
+        classifier=False,
+    )
+
+
+def saved_settings(run: Run) -> Resolved:
+    """Return the configuration that `run` was made with."""
+    if not run.config.is_file():
+        raise RunError(f"{run.path} has no config.yaml.", hint="Name a run directory of `cass pretrain`.")
+    return read_saved(run.config)

@@ -1,0 +1,208 @@
+"""A pretraining job from a resolved configuration to a finished run directory."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from cass_cli.config.load import Resolved, to_yaml
+from cass_cli.config.schema import Config
+from cass_cli.data.dataset import Dataset, find_dataset, load_images
+from cass_cli.data.splits import write_splits
+from cass_cli.data.store.store import ImageStore
+from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
+from cass_cli.engine.device import choose_device
+from cass_cli.engine.distributed import World, process_group
+from cass_cli.engine.pretraining.loop import EpochStats, StepStats, pretrain
+from cass_cli.engine.pretraining.plan import Plan, plan_pretraining
+from cass_cli.engine.pretraining.probe import probe_arms, probe_data
+from cass_cli.engine.pretraining.session import Session, build_session, refresh_averages, restore_session, session_state
+from cass_cli.engine.signals import stop_on_signal
+from cass_cli.errors import RunError
+from cass_cli.methods.build import build_arms
+from cass_cli.models.arms import save_arm
+from cass_cli.runs.directory import Run, create_run, environment, point_latest, sole_writer, write_json, write_text
+
+
+class Watcher(Protocol):
+    """Told what happens; shows it, or not."""
+
+    def note(self, text: str) -> None: ...
+    def warn(self, text: str) -> None: ...
+    def decoding(self, done: int, total: int) -> None: ...
+    def started(self, session: Session, plan: Plan, run: Run) -> None: ...
+    def step(self, stats: StepStats) -> None: ...
+    def epoch(self, stats: EpochStats) -> None: ...
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """What a finished pretraining run left behind."""
+
+    run: Path
+    method: str
+    epochs: int
+    images: int
+    loss: float
+    seconds: float
+    arms: Mapping[str, Path]
+    states: Mapping[str, str]
+    gauges: Mapping[str, Any]
+    probes: Mapping[str, Any]
+    weights: Mapping[str, str]
+    device: str
+    precision: str
+
+
+def pretrain_job(
+    resolved: Resolved,
+    *,
+    out: Path,
+    name: str,
+    world: World,
+    watch: Watcher,
+    overwrite: bool = False,
+    resume: Run | None = None,
+    cache_dir: Path | None = None,
+) -> PretrainResult:
+    """Run (or, given `resume`, go on with) the pretraining that `resolved` describes, and export both arms.
+
+    Everything that can be wrong with the request is found before the run directory is made.
+    """
+    config = resolved.config
+    device = choose_device(config.train.device, local_rank=world.local_rank)
+    state = load_checkpoint(resume.checkpoint) if resume else None
+    dataset = find_dataset(
+        config.data,
+        seed=config.train.seed,
+        saved_splits=resume.splits if resume else None,
+        check_leaks=config.data.check_leaks and world.leads and not resume,
+        cache_dir=cache_dir,
+        on_progress=watch.decoding,
+    )
+    for note in dataset.table.notes:
+        watch.note(note)
+    for warning in dataset.warnings:
+        watch.warn(warning)
+    arms = build_arms(config)
+    for arm, built in arms.items():
+        watch.note(f"{arm} {built.name}: {built.weights}")
+    plan = plan_pretraining(config, dataset, processes=world.size)
+    store = load_images(
+        dataset, dataset.rows("train"), config.data, device=device, cache_dir=cache_dir, on_progress=watch.decoding
+    )
+    for note in store.notes:
+        watch.note(note)
+    with process_group(world, device):
+        session = build_session(config, arms, store, world=world, measure=not state)
+        if world.size > 1 and device.type == "cpu" and any(isinstance(m, _BatchNorm) for m in session.method.modules()):
+            watch.warn("On CPUs, batch norm counts each process's share of a batch alone: one process would differ.")
+        if config.train.probe_every and world.leads:
+            looked_at = probe_data(
+                dataset, store, config.data, device=device, cache_dir=cache_dir, on_progress=watch.decoding
+            )
+            session.probe = partial(probe_arms, probes=looked_at)
+        if state:
+            _check_same_images(state, session)
+            restore_session(session, state)
+        run = resume or (create_run(out, name, overwrite=overwrite) if world.leads else Run(out / name))
+        with sole_writer(run.path) if world.leads else nullcontext():
+            if world.leads:
+                _record_start(run, resolved, dataset, store, resumed_at=session.epoch if state else None)
+            world.wait()
+            watch.started(session, plan, run)
+            return _train(session, run, config, watch)
+
+
+def _train(session: Session, run: Run, config: Config, watch: Watcher) -> PretrainResult:
+    world = session.world
+    began = time.monotonic()
+
+    def save(s: Session) -> None:
+        if world.leads:
+            save_checkpoint(run.checkpoint, session_state(s))
+
+    if _finished(run, session):
+        raise RunError(f"{run.path} is finished already: {session.epoch} epochs.", hint="Ask for more with --epochs N.")
+    with stop_on_signal() as stop:
+        for stats in pretrain(session, stop=stop, save=save, on_step=watch.step):
+            if world.leads:
+                run.log(stats.row())
+            watch.epoch(stats)
+    exported = _export(session, run, config) if world.leads else {}
+    world.wait()
+    last = run.rows()[-1]  # of an earlier process, if that one died before its arms were exported
+    result = PretrainResult(
+        run=run.path,
+        method=config.method.name,
+        epochs=session.epoch,
+        images=session.images,
+        loss=last["loss"],
+        seconds=time.monotonic() - began,
+        arms=exported,
+        states=last["states"],
+        gauges=last["gauges"],
+        probes=last["probes"],
+        weights={arm: str(built.weights) for arm, built in session.arms.items()},
+        device=str(session.device),
+        precision=session.precision,
+    )
+    if world.leads:
+        write_json(run.summary, asdict(result))
+    return result
+
+
+def _finished(run: Run, session: Session) -> bool:
+    """Whether all epochs are trained and their arms exported."""
+    if session.epoch < session.train.epochs or not run.summary.exists():
+        return False
+    return bool(json.loads(run.summary.read_text(encoding="utf-8"))["epochs"] == session.epoch)
+
+
+def _export(session: Session, run: Run, config: Config) -> dict[str, Path]:
+    """Save both arms, raw and averaged, for timm."""
+    run.arms.mkdir(exist_ok=True)
+    networks = {name: (name, network) for name, network in session.method.arms.items()}
+    networks |= {f"{name}-averaged": (name, net) for name, net in refresh_averages(session).items()}
+    for file_name, (name, network) in networks.items():
+        arm = session.arms[name]
+        facts = {
+            "input_size": [3, config.data.image_size, config.data.image_size],
+            "mean": config.data.mean,
+            "std": config.data.std,
+            "method": config.method.name,
+            "epochs": session.epoch,
+            "averaged": file_name != name,
+            "started_from": str(arm.weights),
+        }
+        save_arm(run.arms / file_name, network, name=arm.name, options=arm.options, facts=facts)
+    return {file_name: run.arms / f"{file_name}.safetensors" for file_name in networks}
+
+
+def _record_start(run: Run, resolved: Resolved, dataset: Dataset, store: ImageStore, *, resumed_at: int | None) -> None:
+    if resumed_at is not None:
+        run.rewind(resumed_at)
+        point_latest(run)
+    write_text(run.config, to_yaml(resolved))
+    write_json(run.path / "environment.json", environment())
+    train = dataset.rows("train")
+    status = ["" for _ in dataset.splits]
+    for image in store.bad:
+        status[train[image.index]] = f"unreadable: {image.reason}"
+    write_splits(run.splits, dataset.table, dataset.splits, status=status)
+
+
+def _check_same_images(state: Mapping[str, Any], session: Session) -> None:
+    if state["images"] != session.images:
+        raise RunError(
+            f"The run was made on {state['images']} training images, and now there are {session.images}.",
+            hint="Restore the data it was started on, or start a new run.",
+        )

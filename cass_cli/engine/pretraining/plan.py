@@ -1,0 +1,135 @@
+"""What a run would do and need, worked out without training: for `--dry-run` and for the first lines of a run.
+
+Legend: B batch, S image side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from cass_cli.config.schema import Config
+from cass_cli.data.dataset import Dataset
+from cass_cli.engine.batches import batch_bounds
+from cass_cli.engine.device import choose_device, choose_precision
+from cass_cli.methods.build import build_arms, build_method
+from cass_cli.methods.method import Method
+from cass_cli.models.checkpointing import checkpoint_gradients
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run before it is run. Bytes are of the training process, without Python and libraries."""
+
+    images: Mapping[str, int]
+    steps_per_epoch: int
+    steps: int
+    parameters: Mapping[str, int]
+    weight_bytes: int
+    activation_bytes: int
+    image_bytes: int
+    flops_per_image: float
+    device: str
+    precision: str
+
+    @property
+    def memory_bytes(self) -> int:
+        """Weights, gradients, optimiser state, averages, activations and decoded images."""
+        return self.weight_bytes + self.activation_bytes + self.image_bytes
+
+
+def plan_pretraining(config: Config, dataset: Dataset, *, processes: int = 1) -> Plan:
+    """Count images, steps, parameters, bytes and floating-point operations. Raises what building the arms raises."""
+    images = dataset.counts["train"]
+    device = choose_device(config.train.device)
+    precision = choose_precision(config.train.precision, device)
+    per_epoch = len(batch_bounds(images, config.train.batch_size, smallest=2 * processes))
+    cost = count_cost(config)
+    forward = -(-config.train.batch_size // config.train.accumulate)
+    return Plan(
+        images=dataset.counts,
+        steps_per_epoch=per_epoch,
+        steps=per_epoch * config.train.epochs,
+        parameters=cost.parameters,
+        weight_bytes=cost.weight_bytes,
+        activation_bytes=cost.activation_bytes * min(forward, images) // (2 if precision == "bf16" else 1),
+        image_bytes=images * 3 * config.data.image_size**2 if config.data.cache not in ("disk", "off") else 0,
+        flops_per_image=cost.flops,
+        device=str(device),
+        precision=precision,
+    )
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a method takes, whatever the machine."""
+
+    parameters: Mapping[str, int]  # of each exported arm
+    weight_bytes: int  # fp32 weights, gradients, optimiser state and averages
+    activation_bytes: int  # fp32, that the backward pass keeps, an image
+    flops: float  # forward and backward, an image; a multiply-add counts as two
+
+
+def count_cost(config: Config) -> Cost:
+    """Count, not guess: the method runs once on PyTorch's meta device, which holds no numbers.
+
+    Every tensor that the backward pass would need is added up, and every product counted.
+    """
+    images = 2  # batch norm needs two
+    with torch.device("meta"):
+        method = _unreal_method(config)
+        views = [torch.empty(images, 3, side, side) for side in _sides(method, config)]
+    own = {p.untyped_storage()._cdata for p in method.parameters()}
+    kept: dict[int, int] = {}
+    alive: list[torch.Tensor] = []  # so that no address is used twice
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in own:
+            kept[storage._cdata] = storage.nbytes()
+            alive.append(tensor)
+        return tensor
+
+    counter = FlopCounterMode(display=False)
+    with counter, torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        method(*views, progress=0.5).backward()
+    optim = config.optim
+    state = {"adam": 2, "adamw": 2, "sgd": 1}
+    floats = _count(method)
+    for arm, learner in method.learners.items():
+        learned = sum(p.numel() for p in learner.parameters() if p.requires_grad)
+        floats += learned * (1 + state[getattr(optim, arm)])
+    parameters = {arm: _count(network) for arm, network in method.arms.items()}
+    return Cost(
+        parameters=parameters,
+        weight_bytes=4 * (floats + optim.averaging * sum(parameters.values())),
+        activation_bytes=sum(kept.values()) // images,
+        flops=counter.get_total_flops() / images,
+    )
+
+
+def view_sides(config: Config) -> list[int]:
+    """Return the side in pixels of each view that the method looks at."""
+    with torch.device("meta"):
+        return _sides(_unreal_method(config), config)
+
+
+def _unreal_method(config: Config) -> Method:
+    """Build the method without reading weights; inside `torch.device("meta")`, without any numbers."""
+    arms = config.arms.model_copy(update={"init": "random", "weights": {}})
+    built = build_arms(config.model_copy(update={"arms": arms}))
+    if config.train.gradient_checkpointing:
+        checkpoint_gradients(built)
+    return build_method(config, {name: arm.model for name, arm in built.items()})
+
+
+def _sides(method: Method, config: Config) -> list[int]:
+    return [view.size or config.data.image_size for view in method.views]
+
+
+def _count(module: Any) -> int:
+    return sum(p.numel() for p in module.parameters())

@@ -1,0 +1,213 @@
+"""What frozen features are worth: a kNN and a linear probe of every arm while they pretrain.
+
+Both fit on features of the training split and score on the validation split; the test split is never seen. Labels
+are looked at, never learned from by the arms. Probes answer what the loss can't: a collapsing arm has a falling loss
+and falling probe scores.
+
+Shapes: N training and M validation images, D features, C classes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, f1_score
+from torch import Tensor
+
+from cass_cli.config.schema import Data
+from cass_cli.data.dataset import Dataset, load_images
+from cass_cli.data.splits import Labels
+from cass_cli.data.store.store import ImageStore
+from cass_cli.data.views.apply import apply_view
+from cass_cli.data.views.draw import unchanged
+from cass_cli.engine.device import autocast
+from cass_cli.engine.pretraining.session import Session
+from cass_cli.errors import DataError, RunError
+
+BATCH = 64
+NEIGHBOURS = 20
+VOTE_TEMPERATURE = 0.07
+INVERSE_L2 = 0.1  # scikit-learn's C: within 0.03 of the best of 0.001–10 for both arms on brain MRI slices
+MAX_ITERATIONS = 300
+QUERY_ROWS = 1024  # validation images compared at once
+
+
+@dataclass(frozen=True)
+class ProbeScores:
+    """Scores of one probe on the validation split."""
+
+    accuracy: float  # multi-label: all labels of an image right
+    macro_f1: float  # over classes shown or chosen, as in `scores/metrics.py`
+    note: str = ""
+
+
+def knn_probe(
+    train_features: Tensor,
+    train_labels: Labels,
+    val_features: Tensor,
+    val_labels: Labels,
+    *,
+    k: int = NEIGHBOURS,
+    temperature: float = VOTE_TEMPERATURE,
+) -> ProbeScores:
+    """Score weighted k-nearest-neighbour votes on cosine similarity.
+
+    Each of the k nearest training images votes for its label with exp(cos / temperature), as in Wu et al.
+    2018 ("Unsupervised Feature Learning via Non-Parametric Instance Discrimination", Sec. 3.4) and DINO,
+    both with temperature 0.07. Multi-label: a label is chosen when it gets half of the votes.
+    Runs on the features' device; labels are class indices (−1: left out), or 0/1 for multi-label.
+    With fewer than k training images all of them vote.
+    """
+    train_x, train_y, val_x, val_y = _labelled(train_features, train_labels, val_features, val_labels)
+    classes = train_y.shape[1] if train_y.ndim == 2 else int(max(train_y.max(), val_y.max())) + 1
+    onehot = torch.as_tensor(train_y, device=train_x.device)
+    onehot = onehot.float() if train_y.ndim == 2 else F.one_hot(onehot.long(), classes).float()  # [N, C]
+    keys = F.normalize(train_x, dim=1)  # [N, D]
+    k = min(k, len(keys))
+    chosen = []
+    for queries in torch.split(F.normalize(val_x, dim=1), QUERY_ROWS):
+        cosine, nearest = (queries @ keys.T).topk(k, dim=1)  # [m, k]
+        share = torch.softmax(cosine / temperature, dim=1)  # the same vote, without overflow
+        votes = (share.unsqueeze(2) * onehot[nearest]).sum(dim=1)  # [m, C]
+        chosen.append(votes >= 0.5 if train_y.ndim == 2 else votes.argmax(dim=1))
+    note = f"Only {k} training images vote." if k < NEIGHBOURS and k == len(keys) else ""
+    return _scores(val_y, torch.cat(chosen).cpu().numpy(), note)
+
+
+def linear_probe(
+    train_features: Tensor,
+    train_labels: Labels,
+    val_features: Tensor,
+    val_labels: Labels,
+    *,
+    inverse_l2: float = INVERSE_L2,
+) -> ProbeScores:
+    """Score an L2-regularised logistic regression on features standardised by the training split.
+
+    Multi-class: softmax regression. Multi-label: one regression a class; a class that all or no training
+    images show is predicted as such. Runs on the CPU. Labels as in `knn_probe`.
+    """
+    train_x, train_y, val_x, val_y = _labelled(train_features, train_labels, val_features, val_labels)
+    mean, std = train_x.mean(dim=0), train_x.std(dim=0, correction=0)
+    # A feature that is constant but for rounding carries nothing: it becomes 0 instead of amplified noise.
+    scale = torch.where(std > 1e-6 * mean.abs().clamp_min(1e-6), 1 / std, 0)
+    x, x_val = (((features - mean) * scale).cpu().numpy() for features in (train_x, val_x))
+    columns = train_y.T if train_y.ndim == 2 else train_y[None]
+    fitted = [_fit_predict(x, column, x_val, inverse_l2) for column in columns]
+    chosen = np.stack([prediction for prediction, _ in fitted], axis=-1)
+    note = "" if all(done for _, done in fitted) else f"Not converged after {MAX_ITERATIONS} iterations."
+    return _scores(val_y, chosen if train_y.ndim == 2 else chosen[:, 0], note)
+
+
+def _fit_predict(
+    x: NDArray[np.float32], y: NDArray[np.generic], x_val: NDArray[np.float32], inverse_l2: float
+) -> tuple[NDArray[np.generic], bool]:
+    """Return the predictions for x_val and whether the fit converged."""
+    if (y == y[0]).all():
+        return np.full(len(x_val), y[0]), True
+    model = LogisticRegression(C=inverse_l2, max_iter=MAX_ITERATIONS, tol=1e-3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # said in the note instead
+        model.fit(x, y)
+    return np.asarray(model.predict(x_val)), int(model.n_iter_.max()) < MAX_ITERATIONS
+
+
+def _labelled(
+    train_features: Tensor, train_labels: Labels, val_features: Tensor, val_labels: Labels
+) -> tuple[Tensor, Labels, Tensor, Labels]:
+    """Return fp32 features and labels of both splits without unlabelled images; check that they can be used."""
+    kept: list[tuple[Tensor, Labels]] = []
+    for split, features, labels in (
+        ("training", train_features, train_labels),
+        ("validation", val_features, val_labels),
+    ):
+        assert features.shape[:1] == labels.shape[:1], "one label a feature vector"
+        if not features.isfinite().all():
+            raise RunError(
+                f"An arm gives non-finite features on the {split} split: its training has diverged.",
+                hint="Lower the learning rate, or use --precision fp32.",
+            )
+        known = np.flatnonzero(labels >= 0) if labels.ndim == 1 else np.arange(len(labels))
+        if len(known) == 0:
+            raise DataError(f"The {split} split has no labelled image to probe with.", hint="Leave --probe-every out.")
+        kept.append((features.float()[torch.as_tensor(known, device=features.device)], labels[known]))
+    (train_x, train_y), (val_x, val_y) = kept
+    return train_x, train_y, val_x, val_y
+
+
+def _scores(labels: Labels, chosen: NDArray[np.generic], note: str) -> ProbeScores:
+    if labels.ndim == 2:
+        chosen = chosen.astype(np.uint8)
+    macro = f1_score(labels, chosen, average="macro", zero_division=np.nan)
+    return ProbeScores(float(accuracy_score(labels, chosen)), float(macro), note)
+
+
+PROBES: dict[str, Callable[[Tensor, Labels, Tensor, Labels], ProbeScores]] = {
+    "knn": knn_probe,
+    "linear": linear_probe,
+}
+
+
+@dataclass(frozen=True)
+class ProbeData:
+    """What the probes look at: the session's training images, and the validation images."""
+
+    train_labels: Labels  # of the session's store
+    val_store: ImageStore
+    val_labels: Labels
+
+
+def probe_data(
+    dataset: Dataset,
+    train: ImageStore,
+    data: Data,
+    *,
+    device: torch.device,
+    cache_dir: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> ProbeData:
+    """Decode the validation images; raise `DataError` when there are no labels or no validation images."""
+    rows = dataset.rows("val")
+    labels = dataset.table.labels
+    if labels is None or len(rows) == 0:
+        lacking = "labels" if labels is None else "validation images"
+        raise DataError(
+            f"There are no {lacking} to probe with in {dataset.table.root}.", hint="Leave --probe-every out."
+        )
+    store = load_images(dataset, rows, data, device=device, cache_dir=cache_dir, on_progress=on_progress)
+    return ProbeData(labels[dataset.rows("train")[train.kept]], store, labels[rows[store.kept]])
+
+
+def probe_arms(s: Session, probes: ProbeData) -> dict[str, dict[str, dict[str, float | str]]]:
+    """Return {arm: {probe: {accuracy, macro_f1, note}}} for the arms as they are now."""
+    scores = {}
+    for name in s.method.arms:
+        seen = _features(s, name, s.store)
+        asked = _features(s, name, probes.val_store)
+        scores[name] = {
+            probe: asdict(measure(seen, probes.train_labels, asked, probes.val_labels))
+            for probe, measure in PROBES.items()
+        }
+    return scores
+
+
+@torch.no_grad()
+def _features(s: Session, arm: str, store: ImageStore) -> Tensor:
+    """Return the pooled features fp32 [N, D] of all images of a store, without augmentation."""
+    s.method.eval()
+    parts = []
+    for rows in torch.from_numpy(np.arange(len(store.kept))).split(BATCH):
+        images = apply_view(store.batch(rows, s.device), unchanged(len(rows)), mean=s.mean, std=s.std)
+        with autocast(s.precision, s.device):
+            parts.append(s.method.embed(arm, images)[0].float())
+    s.method.train()
+    return torch.cat(parts)

@@ -1,0 +1,61 @@
+"""What a pretraining was asked to be: its settings, or those of the run that it goes on with."""
+
+from __future__ import annotations
+
+from cass_cli.config.load import Layer, Resolved, read_saved
+from cass_cli.config.presets import preset_layer
+from cass_cli.config.recipes import ORIGIN as METHOD
+from cass_cli.config.recipes import resolve_with_recipe
+from cass_cli.config.schema import Config
+from cass_cli.data.dataset import with_data_path
+from cass_cli.errors import RunError
+from cass_cli.runs.directory import Run
+
+# Settings that a resumed run may change without becoming another run.
+FREE_ON_RESUME = (
+    "train.epochs",
+    "train.device",
+    "train.on_collapse",
+    "train.probe_every",
+    "train.save_minutes",
+    "data.cache",
+    "data.workers",
+)
+
+
+def requested_settings(layers: list[Layer], *, preset: str | None, resume: Run | None) -> Resolved:
+    """Merge `layers` over the preset and the method's recipe: the settings of a new run, with its images' folder.
+
+    Given a run to `resume`, they have to make sense over its own, of which they may change a few.
+    """
+    below = [preset_layer(preset)] if preset else []
+    if resume is None:
+        return with_data_path(resolve_with_recipe(below, layers), preset)
+    saved = read_saved(resume.config)
+    below.append(Layer("default", {key: saved.value(key) for key in saved.origins}))
+    return _resumed(resume, resolve_with_recipe(below, layers))
+
+
+def _resumed(run: Run, asked: Resolved) -> Resolved:
+    """Return the saved configuration of `run` with those settings of `asked` that may change.
+
+    Raises `RunError` naming every setting that was asked for and differs from what the run was started with.
+    """
+    saved = read_saved(run.config)
+    changed = {
+        key: asked.value(key)
+        for key, origin in asked.origins.items()
+        if not origin.startswith(("default", "preset", METHOD)) and asked.value(key) != saved.value(key)
+    }
+    fixed = sorted(set(changed) - set(FREE_ON_RESUME))
+    if fixed:
+        lines = [f"{key} was {saved.value(key)}, now {changed[key]}" for key in fixed]
+        raise RunError(
+            f"{run.path} was started with other settings: {'; '.join(lines)}.",
+            hint=f"Resume without them, or start a new run. These may change: {', '.join(FREE_ON_RESUME)}.",
+        )
+    settings = saved.config.model_dump()
+    for key, value in changed.items():
+        section, field = key.split(".")
+        settings[section][field] = value
+    return Resolved(Config.model_validate(settings), {**saved.origins, **{key: asked.origins[key] for key in changed}})

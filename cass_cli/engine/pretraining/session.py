@@ -1,0 +1,188 @@
+"""Everything a pretraining run holds while it runs, built from a configuration, saved and restored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from timm.layers.norm_act import convert_sync_batchnorm
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_swa_multi_avg_fn, update_bn
+
+from cass_cli.config.schema import Config, Optim, Train
+from cass_cli.data.store.store import ImageStore
+from cass_cli.data.views.apply import apply_view
+from cass_cli.data.views.draw import draw_view, unchanged
+from cass_cli.engine.batches import batch_bounds, epoch_order
+from cass_cli.engine.device import autocast, choose_device, choose_precision, set_up_backends
+from cass_cli.engine.distributed import World
+from cass_cli.engine.optimisers import build_optimiser
+from cass_cli.engine.pretraining.collapse import ArmGauges, Gauge
+from cass_cli.methods.build import build_method
+from cass_cli.methods.method import Method
+from cass_cli.models.arms import Arm
+from cass_cli.models.checkpointing import checkpoint_gradients
+from cass_cli.seeds import generator
+
+MONITORED_IMAGES = 128
+COMPILE_PAYS_AFTER = 2_000  # steps; compiling two arms takes a minute or two
+
+
+@dataclass
+class Session:
+    """The moving parts of a run. Everything above the line is fixed; what is below it a checkpoint holds."""
+
+    arms: Mapping[str, Arm]
+    store: ImageStore
+    world: World
+    device: torch.device
+    precision: str
+    compiled: bool
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    optim: Optim
+    train: Train
+    parallel: Any
+    # ----
+    method: Method
+    optimisers: dict[str, torch.optim.Optimizer]
+    averaged: dict[str, AveragedModel]
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    seen: int = 0
+    loss_sum: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+    start_gauges: dict[str, ArmGauges] = field(default_factory=dict)
+    probe: Callable[[Session], dict[str, Any]] | None = None  # on the leading process, where probes are asked for
+
+    @property
+    def images(self) -> int:
+        return len(self.store.kept)
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return len(batch_bounds(self.images, self.train.batch_size, smallest=2 * self.world.size)) * self.train.epochs
+
+
+def build_session(
+    config: Config, arms: Mapping[str, Arm], store: ImageStore, *, world: World, measure: bool = True
+) -> Session:
+    """Put the arms on the device, with their method, optimisers and running averages.
+
+    With `measure`, the gauges are read before the first step; a session that is to be restored needs none.
+    """
+    train, optim = config.train, config.optim
+    device = choose_device(train.device, local_rank=world.local_rank)
+    set_up_backends(device)
+    networks = {name: arm.model.to(device).to(memory_format=torch.channels_last).train() for name, arm in arms.items()}
+    if train.gradient_checkpointing:
+        checkpoint_gradients(arms)
+    method = build_method(config, networks)
+    method.to(device)
+    steps = train.epochs * len(batch_bounds(len(store.kept), train.batch_size, smallest=2 * world.size))
+    compiled = train.compile == "on" or (
+        train.compile == "auto" and device.type == "cuda" and steps >= COMPILE_PAYS_AFTER
+    )
+    average = get_swa_multi_avg_fn()
+    kept = method.arms if optim.averaging else {}
+    averaged = {name: AveragedModel(net, multi_avg_fn=average) for name, net in kept.items()}
+    if world.size > 1 and device.type == "cuda":  # after the copies, which one process alone refreshes
+        convert_sync_batchnorm(method)  # type: ignore[no-untyped-call]  # timm has no types
+    if compiled:
+        for network in method.networks:
+            network.compile()
+    ids = [device] if device.type == "cuda" else None
+    session = Session(
+        arms=arms,
+        store=store,
+        world=world,
+        device=device,
+        precision=choose_precision(train.precision, device),
+        compiled=compiled,
+        mean=config.data.mean,
+        std=config.data.std,
+        optim=optim,
+        train=train,
+        parallel=method if world.size == 1 else DistributedDataParallel(method, device_ids=ids),
+        method=method,
+        optimisers={name: build_optimiser(getattr(optim, name), net, optim) for name, net in method.learners.items()},
+        averaged=averaged,
+        loss_sum=torch.zeros((), dtype=torch.float64, device=device),
+    )
+    if measure:
+        session.start_gauges = measure_gauges(session)
+    return session
+
+
+def session_state(s: Session) -> dict[str, Any]:
+    """Return all that a step depends on, as tensors and plain values."""
+    return {
+        "method": s.method.state_dict(),
+        "optimisers": {name: optimiser.state_dict() for name, optimiser in s.optimisers.items()},
+        "averaged": {name: averaged.state_dict() for name, averaged in s.averaged.items()},
+        "position": {"epoch": s.epoch, "batch": s.batch, "step": s.step, "seen": s.seen},
+        "loss_sum": s.loss_sum,
+        "images": s.images,
+        "start_gauges": {arm: asdict(gauges) for arm, gauges in s.start_gauges.items()},
+    }
+
+
+def restore_session(s: Session, state: Mapping[str, Any]) -> None:
+    """Bring `s` to where `session_state` was taken."""
+    s.method.load_state_dict(state["method"])
+    for name, optimiser in s.optimisers.items():
+        optimiser.load_state_dict(state["optimisers"][name])
+    for name, averaged in s.averaged.items():
+        averaged.load_state_dict(state["averaged"][name])
+    s.epoch, s.batch, s.step, s.seen = (state["position"][key] for key in ("epoch", "batch", "step", "seen"))
+    s.loss_sum = state["loss_sum"].to(s.device)
+    s.start_gauges = {arm: ArmGauges.from_dict(values) for arm, values in state["start_gauges"].items()}
+
+
+@torch.no_grad()
+def measure_gauges(s: Session) -> dict[str, ArmGauges]:
+    """Measure the collapse gauges of each arm on a fixed, seeded set of training images, without augmentation."""
+    rows = torch.randperm(s.images, generator=generator(s.train.seed, "monitor"))[:MONITORED_IMAGES]
+    gauges = {}
+    s.method.eval()
+    for name in s.method.arms:
+        parts = []
+        for part in rows.split(s.train.batch_size):
+            with autocast(s.precision, s.device):
+                parts.append(s.method.embed(name, plain_view(s, part)))
+        features, outputs = (torch.cat(column).float() for column in zip(*parts, strict=True))
+        gauges[name] = ArmGauges(Gauge.of(outputs), Gauge.of(features))
+    s.method.train()
+    return gauges
+
+
+def plain_view(s: Session, rows: Tensor) -> Tensor:
+    """Return the images `rows` of the store, normalised and not augmented: [B, 3, S, S]."""
+    return apply_view(s.store.batch(rows, s.device), unchanged(len(rows)), mean=s.mean, std=s.std)
+
+
+@torch.no_grad()
+def refresh_averages(s: Session) -> dict[str, nn.Module]:
+    """Return the averaged arms with batch-norm statistics of their own, from one pass over augmented images.
+
+    Empty when averaging is off or never began.
+    """
+    averages: dict[str, nn.Module] = {}
+    for name, averaged in s.averaged.items():
+        if int(averaged.n_averaged) > 0:
+            with autocast(s.precision, s.device):
+                update_bn(_augmented_epoch(s), averaged, device=s.device)
+            averages[name] = averaged.module
+    return averages
+
+
+def _augmented_epoch(s: Session) -> Any:
+    order = epoch_order(s.images, seed=s.train.seed, epoch=s.train.epochs)
+    for index, (start, stop) in enumerate(batch_bounds(s.images, s.train.batch_size)):
+        draw = generator(s.train.seed, "views", s.train.epochs, index)
+        view = draw_view(stop - start, generator=draw, **s.method.views[0].knobs)
+        yield apply_view(s.store.batch(order[start:stop], s.device), view, mean=s.mean, std=s.std)

@@ -1,0 +1,172 @@
+"""What a pretraining step costs on this machine, method beside method: the measurement behind `cass benchmark-time`.
+
+Methods take their steps in turn, so that whatever drifts (clock, temperature, neighbours) hits all alike. They run
+the engine's own step, on the same images, in the same precision, memory format and compilation.
+
+Legend: B batch, S image side.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+
+from cass_cli.config.schema import Config
+from cass_cli.data.store.store import ImageStore
+from cass_cli.engine.device import autocast, choose_device, choose_precision, set_up_backends
+from cass_cli.engine.pretraining.plan import count_cost, view_sides
+from cass_cli.engine.timing.stepper import Stepper, is_out_of_memory, wait_for
+
+PEAK_SIDE = {"cuda": 8192, "cpu": 1024}  # of the square product whose rate is called the peak
+PEAK_REPEATS = 10
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a step of one method costs: seconds, bytes, floating-point operations; None where it isn't known."""
+
+    method: str
+    networks: Mapping[str, str]
+    batch_size: int
+    image_size: int
+    views: str
+    seconds: float | None = None  # median step, and its quartiles
+    low: float | None = None
+    high: float | None = None
+    steps: int = 0
+    waiting: float | None = None  # share of the time spent on data
+    split: Mapping[str, float] | None = None  # median seconds of each phase
+    first_step: float | None = None  # with what it takes to compile and warm up
+    flops: float | None = None  # forward and backward
+    peak_share: float | None = None
+    memory: int | None = None  # peak: measured on a GPU, forecast on a CPU
+    problem: str = ""
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Images trained on, each in all its views."""
+        return self.batch_size / self.seconds if self.seconds else None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how the timings were taken."""
+
+    device: str
+    precision: str
+    compiled: bool
+    interleaved: bool
+    peak_flops: float  # a second, of a large product in that precision
+
+
+def time_methods(
+    cases: Mapping[str, Config],
+    store: ImageStore,
+    *,
+    steps: int,
+    warmup: int,
+    on_step: Callable[[str, int], None] = lambda _method, _step: None,
+) -> tuple[Machine, dict[str, Timing]]:
+    """Time `steps` steps of each case on the images of `store`, after `warmup` steps that don't count.
+
+    Device and precision are the first case's. Where all cases together don't fit into memory, they are timed one
+    after the other; one that doesn't fit alone says so in its `problem`.
+    """
+    train = next(iter(cases.values())).train
+    device = choose_device(train.device)
+    set_up_backends(device)
+    precision = choose_precision(train.precision, device)
+    peak = matmul_peak(device, precision)
+    measure = partial(_in_turn, store=store, device=device, steps=steps, warmup=warmup, peak=peak, on_step=on_step)
+    timings = measure(cases)
+    interleaved = bool(timings)
+    for name, config in cases.items():
+        if name not in timings:
+            problem = f"out of memory at batch size {config.train.batch_size}"
+            timings[name] = measure({name: config}).get(name, _described(name, config, problem=problem))
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    return Machine(name, precision, train.compile == "on", interleaved, peak), timings
+
+
+def _in_turn(
+    cases: Mapping[str, Config],
+    *,
+    store: ImageStore,
+    device: torch.device,
+    steps: int,
+    warmup: int,
+    peak: float,
+    on_step: Callable[[str, int], None],
+) -> dict[str, Timing]:
+    """Return the timings of all cases, stepping in turn; nothing when they don't fit into memory together."""
+    running: dict[str, Stepper] = {}
+    try:
+        for name, config in cases.items():
+            running[name] = Stepper(config, store, device)
+            running[name].warm_up(warmup)
+        for step in range(steps):
+            for name, stepper in running.items():
+                stepper.step()
+                on_step(name, step + 1)
+        return {name: _timing(stepper, _described(name, cases[name]), peak) for name, stepper in running.items()}
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return {}
+    finally:
+        running.clear()
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _timing(s: Stepper, described: Timing, peak: float) -> Timing:
+    """Summarise what was measured."""
+    cost = count_cost(s.config)
+    flops, seconds = cost.flops * described.batch_size, statistics.median(s.seconds)
+    low, high = np.quantile(s.seconds, (0.25, 0.75)).tolist()
+    forecast = cost.weight_bytes + cost.activation_bytes * described.batch_size
+    return replace(
+        described,
+        seconds=seconds,
+        low=low,
+        high=high,
+        steps=len(s.seconds),
+        waiting=sum(s.waiting) / sum(s.seconds),
+        split=s.split(),
+        first_step=s.first,
+        flops=flops,
+        peak_share=flops / seconds / peak,
+        memory=s.memory if s.device.type == "cuda" else forecast,
+    )
+
+
+def matmul_peak(device: torch.device, precision: str) -> float:
+    """Return the floating-point operations a second of the best of several large square products."""
+    side = PEAK_SIDE[device.type]
+    left, right = (torch.randn(side, side, device=device) for _ in range(2))
+    best = float("inf")
+    with autocast(precision, device):
+        for _ in range(PEAK_REPEATS):
+            wait_for(device)
+            began = time.perf_counter()
+            left @ right
+            wait_for(device)
+            best = min(best, time.perf_counter() - began)
+    return 2 * side**3 / best
+
+
+def _described(name: str, config: Config, *, problem: str = "") -> Timing:
+    """Return a timing without any time."""
+    counted = Counter(view_sides(config))
+    views = " + ".join(f"{n} × {side} px" for side, n in counted.items())
+    networks: dict[str, str] = {arm: getattr(config.arms, arm) for arm in config.method.arms}
+    return Timing(name, networks, config.train.batch_size, config.data.image_size, views, problem=problem)

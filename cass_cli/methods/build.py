@@ -1,0 +1,87 @@
+"""From the configuration to the self-supervised method and the networks that it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from cass_cli.config.schema import ARM_NAMES, Config
+from cass_cli.methods.byol import Byol
+from cass_cli.methods.cass import Cass
+from cass_cli.methods.dino import SETTINGS, Dino, small_side
+from cass_cli.methods.mae import Mae
+from cass_cli.methods.method import Method, SoloMethod
+from cass_cli.methods.side_by_side import SideBySide
+from cass_cli.models.arms import Arm, build_arm, check_takes, patch_size
+from cass_cli.seeds import stream_seed
+
+
+def build_arms(config: Config, *, only: Collection[str] = ARM_NAMES) -> dict[str, Arm]:
+    """Build the arms that the method trains, or those `only`, with their starting weights.
+
+    CASS compares the arms' logits; the other methods put heads of their own on the pooled features, and their
+    arms have none. DINO's official setting shows crops of two sizes.
+    """
+    method = config.method
+    several_sizes = method.name == "dino" and SETTINGS[method.dino_setting].others_are_small
+    arms: dict[str, Arm] = {
+        arm: build_arm(
+            getattr(config.arms, arm),
+            image_size=config.data.image_size,
+            outputs=config.arms.outputs if method.name == "cass" else 0,
+            init=config.arms.init,
+            weights=config.arms.weights.get(arm),
+            seed=stream_seed(config.train.seed, "arms", ARM_NAMES.index(arm)),
+            several_sizes=several_sizes,
+        )
+        for arm in method.arms
+        if arm in only
+    }
+    if several_sizes:
+        for built in arms.values():
+            check_takes(built, _small_crops(config, [arm.model for arm in arms.values()]))
+    return arms
+
+
+def _small_crops(config: Config, networks: Collection[nn.Module]) -> int:
+    """Return the side in pixels of DINO's small crops, which all networks take."""
+    return small_side(config.data.image_size, patch=max(patch_size(network) for network in networks))
+
+
+def build_method(config: Config, networks: Mapping[str, nn.Module]) -> Method:
+    """Return the method that `config` names on `networks`, its own heads drawn from the seed."""
+    method, seed = config.method, config.train.seed
+    if method.name == "cass":
+        return Cass(networks, view=config.augment.model_dump(), activation=method.activation)
+    taught: dict[str, SoloMethod] = {}
+    with torch.random.fork_rng(devices=[]):
+        for arm in method.arms:
+            torch.manual_seed(stream_seed(seed, "heads", ARM_NAMES.index(arm)))
+            taught[arm] = _teach(config, networks[arm], small=_small_crops(config, networks.values()))
+    return SideBySide(taught)
+
+
+def _teach(config: Config, network: Any, *, small: int) -> SoloMethod:
+    """Return the configured method on one network; `small` is the side in pixels of DINO's small crops."""
+    method = config.method
+    width = getattr(network, "head_hidden_size", None) or network.num_features
+    if method.name == "dino":
+        return Dino(
+            network,
+            width=width,
+            setting=SETTINGS[method.dino_setting],
+            prototypes=method.prototypes,
+            small=small,
+        )
+    if method.name == "byol":
+        return Byol(network, width=width)
+    return Mae(
+        network,
+        mask_ratio=method.mask_ratio,
+        decoder_width=method.decoder_width,
+        decoder_depth=method.decoder_depth,
+        normalise=method.normalise_targets,
+    )

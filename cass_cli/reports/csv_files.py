@@ -1,0 +1,26 @@
+"""CSV files of results."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from cass_cli.data.splits import quoting_for
+
+
+def numbers(values: Iterable[float]) -> list[str]:
+    return ["" if math.isnan(value) else f"{value:.6g}" for value in values]
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Path:
+    """Write a CSV whose names keep bytes that are not UTF-8."""
+    lines = list(rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    quoting = quoting_for([cell for line in lines for cell in line[:1]])
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n", quoting=quoting)
+        writer.writerow(header)
+        writer.writerows(lines)
+    return path

@@ -1,0 +1,234 @@
+"""What a command shows when it has ended: for people as text, for machines as JSON."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from cass_cli.config.load import Resolved
+from cass_cli.engine.pretraining.collapse import ADVICE, ArmGauges
+from cass_cli.engine.pretraining.job import PretrainResult
+from cass_cli.engine.pretraining.loop import EpochStats, StepStats
+from cass_cli.engine.pretraining.plan import Plan
+from cass_cli.engine.pretraining.session import Session
+from cass_cli.engine.timing.forecast import Forecast
+from cass_cli.reports.printing import duration, print_json
+from cass_cli.reports.tables import GAUGES_LEGEND, gauges_table
+from cass_cli.runs.directory import Run
+from cass_cli.words import count
+
+REDRAW_SECONDS = 0.25
+FORECAST_SECONDS = 3.0  # of training that a forecast rests on, at least
+
+GIB = 2**30
+
+
+def show_pretrained(result: PretrainResult, *, as_json: bool) -> None:
+    """Show where the arms are, how they fared, and what to do next."""
+    if as_json:
+        print_json(asdict(result))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    gauges = {arm: ArmGauges.from_dict(values) for arm, values in result.gauges.items()}
+    console.print()
+    console.print(gauges_table(gauges, result.states, result.probes))
+    console.print(GAUGES_LEGEND, style="dim")
+    console.print(
+        f"\n{count(result.epochs, 'epoch')} in {duration(result.seconds)}, last loss {result.loss:.4f}. Saved:"
+    )
+    for path in result.arms.values():
+        console.print(f"  [cyan]{path}[/]")
+    if "collapsed" in result.states.values():
+        console.print("[yellow]An arm has collapsed: do not read its low loss as success.[/]")
+    console.print("Next: cass finetune --label-fraction 0.1   (or load an arm with timm: README, “Use the arms”)")
+
+
+def show_plan(resolved: Resolved, plan: Plan, forecast: Forecast, notes: Sequence[str], *, as_json: bool) -> None:
+    """Show every setting with its origin, and what would run."""
+    if as_json:
+        settings = {key: resolved.value(key) for key in resolved.origins}
+        told = {"plan": asdict(plan), "forecast": asdict(forecast), "notes": list(notes)}
+        print_json({"settings": settings, "origins": dict(resolved.origins), **told})
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("setting", "value", "from"):
+        table.add_column(heading, overflow="fold")
+    for key, origin in resolved.origins.items():
+        table.add_row(key, _shown(resolved.value(key)), origin, style="dim" if origin == "default" else None)
+    console.print(table)
+    for note in notes:
+        console.print(f"• {note}", style="dim")
+    images = ", ".join(f"{n:,} {split}" for split, n in plan.images.items())
+    weights = ", ".join(f"{arm} {n / 1e6:.1f} M" for arm, n in plan.parameters.items())
+    console.print(
+        f"\nImages      {images} (pretraining sees the training split only)\n"
+        f"Steps       {plan.steps:,} ({plan.steps_per_epoch:,} an epoch)\n"
+        f"Parameters  {weights}\n"
+        f"Memory      about {plan.memory_bytes / GIB:.2f} GiB: weights and optimiser {plan.weight_bytes / GIB:.2f}, "
+        f"activations {plan.activation_bytes / GIB:.2f}, decoded images {plan.image_bytes / GIB:.2f}\n"
+        f"Time        about {duration(forecast.seconds)}, at {forecast.images_per_second:.3g} images a second "
+        f"({forecast.timed})\n"
+        f"Device      {plan.device}, {plan.precision}\n\nNothing was run."
+    )
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(str(item) for item in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={item}" for key, item in value.items()) or "–"
+    return "–" if value is None else str(value)
+
+
+class Silent:
+    """A watcher that shows nothing: the other processes of a distributed run."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None: ...
+    def note(self, text: str) -> None: ...
+    def warn(self, text: str) -> None: ...
+    def decoding(self, done: int, total: int) -> None: ...
+    def started(self, session: Session, plan: Plan, run: Run) -> None: ...
+    def step(self, stats: StepStats) -> None: ...
+    def epoch(self, stats: EpochStats) -> None: ...
+
+
+class PretrainDisplay:
+    """Shows a run on stdout, or on stderr when stdout is kept for JSON."""
+
+    def __init__(self, epochs: int, *, to_stderr: bool = False) -> None:
+        self.console = Console(stderr=to_stderr, highlight=False, soft_wrap=True)
+        self.live = Live(console=self.console, auto_refresh=False, transient=True)
+        self.epochs = epochs
+        self.bars = Progress(
+            TextColumn("{task.description:<9}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[status]}"),
+            TimeRemainingColumn(compact=True),
+            console=self.console,
+        )
+        self.decoding_task = self.bars.add_task("Decoding", total=None, visible=False, status="")
+        self.epoch_task = self.bars.add_task("Epoch", total=epochs, visible=False, status="")
+        self.batch_task = self.bars.add_task("Batch", total=None, visible=False, status="")
+        self.gauges = gauges_table({}, {})
+        self.states: dict[str, str] = {}
+        self.probes: dict[str, Any] = {}
+        self.drawn = 0.0
+        self.rate = math.nan
+        self.since: tuple[float, int] = (0.0, 0)
+        self.images = 0  # of an epoch
+        self.mark: tuple[float, int] | None = None  # time and images when the first steps were done
+        self.forecast_told = False
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.live.stop()
+
+    def note(self, text: str) -> None:
+        """Say one thing that the run found or decided."""
+        self.console.print(Text(f"• {text}", style="dim"))
+
+    def warn(self, text: str) -> None:
+        """Say what may spoil the result."""
+        self.console.print(Text(f"Warning: {text}", style="yellow"))
+
+    def decoding(self, done: int, total: int) -> None:
+        """Show how many images are decoded."""
+        self.bars.update(self.decoding_task, completed=done, total=total, visible=done < total)
+        self._draw()
+
+    def started(self, session: Session, plan: Plan, run: Run) -> None:
+        """Say what is about to run, and where it is written."""
+        names = " + ".join(arm.name for arm in session.arms.values())
+        size = session.store.images.shape[-1]
+        how = f"{session.device} {session.precision}{' compiled' if session.compiled else ''}"
+        many = f", {session.world.size} processes" if session.world.size > 1 else ""
+        self.console.print(
+            f"[bold]{names}[/] on {session.images:,} training images at {size} px, batch {session.train.batch_size}, "
+            f"{count(session.train.epochs, 'epoch')} = {session.steps:,} steps, {how}{many}, "
+            f"about {plan.memory_bytes / 2**30:.1f} GiB"
+        )
+        self.console.print(f"Run: [cyan]{run.path}[/]" + (f"  (from epoch {session.epoch})" if session.step else ""))
+        self.gauges = gauges_table(session.start_gauges, {})
+        self.bars.update(self.epoch_task, completed=session.epoch, visible=True)
+        self.since, self.images = (time.monotonic(), session.seen), session.images
+        self._draw(now=True)
+
+    def step(self, stats: StepStats) -> None:
+        """Move the bars, and forecast the rest once a few steps are done."""
+        if not self.forecast_told:
+            self._forecast(stats)
+        began, seen = self.since
+        if stats.images > seen and time.monotonic() - began > 1:
+            self.rate = (stats.images - seen) / (time.monotonic() - began)
+        rate = f"{self.rate:.0f} img/s" if math.isfinite(self.rate) else "… img/s"
+        status = f"loss {stats.loss:.4f}  lr {stats.lr:.1e}  {rate}  waiting {stats.waiting:.0%}"
+        self.bars.update(self.batch_task, completed=stats.batch, total=stats.batches, visible=True, status=status)
+        self.bars.update(self.epoch_task, completed=stats.epoch + stats.batch / stats.batches)
+        self._draw()
+
+    def _forecast(self, stats: StepStats) -> None:
+        """Say how long the run will take, from the steps after the first report; the bars refine it."""
+        done = stats.epoch * self.images + stats.images
+        if self.mark is None:
+            self.mark = (time.monotonic(), done)
+            return
+        seconds, images = time.monotonic() - self.mark[0], done - self.mark[1]
+        if seconds < FORECAST_SECONDS or images <= 0:
+            return
+        self.forecast_told = True
+        left = (self.epochs * self.images - done) * seconds / images
+        peak = f", {stats.peak_memory / 2**30:.1f} GiB of the GPU at most" if stats.peak_memory else ""
+        self.console.print(f"Forecast: {duration(left)} to go, at {images / seconds:.3g} images a second{peak}")
+
+    def epoch(self, stats: EpochStats) -> None:
+        """Print the line of a finished epoch, and warn of an arm that has just collapsed."""
+        arms = "  ".join(
+            f"{arm} cosine {g.outputs.cosine:.3f} rank {g.features.rank:.0f} {stats.states[arm]}{_probed(stats, arm)}"
+            for arm, g in stats.gauges.items()
+        )
+        self.console.print(
+            f"epoch {stats.epoch:>{len(str(self.epochs))}}/{self.epochs}  loss {stats.loss:.4f}  "
+            f"{stats.images_per_second:.0f} img/s  waiting {stats.waiting:.1%}  {arms}"
+        )
+        for arm, state in stats.states.items():
+            if state == "collapsed" and self.states.get(arm) != "collapsed":
+                self.warn(f"{arm} has collapsed. {ADVICE}")
+        self.states = dict(stats.states)
+        self.probes = stats.probes or self.probes
+        self.gauges = gauges_table(stats.gauges, stats.states, self.probes)
+        self.bars.update(self.epoch_task, completed=stats.epoch)
+        self.since = (time.monotonic(), 0)
+        self._draw(now=True)
+
+    def _draw(self, *, now: bool = False) -> None:
+        if self.console.is_terminal and (now or time.monotonic() - self.drawn > REDRAW_SECONDS):
+            self.drawn = time.monotonic()
+            self.live.update(Group(self.bars, self.gauges), refresh=True)
+
+
+def _probed(stats: EpochStats, arm: str) -> str:
+    """Return the accuracy of an arm's probes as text, "" in an epoch without."""
+    if arm not in stats.probes:
+        return ""
+    return f" (kNN {stats.probes[arm]['knn']['accuracy']:.3f}, linear {stats.probes[arm]['linear']['accuracy']:.3f})"

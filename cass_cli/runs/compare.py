@@ -1,0 +1,135 @@
+"""Fine-tunings beside each other: means over seeds with intervals, and paired tests, as in Tables 1, 3, 4 and 5."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import nan
+
+from cass_cli.errors import ConfigError, RunError, did_you_mean
+from cass_cli.runs.trials import Summary, Variant, default_variant, method_name
+from cass_cli.scores.calibration import MEAN
+from cass_cli.scores.metrics import METRICS
+from cass_cli.scores.over_seeds import PairedTest, SeedSummary, holm, paired_test, summarise_seeds
+
+PICK = "pick"  # the candidate that validation chose, seed by seed
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The test scores of one method, arm and label fraction."""
+
+    method: str
+    candidate: str  # an arm, "mean" or "pick"
+    model: str  # the timm name of an arm
+    fraction: float
+    labels: int  # training labels seen
+    values: Mapping[int, float]  # by seed
+    summary: SeedSummary
+
+
+@dataclass(frozen=True)
+class CellTest:
+    """One method against another on the same arm and label fraction, over the seeds of both."""
+
+    first: str
+    second: str
+    candidate: str
+    fraction: float
+    test: PairedTest
+    p_adjusted: float  # of the t-test, for all tests of the table (Holm)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A table of methods × arms × label fractions."""
+
+    metric: str
+    cells: tuple[Cell, ...]
+    tests: tuple[CellTest, ...]
+    notes: tuple[str, ...]
+
+
+def trials_by_method(variants: Sequence[Variant]) -> dict[str, list[Summary]]:
+    """Return the finished trials of each variant, under a name that is unique among them.
+
+    A variant of its own name adds it in brackets; methods that would still be called alike add their run.
+    """
+    every: list[tuple[Variant, list[Summary]]] = [(v, [trial.summary() for trial in v.trials()]) for v in variants]
+    found = [(variant, summaries) for variant, summaries in every if summaries]
+    if not found:
+        raise RunError("None of these runs has a finished fine-tuning.", hint="Make one with: cass finetune --run RUN")
+    names = []
+    for variant, summaries in found:
+        own = "" if variant.name == default_variant(summaries[0]) else f" [{variant.name}]"
+        names.append(method_name(summaries[0]) + own)
+    return {
+        name if names.count(name) == 1 else f"{name} ({variant.run.path.name})": summaries
+        for name, (variant, summaries) in zip(names, found, strict=True)
+    }
+
+
+def compare(methods: Mapping[str, Sequence[Summary]], *, metric: str | None = None) -> Comparison:
+    """Tabulate test scores and test every method against the first, where both have the arm and the fraction."""
+    everything = [summary for summaries in methods.values() for summary in summaries]
+    metric = metric or everything[0]["metric"]
+    if metric not in METRICS:
+        raise ConfigError(
+            f"There is no metric '{metric}'.{did_you_mean(str(metric), list(METRICS))}",
+            hint=f"Metrics: {', '.join(METRICS)}.",
+        )
+    cells = tuple(cell for name, summaries in methods.items() for cell in cells_of(name, summaries, str(metric)))
+    first = next(iter(methods))
+    by_key = {(c.method, c.candidate, c.fraction): c for c in cells}
+    pairs = [
+        (one, other)
+        for (method, candidate, fraction), other in by_key.items()
+        if method != first and (one := by_key.get((first, candidate, fraction)))
+    ]
+    tests = [paired_test(one.values, other.values) for one, other in pairs]
+    adjusted = holm([test.t_p for test in tests])
+    return Comparison(
+        metric=str(metric),
+        cells=cells,
+        tests=tuple(
+            CellTest(first, other.method, other.candidate, other.fraction, test, p)
+            for (_, other), test, p in zip(pairs, tests, adjusted, strict=True)
+        ),
+        notes=tuple(_notes(everything)),
+    )
+
+
+def cells_of(method: str, summaries: Sequence[Summary], metric: str) -> list[Cell]:
+    """Return a cell for each label fraction and candidate, fractions rising, arms before their mean."""
+    cells = []
+    for fraction in sorted({s["fraction"] for s in summaries}):
+        trials = [s for s in summaries if s["fraction"] == fraction]
+        arms = list(dict.fromkeys(arm for s in trials for arm in s["arms"]))
+        extra = [MEAN, PICK] if len(arms) > 1 else []
+        for candidate in [*arms, *extra]:
+            values = {s["seed"]: value for s in trials if (value := _value(s, candidate, metric)) is not None}
+            models = [s["arms"][candidate]["model"] for s in trials if candidate in s["arms"]]
+            labels = round(sum(s["labels"] for s in trials) / len(trials))
+            summary = summarise_seeds(list(values.values()))
+            cells.append(Cell(method, candidate, models[0] if models else "", fraction, labels, values, summary))
+    return cells
+
+
+def _value(summary: Summary, candidate: str, metric: str) -> float | None:
+    """Return the test score of a candidate in one trial; None when it has none, NaN when it is undefined."""
+    name = summary["judgement"]["pick"] if candidate == PICK else candidate
+    scores = summary["test"].get(name)
+    if scores is None:
+        return None
+    return nan if scores[metric] is None else float(scores[metric])
+
+
+def _notes(summaries: Sequence[Summary]) -> list[str]:
+    notes = []
+    if len({s["test_digest"] for s in summaries}) > 1:
+        notes.append("These fine-tunings were tested on different images: the rows can't be compared.")
+    if len({tuple(s["classes"]) for s in summaries}) > 1:
+        notes.append("Their classes differ.")
+    if len({s["metric"] for s in summaries}) > 1:
+        notes.append("Their settings name different headline metrics; the first one's is shown.")
+    return notes

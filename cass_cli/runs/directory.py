@@ -1,0 +1,166 @@
+"""A run on disk: what was asked, what happened, and what came out (see the README for the layout)."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cass_cli import __version__
+from cass_cli.config.load import Layer, Resolved, read_saved, resolve
+from cass_cli.errors import RunError
+from cass_cli.lock import locked
+
+_SAVED = "saved"
+
+_PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow", "safetensors")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The files of one run."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def splits(self) -> Path:
+        return self.path / "splits.csv"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoints" / "last" / "state.pt"
+
+    @property
+    def arms(self) -> Path:
+        return self.path / "arms"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.json"
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Append one row to metrics.jsonl."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of metrics.jsonl, leaving out a last line cut short by a crash."""
+        if not self.metrics.exists():
+            return []
+        rows = []
+        for line in self.metrics.read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return rows
+
+    def rewind(self, epochs: int) -> None:
+        """Drop the rows after `epochs`: a run resumed from there writes them again."""
+        kept = [row for row in self.rows() if row["epoch"] <= epochs]
+        write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
+
+
+def create_run(out: Path, name: str, *, overwrite: bool = False) -> Run:
+    """Make the directory `out`/`name` and point `out`/latest at it.
+
+    Raises `RunError` if it exists, unless `overwrite` is given: then the old run is removed first.
+    """
+    if name in ("", ".", "..", "latest") or Path(name).name != name:
+        raise RunError(f"'{name}' cannot name a run.", hint="Use a plain name; --out says in which folder.")
+    run = Run(out / name)
+    if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
+        if not overwrite:
+            raise RunError(
+                f"{run.path} exists already.",
+                hint="Choose another --name, continue it with --resume, or replace it with --overwrite.",
+            )
+        if not run.config.exists():
+            raise RunError(f"{run.path} is no run of cass, so it is not overwritten.", hint="Choose another --name.")
+        shutil.rmtree(run.path)
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"Cannot make {run.path}: {error.strerror}.", hint="Choose another --out.") from error
+    point_latest(run)
+    return run
+
+
+def point_latest(run: Run) -> None:
+    """Let `latest` beside the run name it."""
+    latest, fresh = run.path.parent / "latest", run.path.parent / f".latest-{os.getpid()}"
+    if latest.exists() and not latest.is_symlink():
+        raise RunError(f"{latest} is no link made by cass.", hint="Move it, or choose another --out.")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(run.path.name, target_is_directory=True)
+    fresh.replace(latest)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` so that a crash leaves the old file or the new one."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` to `path` as indented JSON, atomically."""
+    write_text(path, json.dumps(value, indent=2, default=str) + "\n")
+
+
+def environment() -> dict[str, Any]:
+    """Return what this run ran on: versions, machine, command."""
+    return {
+        "cass": __version__,
+        "python": platform.python_version(),
+        **{package: version(package) for package in _PACKAGES},
+        "platform": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "command": ["cass", *sys.argv[1:]],
+    }
+
+
+@contextmanager
+def sole_writer(path: Path) -> Iterator[None]:
+    """Keep a second process from working on the run or fine-tuning at `path` while this one does."""
+    with locked(path / ".lock", wait=False) as alone:
+        if not alone:
+            raise RunError(f"{path} is being written by another process.", hint="Wait for it, or stop it first.")
+        try:
+            yield
+        finally:
+            (path / ".lock").unlink(missing_ok=True)
+
+
+def default_name(stem: str, method: str) -> str:
+    """Return a run name that sorts by time."""
+    return f"{stem}-{method}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
+
+
+def settings_over(path: Path, layers: list[Layer]) -> Resolved:
+    """Return the settings saved at `path` with those of `layers` over them; saved ones keep their origin."""
+    saved = read_saved(path)
+    base = Layer(_SAVED, {key: saved.value(key) for key in saved.origins})
+    resolved = resolve([base, *layers])
+    origins = {key: saved.origins[key] if origin == _SAVED else origin for key, origin in resolved.origins.items()}
+    return Resolved(resolved.config, origins)

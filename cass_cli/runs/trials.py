@@ -1,0 +1,110 @@
+"""Fine-tunings on disk: `runs/<run>/finetune/<variant>/<fraction>/seed<k>/`, a trial each.
+
+A variant is one set of settings (its config.yaml); below it lie the label fractions and the seeds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cass_cli.errors import RunError
+from cass_cli.runs.directory import Run
+
+Summary = Mapping[str, Any]  # a trial's summary.json
+
+FOLDER = "finetune"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of the arms on one label subset with one seed."""
+
+    variant: Variant
+    files: Run
+    fraction: float
+    seed: int
+
+    @property
+    def path(self) -> Path:
+        return self.files.path
+
+    @property
+    def finished(self) -> bool:
+        return self.files.summary.is_file()
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
+    def summary(self) -> dict[str, Any]:
+        """Return what the finished trial said of itself; raise `RunError` if it is damaged."""
+        try:
+            value: dict[str, Any] = json.loads(self.files.summary.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.files.summary} cannot be read: {error}.", hint="Fine-tune again.") from error
+        return value
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One set of fine-tuning settings of a run, with its trials."""
+
+    run: Run
+    name: str
+
+    @property
+    def path(self) -> Path:
+        return self.run.path / FOLDER / self.name
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    def trial(self, fraction: float, seed: int) -> Trial:
+        """Return where the trial is or would be."""
+        return Trial(self, Run(self.path / f"{fraction:g}" / f"seed{seed}"), fraction, seed)
+
+    def trials(self) -> list[Trial]:
+        """Return the finished trials, by fraction and seed."""
+        found = []
+        for path in self.path.glob(f"*/seed*/{self.run.summary.name}"):
+            try:
+                trial = self.trial(float(path.parent.parent.name), int(path.parent.name.removeprefix("seed")))
+            except ValueError:  # a folder that is not ours
+                continue
+            found.append(trial)
+        return sorted(found, key=lambda trial: (trial.fraction, trial.seed))
+
+
+def variants_of(run: Run) -> list[Variant]:
+    """Return the fine-tunings of a run, by name."""
+    folder = run.path / FOLDER
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [Variant(run, path.name) for path in paths if not path.is_symlink() and (path / "config.yaml").is_file()]
+
+
+def method_name(summary: Summary) -> str:
+    """Return what a table calls the way that a trial started."""
+    pretrained = str(summary["method"]).upper()
+    names = {
+        "pretrained": pretrained,
+        "averaged": f"{pretrained} (averaged)",
+        "imagenet": "Transfer",
+        "random": "From scratch",
+    }
+    name = names[summary["init"]]
+    return f"{name}, frozen" if summary["frozen"] else name
+
+
+def default_variant(summary: Summary) -> str:
+    """Return the name that a fine-tuning has unless it is given one."""
+    return variant_name(summary["init"], freeze=summary["frozen"])
+
+
+def variant_name(init: str, *, freeze: bool) -> str:
+    """Return the name of a fine-tuning with this start."""
+    return f"{init}-frozen" if freeze else init

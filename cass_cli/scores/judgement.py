@@ -1,0 +1,158 @@
+"""What validation images decide once and for all after fine-tuning: temperatures, thresholds, and whom to trust.
+
+The test split has no part in it: it is scored by what was decided. Shapes: N images, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cass_cli.data.splits import Labels
+from cass_cli.scores.calibration import fit_temperature, to_probabilities, tune_thresholds, with_mean
+from cass_cli.scores.choice import recommend
+from cass_cli.scores.metrics import METRICS, Scores, score
+from cass_cli.scores.values import DEFAULT_THRESHOLD, Floats, decide, indicator
+
+FLAGGED_SHARE = 0.1  # of the rightly answered validation images
+FLAG_WITHOUT_VALIDATION = 0.5
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How to turn the arms' outputs into probabilities and decisions, and which candidate to trust."""
+
+    temperatures: Mapping[str, float]  # by arm
+    thresholds: Mapping[str, Sequence[float]]  # [C] by candidate, for multi-label; empty otherwise
+    pick: str  # an arm, or "mean"
+    reason: str
+    metric: str
+    flag_below: float  # confidence of the pick below which an answer is flagged
+    flag_rule: str
+    notes: Sequence[str] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+    def threshold(self, candidate: str) -> Floats | None:
+        """Return the thresholds [C] of a candidate, None when classes exclude each other."""
+        return np.array(self.thresholds[candidate]) if candidate in self.thresholds else None
+
+
+def judge(
+    logits: Mapping[str, NDArray[np.float64]],
+    labels: Labels,
+    classes: Sequence[str],
+    *,
+    metric: str,
+    tuned: bool,
+    groups: Sequence[str] | None = None,
+) -> Judgement:
+    """Fit everything on the validation outputs [N, C] of each arm; N may be 0, and then little can be said.
+
+    `tuned` chooses multi-label thresholds by F1 on these images; otherwise they are 0.5, as in the paper.
+    """
+    multilabel = labels.ndim == 2
+    temperatures = {name: fit_temperature(given, labels) for name, given in logits.items()}
+    notes = [] if len(labels) else ["No validation images: probabilities are as the arms give them, uncalibrated."]
+    candidates = probabilities_of(logits, temperatures, multilabel=multilabel)
+    thresholds: dict[str, list[float]] = {}
+    if multilabel:
+        for name, given in candidates.items():
+            found = tune_thresholds(labels.astype(np.uint8), given, classes) if tuned and len(labels) else None
+            thresholds[name] = [DEFAULT_THRESHOLD] * len(classes) if found is None else found.values.tolist()
+            notes += found.notes if found else ()
+    arrays = {name: np.array(values) for name, values in thresholds.items()}
+    choice = recommend(labels, candidates, metric=metric, thresholds=arrays, groups=groups)
+    below, rule = _flag_rule(labels, candidates[choice.choice], arrays.get(choice.choice))
+    return Judgement(
+        temperatures=temperatures,
+        thresholds=thresholds,
+        pick=choice.choice,
+        reason=choice.reason,
+        metric=metric,
+        flag_below=below,
+        flag_rule=rule,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def probabilities_of(
+    logits: Mapping[str, NDArray[np.float64]], temperatures: Mapping[str, float], *, multilabel: bool
+) -> dict[str, Floats]:
+    """Return the calibrated probabilities [N, C] of each arm and, for two or more, their mean."""
+    return with_mean(
+        {
+            name: to_probabilities(given, multilabel=multilabel, temperature=temperatures[name])
+            for name, given in logits.items()
+        }
+    )
+
+
+def confidence(probabilities: Floats, *, multilabel: bool) -> Floats:
+    """Return how sure an answer [N] is: the highest probability; for multi-label, that of the least sure decision."""
+    if multilabel:
+        return np.asarray(np.maximum(probabilities, 1 - probabilities).min(axis=1))
+    return np.asarray(probabilities.max(axis=1))
+
+
+def _flag_rule(labels: Labels, probabilities: Floats, thresholds: Floats | None) -> tuple[float, str]:
+    """Return the confidence below which an answer is flagged, and the rule in words."""
+    multilabel = labels.ndim == 2
+    if len(labels):
+        truth = indicator(labels, probabilities.shape[1])
+        chosen = decide(probabilities, multilabel=multilabel, thresholds=thresholds)
+        sure = confidence(probabilities, multilabel=multilabel)[(truth == chosen).all(axis=1)]
+        if len(sure):
+            below = float(np.quantile(sure, FLAGGED_SHARE))
+            return below, (
+                f"flagged below a confidence of {below:.3f}: a tenth of the {len(sure)} validation images that were "
+                "answered rightly lie below it"
+            )
+    return FLAG_WITHOUT_VALIDATION, (
+        f"flagged below a confidence of {FLAG_WITHOUT_VALIDATION}: no validation image could set it"
+    )
+
+
+def split_scores(
+    logits: Mapping[str, NDArray[np.float64]], labels: Labels, classes: Sequence[str], judged: Judgement
+) -> dict[str, dict[str, float | None]]:
+    """Return {candidate: {metric: value}} without intervals; empty for a split without images.
+
+    logits [N, C] by arm. A metric that is undefined is None.
+    """
+    if len(labels) == 0:
+        return {}
+    candidates = probabilities_of(logits, judged.temperatures, multilabel=labels.ndim == 2)
+    scores = score_candidates(candidates, labels, classes, judged, resamples=0)
+    return {
+        name: {metric: found.metrics[metric].as_dict()["value"] for metric in METRICS} for name, found in scores.items()
+    }
+
+
+def score_candidates(
+    candidates: Mapping[str, Floats],
+    labels: Labels,
+    classes: Sequence[str],
+    judged: Judgement,
+    *,
+    groups: Sequence[str] | None = None,
+    resamples: int = 1000,
+) -> dict[str, Scores]:
+    """Score the probabilities [N, C] of each candidate, with the thresholds that validation set."""
+    return {
+        name: score(
+            labels,
+            given,
+            classes,
+            thresholds=judged.threshold(name),
+            groups=groups,
+            resamples=resamples,
+        )
+        for name, given in candidates.items()
+    }

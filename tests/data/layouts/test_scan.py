@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cass_cli.data.layouts import scan
+from cass_cli.data.sources import load_samples
+from cass_cli.errors import DataError
+from tests.data.files import noted, touch
+
+
+def test_hidden_and_system_files_are_ignored(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.png", "b/1.png", "a/._1.png", "__MACOSX/a/1.png", ".git/x.png", "a/Thumbs.db", "a/.DS_Store")
+    table = load_samples(tmp_path)
+    assert table.names == ("a/1.png", "b/1.png")
+    assert not noted(table, "no image")
+
+
+def test_link_loops_end_and_links_inside_are_followed(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.png", "b/1.png")
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    (tmp_path / "b" / "self.png").symlink_to(tmp_path / "b" / "self.png")
+    (tmp_path / "b" / "2.png").symlink_to(tmp_path / "a" / "1.png")
+    (tmp_path / "aa").symlink_to(tmp_path / "b")
+    table = load_samples(tmp_path)
+    # a link to itself stays, as an image that cannot be read
+    assert table.names == ("a/1.png", "b/1.png", "b/2.png", "b/self.png")
+    assert noted(table, "2 linked folders lead to a folder already read")
+
+
+def test_a_linked_folder_outside_needs_permission(tmp_path: Path) -> None:
+    root = touch(tmp_path / "root", "a/1.png")
+    touch(tmp_path / "store", "1.png", "back/2.png")
+    (root / "b").symlink_to(tmp_path / "store")
+    (tmp_path / "store" / "round").symlink_to(tmp_path / "store")
+    with pytest.raises(DataError, match=r"1 link leads out of the data folder .*: b"):
+        load_samples(root)
+    assert load_samples(root, allow_outside=True).names == ("a/1.png", "b/1.png", "b/back/2.png")
+
+
+def test_unreadable_folders_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a/1.png", "locked/1.png")
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:  # root may read everything, so permission bits alone prove nothing
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(scan.os, "scandir", refuse)
+    with pytest.raises(DataError, match=r"1 folder .* cannot be read: locked \(Permission denied\)"):
+        load_samples(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are not UTF-8")
+def test_names_of_any_bytes(tmp_path: Path) -> None:
+    for name in (b"new\nline.png", b"caf\xe9.png", b"tab\t.png", "ü.png".encode()):
+        (Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))).touch()
+    table = load_samples(tmp_path)
+    assert len(table) == 4
+    assert all(table.path(i).is_file() for i in range(4))
+    with pytest.raises(DataError) as caught:
+        load_samples(tmp_path, layout="csv")
+    assert str(caught.value).encode("utf-8")
+
+
+def test_images_need_a_suffix_except_dicom(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "LICENSE")
+    (tmp_path / "IM0001").write_bytes(b"\0" * 128 + b"DICM" + b"\0" * 10)
+    table = load_samples(tmp_path)
+    assert table.names == ("IM0001", "a.png")
+    assert noted(table, "1 file is no image", "no suffix 1")
+
+
+def test_pipes_are_not_opened(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png")
+    os.mkfifo(tmp_path / "b.png")
+    assert load_samples(tmp_path).names == ("a.png",)
+
+
+def test_a_hundred_thousand_files_are_listed_without_a_stat_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = next(iter(os.scandir(touch(tmp_path, "x.png"))))
+
+    class Entry:
+        """A directory entry that counts: only its type, which comes with the listing, may be asked for."""
+
+        def __init__(self, number: int) -> None:
+            self.name = f"{number:06d}.png"
+            self.path = str(tmp_path / self.name)
+            self.is_symlink = entry.is_symlink
+            self.is_dir = entry.is_dir
+            self.is_file = entry.is_file
+
+    class Listing(list[Any]):
+        def __enter__(self) -> Listing:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr(scan.os, "scandir", lambda _: Listing(Entry(n) for n in range(100_000)))
+    assert len(load_samples(tmp_path)) == 100_000

@@ -1,0 +1,107 @@
+"""Two processes under torchrun train what one process trains."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+# Arms without batch norm: its statistics are of a process's own share, so they cannot agree.
+ARGUMENTS = [
+    *("pretrain", "--image-size", "32", "--epochs", "2", "--batch-size", "8", "--device", "cpu", "--precision", "fp32"),
+    *("--cnn", "test_convnext", "--vit", "test_vit", "--init", "random", "--set", "arms.outputs=16"),
+    *("--set", "optim.cnn=sgd", "--set", "optim.vit=sgd", "--cache", "ram", "--name", "run", "--json"),
+]
+# Trains in float64; every rank writes down its final weights, so that the test can compare them.
+RANK_SCRIPT = """
+import sys, torch
+from cass_cli.engine.pretraining import job
+from tests.engine.tiny import train_in_double
+train_in_double()
+train = job._train
+def spy(session, run, config, watch):
+    result = train(session, run, config, watch)
+    torch.save(session.method.state_dict(), run.path / f"rank{session.world.rank}.pt")
+    return result
+job._train = spy
+from cass_cli.cli.app import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+
+
+@pytest.fixture
+def torchrun() -> list[str]:
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "rank.py"
+    path.write_text(RANK_SCRIPT)
+    return path
+
+
+def weights(runs: Path, rank: int = 0) -> dict[str, torch.Tensor]:
+    tensors: dict[str, torch.Tensor] = torch.load(runs / "run" / f"rank{rank}.pt", weights_only=True)
+    return tensors
+
+
+def test_two_processes_hold_the_same_weights_and_follow_one(
+    tmp_path: Path, class_folders: Path, torchrun: list[str], script: Path
+) -> None:
+    data = ["--data", str(class_folders)]
+    both = run([*torchrun, str(script), *ARGUMENTS, *data, "--out", str(tmp_path / "two")])
+    assert both.returncode == 0, both.stderr
+    alone = run([sys.executable, str(script), *ARGUMENTS, *data, "--out", str(tmp_path / "one")])
+    assert alone.returncode == 0, alone.stderr
+
+    ranks = [weights(tmp_path / "two", rank) for rank in (0, 1)]
+    assert all(torch.equal(ranks[0][key], ranks[1][key]) for key in ranks[0])
+
+    losses = [
+        [json.loads(line)["loss"] for line in (tmp_path / out / "run" / "metrics.jsonl").read_text().splitlines()]
+        for out in ("two", "one")
+    ]
+    assert len(losses[0]) == 2
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    single = weights(tmp_path / "one")
+    for key, value in single.items():
+        torch.testing.assert_close(ranks[0][key], value, rtol=1e-6, atol=1e-9)
+
+    assert json.loads(both.stdout)["epochs"] == 2  # rank 0 alone speaks
+    assert len(list((tmp_path / "two").iterdir())) == 2  # the run and `latest`
+
+
+def test_dinos_centre_and_teacher_are_those_of_the_whole_batch(
+    tmp_path: Path, class_folders: Path, torchrun: list[str], script: Path
+) -> None:
+    """Batches of 8, 8, 8 and 4, half of each a process; a Transformer, whose result does not depend on the rest."""
+    settings = ["--method", "dino", "--arm", "vit", "--epochs", "1", "--set", "method.prototypes=32"]
+    settings += ["--set", "optim.warmup=0", "--set", "optim.vit=adamw", "--data", str(class_folders)]
+    both = run([*torchrun, str(script), *ARGUMENTS, *settings, "--out", str(tmp_path / "two")])
+    assert both.returncode == 0, both.stderr
+    alone = run([sys.executable, str(script), *ARGUMENTS, *settings, "--out", str(tmp_path / "one")])
+    assert alone.returncode == 0, alone.stderr
+    ranks = [weights(tmp_path / "two", rank) for rank in (0, 1)]
+    assert all(torch.equal(ranks[0][key], ranks[1][key]) for key in ranks[0])
+    single = weights(tmp_path / "one")
+    assert single["methods.vit.centre"].abs().max() > 1e-3
+    for key, value in single.items():
+        torch.testing.assert_close(ranks[0][key], value, rtol=1e-6, atol=1e-9)
+
+
+def test_module_starts_under_torchrun(tmp_path: Path, class_folders: Path, torchrun: list[str]) -> None:
+    """The command as the README gives it, with an error that every process meets."""
+    result = run([*torchrun, "-m", "cass_cli", *ARGUMENTS, "--data", str(tmp_path / "nowhere"), "--out", str(tmp_path)])
+    assert result.returncode != 0
+    assert "nowhere" in result.stderr
