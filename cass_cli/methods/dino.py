@@ -120,7 +120,8 @@ def dino_loss(
     """
     log_q = F.log_softmax(student.float() / student_temperature, dim=-1)
     p = F.softmax((teacher.float() - centre) / teacher_temperature, dim=-1)
-    pairs = -torch.einsum("tbk,sbk->ts", p, log_q) / p.shape[1]  # [2, n]
+    with torch.autocast(p.device.type, enabled=False):  # which would multiply in bf16
+        pairs = -torch.einsum("tbk,sbk->ts", p, log_q) / p.shape[1]  # [2, n]
     different = 1 - torch.eye(*pairs.shape, device=pairs.device)
     return (pairs * different).sum() / (pairs.numel() - min(pairs.shape))
 

@@ -50,6 +50,13 @@ def test_loss_equals_algorithm_1_pair_by_pair() -> None:
     torch.testing.assert_close(dino_loss(student, teacher, centre, **EVEN), torch.stack(terms).mean())
 
 
+def test_loss_is_fp32_under_autocast_too() -> None:
+    student, teacher, centre = torch.randn(4, 3, 50), torch.randn(2, 3, 50), torch.randn(50)
+    expected = dino_loss(student, teacher, centre, **EVEN)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(dino_loss(student, teacher, centre, **EVEN), expected)
+
+
 def test_loss_of_the_package_that_the_paper_used() -> None:
     """vit-pytorch's: the mean of (teacher 1, student 2) and (teacher 2, student 1)."""
     student, teacher, centre = torch.randn(2, 5, 11), torch.randn(2, 5, 11), torch.randn(11)
