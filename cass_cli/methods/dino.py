@@ -120,10 +120,9 @@ def dino_loss(
     """
     log_q = F.log_softmax(student.float() / student_temperature, dim=-1)
     p = F.softmax((teacher.float() - centre) / teacher_temperature, dim=-1)
-    with torch.autocast(p.device.type, enabled=False):  # which would multiply in bf16
-        pairs = -torch.einsum("tbk,sbk->ts", p, log_q) / p.shape[1]  # [2, n]
-    different = 1 - torch.eye(*pairs.shape, device=pairs.device)
-    return (pairs * different).sum() / (pairs.numel() - min(pairs.shape))
+    # no matrix product, which autocast would compute in bf16
+    pairs = [(p[t] * log_q[s]).sum(dim=-1).mean() for t in range(len(p)) for s in range(len(log_q)) if s != t]
+    return -torch.stack(pairs).mean()
 
 
 class Head(nn.Module):
