@@ -32,6 +32,12 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CASS_DATA", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`auto` precision is fp32, on every machine: see tests/engine/test_precision.py."""
+    monkeypatch.setattr("cass_cli.engine.precision.cpu_has_bf16", lambda: False)
+
+
 @pytest.fixture
 def shared() -> Path:
     """The folder of real images and weights; skips the test where there is none."""

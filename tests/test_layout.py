@@ -29,7 +29,17 @@ DATA = (
 """Every inner room of data (a folder, or a file beside the folders) may enter itself and the floors below it."""
 
 ENGINE_FILES = {
-    *("batches", "checkpoint", "device", "distributed", "inference", "optimisers", "signals", "starting_arms"),
+    *(
+        "batches",
+        "checkpoint",
+        "device",
+        "distributed",
+        "inference",
+        "optimisers",
+        "precision",
+        "signals",
+        "starting_arms",
+    ),
 }
 ENGINE = {
     **dict.fromkeys((*ENGINE_FILES, "pretraining", "finetuning", "looking"), ENGINE_FILES),

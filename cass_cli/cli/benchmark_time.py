@@ -62,7 +62,7 @@ def benchmark_time(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=MACHINE)] = "auto",
     precision: Annotated[
         str,
-        typer.Option(help="auto: bf16 where the hardware has it.", rich_help_panel=MACHINE, metavar="auto|fp32|bf16"),
+        typer.Option(help="auto: bf16 on a GPU, fp32 on a CPU.", rich_help_panel=MACHINE, metavar="auto|fp32|bf16"),
     ] = "auto",
     compile_: Annotated[
         str,

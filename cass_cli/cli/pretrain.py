@@ -91,7 +91,7 @@ def pretrain(
     precision: Annotated[
         str | None,
         MACHINE(
-            help="auto, fp32 or bf16; auto: bf16 where the hardware has it. Default: auto.", metavar="auto|fp32|bf16"
+            help="auto, fp32 or bf16; auto: the faster, measured on a CPU. Default: auto.", metavar="auto|fp32|bf16"
         ),
     ] = None,
     compile_: Annotated[
@@ -193,14 +193,20 @@ def pretrain(
 
 def _show_plan(resolved: Any, *, as_json: bool) -> None:
     from cass_cli.data.dataset import find_dataset
+    from cass_cli.engine.device import choose_device
+    from cass_cli.engine.precision import settle_precision
     from cass_cli.engine.pretraining.plan import plan_pretraining
     from cass_cli.engine.timing.forecast import forecast_run
+    from cass_cli.methods.build import build_arms
     from cass_cli.reports.pretraining import show_plan
 
     dataset = find_dataset(resolved.config.data, seed=resolved.config.train.seed)
+    resolved, why = settle_precision(
+        resolved, build_arms(resolved.config).values(), choose_device(resolved.config.train.device)
+    )
     plan = plan_pretraining(resolved.config, dataset)
     forecast = forecast_run(resolved.config, plan.images["train"])
-    show_plan(resolved, plan, forecast, dataset.table.notes, as_json=as_json)
+    show_plan(resolved, plan, forecast, [*dataset.table.notes, *([why] if why else [])], as_json=as_json)
 
 
 def read_weights(given: list[str] | None) -> dict[str, str] | None:

@@ -157,7 +157,7 @@ class Train(Section):
     seed: int = Field(0, ge=0, lt=2**32, description="decides splits, augmentation, order and initialisation")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 where the hardware has it; fp32 uses TF32 products on a GPU"
+        "auto", description="auto: the faster, measured on a CPU, bf16 on a GPU; fp32 uses TF32 products on a GPU"
     )
     compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile; auto: long runs on a GPU")
     on_collapse: Literal["warn", "stop"] = Field("warn", description="what to do when an arm collapses")

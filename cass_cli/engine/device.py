@@ -33,13 +33,13 @@ def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """Return `bf16` or `fp32`; `auto` takes bf16 only where the hardware computes in it.
+    """Return `bf16` or `fp32`; `auto` is bf16 on a GPU that computes in it, else fp32.
 
-    A CPU without bf16 instructions emulates it some twenty times slower than fp32.
+    On a CPU bf16 has to show that it is faster: see `precision.py`.
     """
     if name != "auto":
         return name
-    fast = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else _cpu_has_bf16()
+    fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return "bf16" if fast else "fp32"
 
 
@@ -55,8 +55,11 @@ def set_up_backends(device: torch.device) -> None:
         torch.backends.cudnn.benchmark = True
 
 
-def _cpu_has_bf16() -> bool:
-    """Whether the processor multiplies bf16 natively (AVX512-BF16, AMX, or Arm's BF16), where Linux says so."""
+def cpu_has_bf16() -> bool:
+    """Whether the processor multiplies bf16 natively (AVX512-BF16, AMX, or Arm's BF16), where Linux says so.
+
+    One that does not emulates it some twenty times slower than fp32.
+    """
     try:
         flags = set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore").split())
     except OSError:

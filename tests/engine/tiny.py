@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cass_cli.config.load import Layer
+from cass_cli.config.load import Layer, Resolved
 from cass_cli.config.recipes import resolve_with_recipe
 from cass_cli.config.schema import Config
 from cass_cli.data.store.store import ImageStore
@@ -31,11 +31,14 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def tiny_config(**changes: Any) -> Config:
+def tiny_resolved(**changes: Any) -> Resolved:
     """The settings above with `changes`, whose keys use __ for the dot."""
-    return resolve_with_recipe(
-        [], [Layer("test", SETTINGS | {k.replace("__", "."): v for k, v in changes.items()})]
-    ).config
+    return resolve_with_recipe([], [Layer("test", SETTINGS | {k.replace("__", "."): v for k, v in changes.items()})])
+
+
+def tiny_config(**changes: Any) -> Config:
+    """The same without origins."""
+    return tiny_resolved(**changes).config
 
 
 def tiny_store(images: int = 18, size: int = 32) -> ImageStore:

@@ -19,6 +19,7 @@ from cass_cli.data.labelled_images import Images, LabelledData, check_trainable,
 from cass_cli.data.splits import label_subset, subset_note, write_splits
 from cass_cli.engine.device import choose_device, set_up_backends
 from cass_cli.engine.finetuning.trial import Job, Watcher, run_trial
+from cass_cli.engine.precision import settle_precision
 from cass_cli.engine.signals import stop_on_signal
 from cass_cli.engine.starting_arms import available_arms, starting_body
 from cass_cli.errors import RunError
@@ -71,6 +72,11 @@ def finetune_job(
     bodies = {name: starting_body(run, config, name, seed=0) for name in arms}
     for name, body in bodies.items():
         watch.note(f"{name} starts from {body.weights}, with a new head")
+    if new_run:
+        resolved, why = settle_precision(resolved, bodies.values(), device)
+        config = resolved.config
+        if why:
+            watch.note(why)
     subsets = {trial.path: _subset(data, trial, watch) for trial in trials}
     todo = [trial for trial in trials if overwrite or not trial.finished]
     images = _decode_for(data, [subsets[trial.path] for trial in todo], config, device, cache_dir, watch)

@@ -21,6 +21,7 @@ from cass_cli.data.store.store import ImageStore
 from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
 from cass_cli.engine.device import choose_device
 from cass_cli.engine.distributed import World, process_group
+from cass_cli.engine.precision import settle_precision
 from cass_cli.engine.pretraining.loop import EpochStats, StepStats, pretrain
 from cass_cli.engine.pretraining.plan import Plan, plan_pretraining
 from cass_cli.engine.pretraining.probe import probe_arms, probe_data
@@ -95,6 +96,11 @@ def pretrain_job(
     arms = build_arms(config)
     for arm, built in arms.items():
         watch.note(f"{arm} {built.name}: {built.weights}")
+    if not resume and world.size == 1:  # several processes would each measure beside the others
+        resolved, why = settle_precision(resolved, arms.values(), device)
+        config = resolved.config
+        if why:
+            watch.note(why)
     plan = plan_pretraining(config, dataset, processes=world.size)
     store = load_images(
         dataset, dataset.rows("train"), config.data, device=device, cache_dir=cache_dir, on_progress=watch.decoding

@@ -47,6 +47,8 @@ def _resumed(run: Run, asked: Resolved) -> Resolved:
         for key, origin in asked.origins.items()
         if not origin.startswith(("default", "preset", METHOD)) and asked.value(key) != saved.value(key)
     }
+    if changed.get("train.precision") == "auto":  # which was settled when the run began
+        del changed["train.precision"]
     fixed = sorted(set(changed) - set(FREE_ON_RESUME))
     if fixed:
         lines = [f"{key} was {saved.value(key)}, now {changed[key]}" for key in fixed]
