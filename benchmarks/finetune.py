@@ -30,14 +30,14 @@ from plain import (
     training_transform,
     write_images,
 )
-from step import SIZES, Size, case, decode
+from step import SIZES, Size, auto_precision, case, decode
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from turns import Memory, Turn, circumstances, clock, show, summarise, take_turns
 
 from cass_cli.config.schema import ARM_NAMES, Config
 from cass_cli.data.sources import SampleTable, load_samples
-from cass_cli.engine.device import choose_device, choose_precision, set_up_backends
+from cass_cli.engine.device import choose_device, set_up_backends
 from cass_cli.engine.finetuning.focal import focal_loss
 from cass_cli.engine.finetuning.loop import finetune
 from cass_cli.engine.finetuning.session import Tuning, loss_arguments, prepare_arm
@@ -107,7 +107,7 @@ class Task:
         epochs = 2 * turns + 2  # none of which is the last
         tuned = {"finetune__epochs": epochs, "finetune__patience": epochs, "finetune__batch_size": batch}
         self.config: Config = case(size, batch, epochs=1, device=device, arms__outputs=CLASSES, **tuned)
-        self.precision = choose_precision(self.config.train.precision, device)
+        self.precision, _ = auto_precision(self.config, device)
         began = clock(device)
         self.store = decode(table, size.image_size, device)
         self.decoding = (clock(device) - began) / len(table)

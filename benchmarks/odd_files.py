@@ -31,7 +31,7 @@ def main() -> None:
         "# Odd image files, and what cass gives",
         "",
         f"{len(rows)} files, generated and read by `python benchmarks/odd_files.py`; the tests hold cass to the same",
-        "table. “Exact” means equal to the pixels that the file was made of, by the rules in `cass_cli/data/rgb.py`,",
+        "table. “Exact” means equal to the pixels that the file was made of, by the rules in `cass_cli/data/decode/rgb.py`,",
         f"`depth.py` and `dicom.py`; else the largest difference is told. Read with `--max-pixels {MAX_PIXELS}`.",
         "",
         "| file | what it is | what cass gives |",

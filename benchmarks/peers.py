@@ -37,7 +37,7 @@ from lightly.transforms.dino_transform import DINOTransform
 from lightly.utils.scheduler import cosine_schedule
 from machine import write_result
 from plain import loader, plain_autocast, pytorch_defaults, write_images
-from step import SIZES, Size, decode, ours, with_precision
+from step import SIZES, Size, auto_precision, decode, ours, with_precision
 from torch import Tensor, nn
 from turns import Memory, Turn, circumstances, clock, quartiles, show, summarise, take_turns
 
@@ -45,7 +45,7 @@ from cass_cli.config.load import Layer
 from cass_cli.config.recipes import resolve_with_recipe
 from cass_cli.config.schema import Config
 from cass_cli.data.sources import load_samples
-from cass_cli.engine.device import choose_device, choose_precision
+from cass_cli.engine.device import choose_device
 from cass_cli.engine.pretraining.plan import view_sides
 from cass_cli.methods.build import build_arms
 from cass_cli.methods.byol import HIDDEN, MOMENTUM, PROJECTION
@@ -107,7 +107,7 @@ def case(method: str, arm: str, size: Size, batch: int, epochs: int, prototypes:
 def measure(config: Config, folder: Path, images: int, turns: int, device: torch.device) -> dict[str, Any]:
     """Let both sides take turns, and return what each cost."""
     store = decode(load_samples(folder), config.data.image_size, device)
-    own = choose_precision(config.train.precision, device)
+    own, _ = auto_precision(config, device)
     waiting: list[float] = []
     builders: dict[str, Callable[[], Turn]] = {
         "ours": partial(ours, config, store, waiting),

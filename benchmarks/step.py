@@ -4,10 +4,11 @@
     python benchmarks/step.py --sizes small --turns 11
     python benchmarks/step.py --sizes paper --batch-size 2 --steps 2 --turns 3      on a slow CPU
 
-Ours is the loop of `cass pretrain` as it is: images decoded once before the run, augmented in batches. The plain
-loop (benchmarks/plain.py) is what most people would write; on a GPU it is also run with bf16 autocast, and ours
-also in fp32. Both take turns of an epoch of `--steps` steps in one process; the time of a turn contains all the work
-on its images. What ours does between epochs (gauges, averaging) isn't counted, as the plain loop has no such thing.
+Ours is the loop of `cass pretrain` as it is: images decoded once before the run, augmented in batches, in the precision
+that `auto` chooses; it is also run in the other one where the hardware has it. The plain loop (benchmarks/plain.py) is
+what most people would write; on a GPU it is also run with bf16 autocast. All take turns of an epoch of `--steps` steps
+in one process; the time of a turn contains all the work on its images. What ours does between epochs (gauges,
+averaging) isn't counted, as the plain loop has no such thing.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from machine import write_result
 from plain import Images, loader, pretraining_epoch, training_transform, write_images
 from turns import Memory, Turn, circumstances, clock, quartiles, show, summarise, take_turns
 
-from cass_cli.config.load import Layer, resolve
+from cass_cli.config.load import Layer, Resolved, resolve
 from cass_cli.config.schema import Config
 from cass_cli.data.sources import SampleTable, load_samples
 from cass_cli.data.store.store import ImageStore, build_store
-from cass_cli.engine.device import choose_device, choose_precision, set_up_backends
+from cass_cli.engine.device import choose_device, choose_precision, cpu_has_bf16, set_up_backends
 from cass_cli.engine.distributed import World
+from cass_cli.engine.precision import settle_precision
 from cass_cli.engine.pretraining.loop import EpochStats, pretrain
 from cass_cli.engine.pretraining.plan import count_cost
 from cass_cli.engine.pretraining.session import build_session
@@ -60,6 +62,7 @@ class Size:
 SIZES = {
     "small": Size("resnet18", "vit_tiny_patch16_224", 128, 32, 32),
     "paper": Size("resnet50", "vit_base_patch16_384", 384, 16, 4),
+    "light": Size("tf_efficientnet_lite0", "vit_small_patch14_dinov2", 112, 16, 16),
     "tiny": Size("test_resnet", "test_vit", 32, 4, 4),  # to try the script out
 }
 
@@ -111,9 +114,10 @@ def measure(size: Size, batch: int, steps: int, turns: int, table: SampleTable, 
     waiting: dict[str, list[float]] = {}
     contestants: dict[str, Turn] = {}
     memory: dict[str, int] = {}
-    chosen = choose_precision(config.train.precision, device)
+    chosen, why = auto_precision(config, device)
     plain = {"plain loop": False, **({"plain loop, bf16": True} if device.type == "cuda" else {})}
-    for name, precision in {"ours": chosen, **({"ours, fp32": "fp32"} if chosen == "bf16" else {})}.items():
+    others = [p for p in ("fp32", "bf16") if p != chosen and (p == "fp32" or cpu_has_bf16())]
+    for name, precision in {"ours": chosen, **{f"ours, {other}": other for other in others}}.items():
         measured = Memory(device)
         contestants[name] = ours(with_precision(config, precision), store, waiting.setdefault(name, []))
         contestants[name]()  # warms up
@@ -137,6 +141,7 @@ def measure(size: Size, batch: int, steps: int, turns: int, table: SampleTable, 
     return {
         "rows": rows,
         "precision": chosen,
+        "precision_chosen": why,
         "peak_flops": peak,
         "flops_per_image": cost.flops,
         "decoding_seconds_per_image": decoding / len(table),
@@ -156,6 +161,13 @@ def case(size: Size, batch: int, *, epochs: int, device: torch.device, **changes
         "train.compile": "off",
     }
     return resolve([Layer("benchmark", values | {k.replace("__", "."): v for k, v in changes.items()})]).config
+
+
+def auto_precision(config: Config, device: torch.device) -> tuple[str, str]:
+    """Return the precision that a run of `config` takes, and why; a CPU is measured."""
+    asked = Resolved(config, {"train.precision": "default"})
+    settled, why = settle_precision(asked, build_arms(config).values(), device)
+    return choose_precision(settled.config.train.precision, device), why
 
 
 def with_precision(config: Config, precision: str) -> Config:
@@ -192,6 +204,7 @@ def show_size(result: dict[str, Any]) -> None:
         waiting = f", waiting for data {row['waiting'][0]:.1%}" if row["waiting"] else ""
         notes[name] = f"{row['peak_share']:.0%} of peak{memory}{waiting}"
     show(result["title"], result["rows"], first="ours", notes=notes)
+    print(result["precision_chosen"] or f"Precision {result['precision']}.")
     print(f"Peak: {result['peak_flops'] / 1e12:.3g} TFLOP/s ({result['precision']} products). ", end="")
     print(f"Decoding, once a run: {1000 * result['decoding_seconds_per_image']:.2f} ms/image.")
 

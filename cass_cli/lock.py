@@ -65,6 +65,6 @@ else:
         except OSError as error:
             raise DataError(
                 f"{shown(str(file.name))} cannot be locked: {error.strerror}.",
-                hint="Name a cache directory on another file system with $CASS_CACHE.",
+                hint="Use a folder on another file system; $CASS_CACHE names that of cached images.",
             ) from error
         return True

@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# One thread a worker, so that as many workers as cores share them; `make test-everywhere` tries more. The same for the
+# processes that tests start, as bits depend on it; said before the libraries are loaded that read it.
+THREADS = os.environ.get("CASS_TEST_THREADS", "1")
+os.environ |= {"OMP_NUM_THREADS": THREADS, "OPENBLAS_NUM_THREADS": THREADS}
+
 import numpy as np
 import pytest
 import torch
@@ -15,13 +20,7 @@ REPO = Path(__file__).parents[1]
 
 @pytest.fixture(autouse=True, scope="session")
 def _threads() -> None:
-    """One thread a worker, so that as many workers as cores share them; `make test-everywhere` tries more.
-
-    The same for the processes that tests start: bits depend on the number of threads.
-    """
-    threads = os.environ.get("CASS_TEST_THREADS", "1")
-    torch.set_num_threads(int(threads))
-    os.environ["OMP_NUM_THREADS"] = threads
+    torch.set_num_threads(int(THREADS))
 
 
 @pytest.fixture(autouse=True)

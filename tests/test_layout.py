@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "cass_cli"
-MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE)
+EVERY_FILE = sorted(PACKAGE.rglob("*.py"))
+MODULES = [path for path in EVERY_FILE if path.parent != PACKAGE]
 FOUNDATION = {"errors", "seeds", "words", "lock", "__init__"}
 
 CHAIN = ("config", "data", "models", "methods", "scores", "runs", "engine", "reports", "cli")
-"""Every room may enter itself and the rooms before it."""
+"""Every room may enter itself and the rooms before it, or those of them that stand in ONLY."""
+
+ONLY = {"scores": {"data"}, "runs": {"config", "data", "scores"}}
 
 DATA = (
     {"decode", "views", "phantom", "space"},
@@ -53,24 +56,27 @@ INNER = {
 }
 
 
-def imported(path: Path) -> set[tuple[str, ...]]:
-    """The modules of the package that a file imports, anywhere in it, as their parts below `cass_cli`."""
+def imported(tree: Path | ast.AST) -> set[tuple[str, ...]]:
+    """The modules and rooms of the package that a file imports, anywhere in it, as their parts below `cass_cli`."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for name in _imported_names(ast.parse(tree.read_text()) if isinstance(tree, Path) else tree):
+        first, *parts = name.split(".")
+        place = PACKAGE.joinpath(*parts)
+        if first == "cass_cli" and parts and (place.with_suffix(".py").is_file() or place.is_dir()):
+            found.add(tuple(parts))
+    rooms = {parts[:end] for parts in found for end in range(1, len(parts))}  # named on the way to a module
+    return found - rooms
+
+
+def _imported_names(tree: ast.AST) -> set[str]:
+    names = set()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        found |= {module for name in names if (module := _module(name)) is not None}
-    return found
-
-
-def _module(name: str) -> tuple[str, ...] | None:
-    """The parts of a module's name, None for what is no module of the package."""
-    first, *parts = name.split(".")
-    return tuple(parts) if first == "cass_cli" and PACKAGE.joinpath(*parts).with_suffix(".py").is_file() else None
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module and not node.level, "imports are absolute"
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
 
 
 def _parts(path: Path) -> tuple[str, ...]:
@@ -84,8 +90,26 @@ def name_of(path: Path) -> str:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_imports_flow_one_way(path: Path) -> None:
     room = _parts(path)[0]
-    allowed = {*CHAIN[: CHAIN.index(room) + 1], *FOUNDATION}
-    assert {parts[0] for parts in imported(path)} <= allowed
+    before = ONLY.get(room, set(CHAIN[: CHAIN.index(room)]))
+    assert {parts[0] for parts in imported(path)} <= {room, *before, *FOUNDATION}
+
+
+def test_the_foundation_enters_no_room() -> None:
+    for name in FOUNDATION:
+        assert {parts[0] for parts in imported(PACKAGE / f"{name}.py")} <= FOUNDATION, name
+
+
+def test_rooms_are_entered_by_their_modules() -> None:
+    """No room is a module too: what it holds is imported from where it stands."""
+    for path in MODULES:
+        assert path.stem != "__init__" or path.read_text() == "", path
+        assert not [parts for parts in imported(path) if PACKAGE.joinpath(*parts).is_dir()], path
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "scores").glob("*.py")), ids=lambda path: path.name)
+def test_scores_know_no_network_and_no_file(path: Path) -> None:
+    outside = {name.split(".")[0] for name in _imported_names(ast.parse(path.read_text()))}
+    assert not outside & {"torch", "timm", "pathlib", "os", "io", "json", "csv"}
 
 
 @pytest.mark.parametrize("room", INNER)
@@ -104,11 +128,11 @@ def test_inner_rooms_flow_one_way(room: str) -> None:
 
 def test_there_is_no_circle() -> None:
     """Neither at import nor by an import within a function."""
-    graph = {_parts(path): imported(path) - {_parts(path)} for path in PACKAGE.rglob("*.py")}
+    graph = {_parts(path): imported(path) - {_parts(path)} for path in EVERY_FILE}
     assert list(TopologicalSorter(graph).static_order())  # raises CycleError
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
+@pytest.mark.parametrize("path", EVERY_FILE, ids=name_of)
 def test_only_cli_and_reports_print(path: Path) -> None:
     if _parts(path)[0] in ("cli", "reports"):
         return
@@ -120,10 +144,9 @@ def test_command_modules_import_nothing_heavy() -> None:
     """`cass --help` must not wait for torch: at the top of cli/ only light modules may be imported."""
     heavy = {"torch", "timm", "numpy", "pandas", "sklearn", "rich", "yaml", "pydantic", "PIL", "matplotlib"}
     for path in (PACKAGE / "cli").glob("*.py"):
-        top = ast.Module([n for n in ast.parse(path.read_text()).body if not isinstance(n, ast.FunctionDef)], [])
-        names = {n.module or "" for n in top.body if isinstance(n, ast.ImportFrom)}
-        names |= {alias.name for n in top.body if isinstance(n, ast.Import) for alias in n.names}
-        assert not {name.split(".")[0] for name in names} & heavy, path.name
-        assert not {n for n in names if n.startswith("cass_cli.")} - {
-            n for n in names if n.startswith(("cass_cli.cli", "cass_cli.errors"))
-        }, path.name
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                node.body = []  # what is imported there is imported when the command runs
+        assert not {name.split(".")[0] for name in _imported_names(tree)} & heavy, path.name
+        assert {parts[0] for parts in imported(tree)} <= {"cli", "errors"}, path.name

@@ -158,20 +158,20 @@ def pretrain(
         "train.compile": compile_,
         "optim.lr": lr,
     }
-    from cass_cli.config.load import Layer, parse_assignments, read_config_file
+    from cass_cli.config.recipes import asked_settings
+
+    run = _open_run(out, name) if resume else None
+    asked = asked_settings(
+        flags, preset=preset, file=config, assignments=assignments or [], saved=run.config if run else None
+    )
     from cass_cli.engine.distributed import world_from_environment
     from cass_cli.engine.pretraining.job import pretrain_job
     from cass_cli.engine.pretraining.request import requested_settings
     from cass_cli.reports.pretraining import PretrainDisplay, Silent, show_pretrained
     from cass_cli.runs.directory import default_name
-    from cass_cli.runs.names import open_run
 
-    run = open_run(out, name) if resume else None
-    file = [read_config_file(config, f"file {config}")] if config else []
-    given = Layer("flag", {key: value for key, value in flags.items() if value is not None})
-    layers = [*file, given, parse_assignments(assignments or [])]
     world = world_from_environment()
-    resolved = requested_settings(layers, preset=preset, resume=run)
+    resolved = requested_settings(asked, preset=preset, resume=run)
     if dry_run:
         _show_plan(resolved, as_json=as_json)
         return
@@ -189,6 +189,12 @@ def pretrain(
         )
     if world.leads:
         show_pretrained(result, as_json=as_json)
+
+
+def _open_run(out: Path, name: str | None) -> Any:
+    from cass_cli.runs.names import open_run
+
+    return open_run(out, name)
 
 
 def _show_plan(resolved: Any, *, as_json: bool) -> None:

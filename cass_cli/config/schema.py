@@ -9,11 +9,9 @@ paper's recipe without a data set.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-
-ARM_NAMES: tuple[ArmName, ...] = ("cnn", "vit")
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -21,6 +19,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 LocalPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 Probability = Annotated[float, Field(ge=0, le=1)]
 ArmName = Literal["cnn", "vit"]
+ARM_NAMES: tuple[ArmName, ...] = get_args(ArmName)
 MethodName = Literal["cass", "dino", "byol", "mae"]
 DinoSetting = Literal["official", "paper"]
 OptimiserName = Literal["adam", "adamw", "sgd"]

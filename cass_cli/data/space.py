@@ -1,4 +1,4 @@
-"""How much memory may be taken for images."""
+"""Where there is space for images: how much memory may be taken, and the user's cache folder."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ SPLITS = ("train", "val", "test")
 PRECEDENCE = ("train", "test", "val")  # which split a class of one or two images goes to first
 COLUMNS = ("image", "split", "label", "group", "status")
 
-Labels = NDArray[np.int64] | NDArray[np.uint8]
+Labels = NDArray[np.int64] | NDArray[np.uint8]  # class indices [N], or 0/1 [N, C]
 
 
 def assign_splits(

@@ -118,10 +118,10 @@ def dino_loss(
 
     Student view s and teacher view t are of the same crop where s = t, and such pairs are left out.
     """
-    log_q = F.log_softmax(student.float() / student_temperature, dim=-1)
-    p = F.softmax((teacher.float() - centre) / teacher_temperature, dim=-1)
+    log_q = F.log_softmax(student.float() / student_temperature, dim=-1).unbind()  # n × [B, K]
+    p = F.softmax((teacher.float() - centre) / teacher_temperature, dim=-1).unbind()  # 2 × [B, K]
     # no matrix product, which autocast would compute in bf16
-    pairs = [(p[t] * log_q[s]).sum(dim=-1).mean() for t in range(len(p)) for s in range(len(log_q)) if s != t]
+    pairs = [(one * other).sum(dim=-1).mean() for t, one in enumerate(p) for s, other in enumerate(log_q) if s != t]
     return -torch.stack(pairs).mean()
 
 

@@ -1,4 +1,4 @@
-"""What a command shows when it has ended: for people as text, for machines as JSON."""
+"""What `cass pretrain` shows: a live screen or plain lines while it runs, the plan, and the result."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ from cass_cli.words import count
 
 REDRAW_SECONDS = 0.25
 FORECAST_SECONDS = 3.0  # of training that a forecast rests on, at least
-
 GIB = 2**30
 
 
@@ -166,7 +165,7 @@ class PretrainDisplay:
         self.console.print(
             f"[bold]{names}[/] on {session.images:,} training images at {size} px, batch {session.train.batch_size}, "
             f"{count(session.train.epochs, 'epoch')} = {session.steps:,} steps, {how}{many}, "
-            f"about {plan.memory_bytes / 2**30:.1f} GiB"
+            f"about {plan.memory_bytes / GIB:.1f} GiB"
         )
         self.console.print(f"Run: [cyan]{run.path}[/]" + (f"  (from epoch {session.epoch})" if session.step else ""))
         self.gauges = gauges_table(session.start_gauges, {})
@@ -198,7 +197,7 @@ class PretrainDisplay:
             return
         self.forecast_told = True
         left = (self.epochs * self.images - done) * seconds / images
-        peak = f", {stats.peak_memory / 2**30:.1f} GiB of the GPU at most" if stats.peak_memory else ""
+        peak = f", {stats.peak_memory / GIB:.1f} GiB of the GPU at most" if stats.peak_memory else ""
         self.console.print(f"Forecast: {duration(left)} to go, at {images / seconds:.3g} images a second{peak}")
 
     def epoch(self, stats: EpochStats) -> None:

@@ -22,8 +22,6 @@ from cass_cli.config.load import Layer, Resolved, read_saved, resolve
 from cass_cli.errors import RunError
 from cass_cli.lock import locked
 
-_SAVED = "saved"
-
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow", "safetensors")
 
 
@@ -155,6 +153,9 @@ def sole_writer(path: Path) -> Iterator[None]:
 def default_name(stem: str, method: str) -> str:
     """Return a run name that sorts by time."""
     return f"{stem}-{method}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
+
+
+_SAVED = "saved"
 
 
 def settings_over(path: Path, layers: list[Layer]) -> Resolved:

@@ -1,4 +1,4 @@
-"""From validation logits to honest probabilities and decisions, and which arm to trust.
+"""From validation logits to honest probabilities and decisions.
 
 Everything here is fitted on the validation split and then frozen; the test split decides nothing.
 

@@ -19,8 +19,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from cass_cli.data.splits import Labels
+
 Floats = NDArray[np.float64]
-Labels = NDArray[np.int64] | NDArray[np.uint8]  # class indices [N], or 0/1 [N, C]
 
 BINS = 15  # of equal width on [0, 1], as in Guo et al. 2017
 DEFAULT_THRESHOLD = 0.5  # the paper's, for multi-label decisions

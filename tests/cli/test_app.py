@@ -28,6 +28,17 @@ def test_help_imports_nothing_heavy() -> None:
     assert result.returncode == 0, result.stderr
 
 
+def test_a_wrong_setting_is_told_before_anything_heavy_is_imported() -> None:
+    code = (
+        "import sys; from cass_cli.cli.app import run;"
+        "codes = [run(['pretrain', '--preset', 'nope']), run(['pretrain', '--set', 'train.epoch=3'])];"
+        "heavy = {'torch', 'timm', 'sklearn', 'pandas'} & set(sys.modules);"
+        "sys.exit(str(heavy) if heavy or codes != [2, 2] else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
 def test_every_option_says_its_default(capsys: pytest.CaptureFixture[str]) -> None:
     run(["pretrain", "--help"])
     shown = " ".join(capsys.readouterr().out.replace("│", "").split())

@@ -5,7 +5,8 @@ twenty pictures and these runs, of test_resnet and test_vit at 32 px, with weigh
 
 - `finished`: two epochs of CASS; fine-tuned as `pretrained-frozen` (two fractions, two seeds; one evaluated) and as
   `stopped`, which a signal ended after its first epoch
-- `halfway`: the same pretraining, ended by a signal after its first epoch
+- `halfway`: the same pretraining, ended by a signal after its first epoch (of SGD without momentum at a rate of next
+  to nothing: what tells whether its weights came back is that they are those of `finished`)
 - `transfer`: a fine-tuning without pretraining
 
 `@HERE@` in their text files stands for the folder that they lie in.
@@ -20,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from cass_cli.cli.app import run
 
@@ -51,9 +54,10 @@ def test_an_interrupted_pretraining_goes_on_as_the_old_version_would_have(runs: 
     assert run(["pretrain", "--resume", "--name", "halfway"]) == 0
     assert losses(runs / "halfway") == pytest.approx(losses(runs / "finished"), rel=1e-3)
     assert json.loads((runs / "halfway" / "summary.json").read_text())["epochs"] == 2
-    assert {path.name for path in (runs / "halfway/arms").iterdir()} == {
-        path.name for path in (runs / "finished/arms").iterdir()
-    }
+    for path in (runs / "finished/arms").glob("*.safetensors"):
+        expected, found = load_file(path), load_file(runs / "halfway/arms" / path.name)
+        for key, value in expected.items():
+            torch.testing.assert_close(found[key], value, rtol=1e-3, atol=1e-5)
 
 
 def test_a_finished_pretraining_can_be_lengthened(runs: Path) -> None:
@@ -62,10 +66,17 @@ def test_a_finished_pretraining_can_be_lengthened(runs: Path) -> None:
 
 
 def test_an_interrupted_fine_tuning_goes_on(runs: Path) -> None:
-    trial = runs / "finished/finetune/stopped/1/seed0"
+    trial, twin = (runs / f"finished/finetune/{name}/1/seed0" for name in ("stopped", "pretrained-frozen"))
     assert run(["finetune", "--run", "finished", "--variant", "stopped", "--resume"]) == 0
     assert json.loads((trial / "summary.json").read_text())["init"] == "pretrained"
-    assert [json.loads(line)["epoch"] for line in (trial / "metrics.jsonl").read_text().splitlines()] == [1, 2]
+    rows, twins = (
+        [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()] for path in (trial, twin)
+    )
+    assert [row["epoch"] for row in rows] == [1, 2]
+    for row, other in zip(rows, twins, strict=True):
+        for arm in ("cnn", "vit"):
+            for loss in ("loss", "val_loss"):
+                assert row["arms"][arm][loss] == pytest.approx(other["arms"][arm][loss], rel=1e-3)
 
 
 def test_its_arms_can_be_fine_tuned(runs: Path) -> None:

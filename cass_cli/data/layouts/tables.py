@@ -1,4 +1,4 @@
-"""A CSV as columns of cells: read strictly, its columns found by name."""
+"""A CSV as columns of cells, read strictly."""
 
 from __future__ import annotations
 

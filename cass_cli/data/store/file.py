@@ -1,4 +1,4 @@
-"""The file that holds the decoded images of one table at one size, and the folder of such files.
+"""The file that holds the decoded images of one table at one size.
 
 Layout: a 4,096-byte header (magic, then JSON padded with blanks), one state byte a table row (padded to 4,096),
 then the readable images in the order of their rows, uint8 [3, S, S] each. It grows as `<key>.part` under a lock and

@@ -18,26 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cass_cli.data.samples import read_sample
 from cass_cli.data.sources import SampleTable
-from cass_cli.data.space import SHARE, available_memory, default_cache_dir, fits_in_memory
+from cass_cli.data.space import SHARE, available_memory, fits_in_memory
 from cass_cli.data.store.build import ReadRows, cached_file, existing_file, state_of
 from cass_cli.data.store.decoding import BadImage, DecodeJob, bad_image_error, usable_cores
 from cass_cli.data.store.file import BAD, SEVERAL_PAGES
-from cass_cli.data.store.folder import CacheEntry, clear_caches, list_caches
 from cass_cli.errors import DataError
 from cass_cli.words import shown
-
-__all__ = [
-    "BadImage",
-    "CacheEntry",
-    "ImageStore",
-    "build_store",
-    "clear_caches",
-    "default_cache_dir",
-    "list_caches",
-    "read_sample",
-]
 
 UPLOAD_BYTES = 64 * 2**20  # copied to the device at a time
 

@@ -17,9 +17,7 @@ import torch
 from torch import Tensor
 
 from cass_cli.data.views import colour, geometry
-from cass_cli.data.views.draw import ViewParameters, draw_view, unchanged
-
-__all__ = ["ViewParameters", "apply_view", "draw_view", "unchanged"]
+from cass_cli.data.views.draw import ViewParameters
 
 PIXELS_AT_ONCE = 2**17
 """A core's share of one go on a CPU: measured best of 2¹⁵ to 2¹⁹ at 128, 224 and 384 px."""

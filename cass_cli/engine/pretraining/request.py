@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from cass_cli.config.load import Layer, Resolved, read_saved
-from cass_cli.config.presets import preset_layer
+from cass_cli.config.load import Resolved, read_saved
 from cass_cli.config.recipes import ORIGIN as METHOD
-from cass_cli.config.recipes import resolve_with_recipe
 from cass_cli.config.schema import Config
 from cass_cli.data.dataset import with_data_path
 from cass_cli.errors import RunError
@@ -23,17 +21,9 @@ FREE_ON_RESUME = (
 )
 
 
-def requested_settings(layers: list[Layer], *, preset: str | None, resume: Run | None) -> Resolved:
-    """Merge `layers` over the preset and the method's recipe: the settings of a new run, with its images' folder.
-
-    Given a run to `resume`, they have to make sense over its own, of which they may change a few.
-    """
-    below = [preset_layer(preset)] if preset else []
-    if resume is None:
-        return with_data_path(resolve_with_recipe(below, layers), preset)
-    saved = read_saved(resume.config)
-    below.append(Layer("default", {key: saved.value(key) for key in saved.origins}))
-    return _resumed(resume, resolve_with_recipe(below, layers))
+def requested_settings(asked: Resolved, *, preset: str | None, resume: Run | None) -> Resolved:
+    """Return the settings of a new run, with its images' folder; or those of the run to `resume`, with what changes."""
+    return _resumed(resume, asked) if resume else with_data_path(asked, preset)
 
 
 def _resumed(run: Run, asked: Resolved) -> Resolved:

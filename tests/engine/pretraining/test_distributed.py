@@ -35,7 +35,9 @@ sys.exit(run(sys.argv[1:]))
 
 
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")])
+    }
     return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
 
 
