@@ -10,16 +10,15 @@ import torch
 from timm.layers.config import set_fused_attn
 from torch import Tensor, nn
 
+from cass_cli.engine.device import KEPT, MMAP_THRESHOLD, TRIM_THRESHOLD
 from cass_cli.engine.optimisers import build_optimiser
 from cass_cli.engine.pretraining.session import Session
 from cass_cli.methods.cass import cass_loss
 
 Change = Callable[[Session], None]
 
-# Numbers of malloc.h, and what glibc arrives at by itself when large blocks come and go.
-TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
-USUAL = {TRIM_THRESHOLD: 64 * 2**20, MMAP_THRESHOLD: 32 * 2**20, MMAP_MAX: 65_536}
-KEEPING = {TRIM_THRESHOLD: 2**31 - 1, MMAP_MAX: 0}
+USUAL = {TRIM_THRESHOLD: 64 * 2**20, MMAP_THRESHOLD: 32 * 2**20}
+"""What glibc arrives at by itself when large blocks come and go."""
 
 
 def memory_format(wanted: torch.memory_format) -> Change:
@@ -50,14 +49,10 @@ def build_attention(fused: bool) -> None:
 
 
 def keep_freed_memory(*, keep: bool = True) -> None:
-    """Let the C library hold on to freed activations, which the next step needs again.
-
-    glibc hands large blocks back to the kernel at once, and the kernel must clear each page that it gives out anew.
-    Other C libraries are left as they are.
-    """
+    """Let glibc hold on to freed memory as a run of ours does, or hand it back as by default."""
     if platform.libc_ver()[0] == "glibc":
         c_library = ctypes.CDLL(None)
-        for what, value in (KEEPING if keep else USUAL).items():
+        for what, value in (KEPT if keep else USUAL).items():
             c_library.mallopt(what, value)
 
 
