@@ -84,7 +84,8 @@ def finetune(
     bad_images: Annotated[str | None, MACHINE(help="Unreadable images. Default: stop.", metavar="stop|skip")] = None,
     device: Annotated[str | None, MACHINE(help="auto, cpu, cuda or cuda:N. Default: auto.")] = None,
     precision: Annotated[
-        str | None, MACHINE(help="auto: the faster, measured on a CPU.", metavar="auto|fp32|bf16")
+        str | None,
+        MACHINE(help="Default: the run's; auto in a new run: the faster, measured on a CPU.", metavar="auto|fp32|bf16"),
     ] = None,
     cache: Annotated[
         str | None, MACHINE(help="Where decoded images are held. Default: auto.", metavar="auto|ram|disk|device|off")

@@ -41,7 +41,7 @@ def settle_precision(resolved: Resolved, arms: Collection[Arm], device: torch.de
     if config.train.precision != "auto" or device.type != "cpu" or not cpu_has_bf16():
         return resolved, ""
     size, batch = config.data.image_size, config.train.batch_size
-    gain = known_gain([arm.model for arm in arms], key=_key(arms, size), size=size, batch=batch)
+    gain = known_gain([arm.model for arm in arms], key=_key(arms, size, batch), size=size, batch=batch)
     chosen = "bf16" if gain >= WORTH else "fp32"
     why = f"bf16 is {gain:.2f} times as fast as fp32 with these arms here"
     train = config.train.model_copy(update={"precision": chosen})
@@ -97,10 +97,11 @@ def _pass(networks: list[nn.Module], images: Tensor, precision: str) -> float:
     return time.perf_counter() - began
 
 
-def _key(arms: Collection[Arm], size: int) -> str:
-    """Name what decides the result: processor, cores, versions, arms."""
+def _key(arms: Collection[Arm], size: int, batch: int) -> str:
+    """Name what decides the result: processor, threads, version, arms, size and batch."""
     names = " + ".join(arm.name for arm in arms)
-    return f"{_processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}, {names}, {size} px"
+    machine = f"{_processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    return f"{machine}, {names}, {size} px, batch {batch}"
 
 
 def _processor() -> str:

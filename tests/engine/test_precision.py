@@ -48,6 +48,13 @@ def test_the_default_is_left_for_what_is_clearly_faster(
     assert f"{value:.2f} times" in why and chosen in why
 
 
+def test_another_batch_or_size_is_measured_anew(gain: Callable[[float], list[int]]) -> None:
+    measured = gain(2.0)
+    for changes in ({}, {"train__batch_size": 8}, {"data__image_size": 64}, {}):
+        settle_precision(tiny_resolved(train__precision="auto", **changes), [], CPU)
+    assert len(measured) == 3
+
+
 def test_nothing_is_measured_unless_asked_for_and_possible(
     gain: Callable[[float], list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
