@@ -23,6 +23,7 @@ from step import SIZES, case
 from turns import circumstances
 
 from cass_cli.engine import device as backends
+from cass_cli.engine.compute import choose_compute
 from cass_cli.engine.timing.stepper import Stepper, synthetic_store
 
 KINDS = ("as by default", "kept")
@@ -73,7 +74,7 @@ def measure(size: str, *, keep: bool, steps: int, threads: int) -> dict[str, flo
     device, pair = torch.device("cpu"), SIZES[size]
     batch = pair.batch(device, None)
     config = case(pair, batch, epochs=100, device=device, train__precision="fp32")
-    stepper = Stepper(config, synthetic_store(batch, pair.image_size), device)
+    stepper = Stepper(config, synthetic_store(batch, pair.image_size), choose_compute(config.train))
     stepper.warm_up(WARM_UP)
     before = resource.getrusage(resource.RUSAGE_SELF)
     for _ in range(steps):

@@ -143,6 +143,7 @@ def read_batches(store: ImageStore, batch_size: int) -> int:
 def train(store: ImageStore, given: argparse.Namespace) -> int:
     """Pretrain two arms for `STEPS` steps by the engine's own loop; returns how many images it saw."""
     from cass_cli.config.load import Layer, resolve
+    from cass_cli.engine.compute import choose_compute
     from cass_cli.engine.distributed import World
     from cass_cli.engine.pretraining.loop import StepStats, pretrain
     from cass_cli.engine.pretraining.session import build_arms, build_session
@@ -159,7 +160,7 @@ def train(store: ImageStore, given: argparse.Namespace) -> int:
         "train.epochs": 1 + STEPS * given.batch_size // len(store),
     }
     config = resolve([Layer("benchmark", settings)]).config
-    session = build_session(config, build_arms(config), store, world=World())
+    session = build_session(config, build_arms(config), store, choose_compute(config.train), world=World())
 
     stop = StopRequest()
 

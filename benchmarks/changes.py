@@ -78,5 +78,5 @@ def graph_each_arm(s: Session) -> None:
     """Replace the launches of each arm's kernels, forward and backward, by one of a graph."""
     sample = torch.zeros(s.train.batch_size, 3, *s.store.images.shape[2:], device=s.device)
     arms: tuple[nn.Module, ...] = tuple(s.method.arms.values())
-    with torch.autocast("cuda", torch.bfloat16, enabled=s.precision == "bf16", cache_enabled=False):
+    with torch.autocast("cuda", torch.bfloat16, enabled=s.compute.precision == "bf16", cache_enabled=False):
         torch.cuda.make_graphed_callables(arms, tuple((sample,) for _ in arms))

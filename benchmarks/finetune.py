@@ -37,6 +37,7 @@ from turns import Memory, Turn, circumstances, clock, show, summarise, take_turn
 
 from cass_cli.config.schema import ARM_NAMES, Config
 from cass_cli.data.sources import SampleTable, load_samples
+from cass_cli.engine.compute import Compute
 from cass_cli.engine.device import choose_device, set_up_backends
 from cass_cli.engine.finetuning.focal import focal_loss
 from cass_cli.engine.finetuning.loop import finetune
@@ -132,6 +133,7 @@ class Task:
 def ours(task: Task) -> Turn:
     """Return a function that runs the next epoch of `cass finetune`, of both arms together."""
     config, device = task.config, task.device
+    compute = Compute(device, task.precision)
     tuning = Tuning(
         store=task.store,
         train_rows=torch.from_numpy(task.rows["train"]),
@@ -140,15 +142,14 @@ def ours(task: Task) -> Turn:
         val_labels=task.labels[task.rows["val"]],
         seed=0,
         arm_index={name: ARM_NAMES.index(name) for name in ARM_NAMES},
-        device=device,
-        precision=task.precision,
+        compute=compute,
         mean=config.data.mean,
         std=config.data.std,
         view=config.augment.model_dump(),
         loss=task.loss,
         settings=config.finetune,
         save_minutes=config.train.save_minutes,
-        arms={name: prepare_arm(network, config.finetune, device) for name, network in task.networks().items()},
+        arms={name: prepare_arm(network, config.finetune, compute) for name, network in task.networks().items()},
     )
     epochs = finetune(tuning, stop=StopRequest(), save=lambda _tuning: None)
 

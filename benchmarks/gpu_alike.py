@@ -25,6 +25,7 @@ from cass_cli.config.schema import Config
 from cass_cli.data.store.store import ImageStore
 from cass_cli.data.views.apply import apply_view
 from cass_cli.engine import inference
+from cass_cli.engine.compute import choose_compute
 from cass_cli.engine.device import set_up_backends
 from cass_cli.engine.distributed import World
 from cass_cli.engine.finetuning import loop as tuning_loop
@@ -78,7 +79,9 @@ def session_on(
     """Return a tiny session, its weights the same on every device."""
     config = config_of(device, precision=precision, **settings)
     images = store or synthetic_store(IMAGES, config.data.image_size)
-    return build_session(config, build_arms(config), images, world=World(), measure=measure)
+    return build_session(
+        config, build_arms(config), images, choose_compute(config.train), world=World(), measure=measure
+    )
 
 
 def take_step(s: Session, *, tf32: bool = False) -> Step:

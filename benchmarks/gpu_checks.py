@@ -45,6 +45,7 @@ from torch.nn.parallel import DistributedDataParallel
 from cass_cli.data.views.apply import apply_view
 from cass_cli.data.views.draw import draw_view
 from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
+from cass_cli.engine.compute import Compute
 from cass_cli.engine.device import set_up_backends
 from cass_cli.engine.finetuning.loop import TuneEpoch, finetune
 from cass_cli.engine.finetuning.session import Tuning, loss_arguments, prepare_arm, restore_tuning, tuning_state
@@ -266,6 +267,7 @@ def _tuning_on(device: torch.device, *, precision: str = "fp32", double: bool = 
     networks = {name: arm.model.double() if double else arm.model for name, arm in build_arms(config).items()}
     labels = np.arange(IMAGES) % CLASSES
     set_up_backends(device)
+    compute = Compute(device, precision)
     return Tuning(
         store=synthetic_store(2 * IMAGES, config.data.image_size),
         train_rows=torch.arange(IMAGES),
@@ -274,15 +276,14 @@ def _tuning_on(device: torch.device, *, precision: str = "fp32", double: bool = 
         val_labels=labels,
         seed=0,
         arm_index={"cnn": 0, "vit": 1},
-        device=device,
-        precision=precision,
+        compute=compute,
         mean=config.data.mean,
         std=config.data.std,
         view=config.augment.model_dump(),
         loss=loss_arguments(config.finetune, labels, CLASSES, device),
         settings=config.finetune,
         save_minutes=config.train.save_minutes,
-        arms={name: prepare_arm(network, config.finetune, device) for name, network in networks.items()},
+        arms={name: prepare_arm(network, config.finetune, compute) for name, network in networks.items()},
     )
 
 

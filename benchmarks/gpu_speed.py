@@ -25,6 +25,7 @@ from turns import Memory, Turn, show, summarise, take_turns
 
 from cass_cli.config.schema import Config
 from cass_cli.data.sources import load_samples
+from cass_cli.engine.compute import Compute
 from cass_cli.engine.device import set_up_backends
 from cass_cli.engine.pretraining.plan import count_cost
 from cass_cli.engine.timing.job import PAPER_PRESETS, Projection, benchmark_job
@@ -132,7 +133,7 @@ def against_plain(s: Setup, batch: int, *, from_files: bool) -> dict[str, Any]:
     if s.device.type != "cuda":
         rows[PLAIN_TF32] = {"problem": "skipped: needs CUDA", "skipped": "needs CUDA"}
     set_up_backends(s.device)
-    peak = matmul_peak(s.device, s.precision)
+    peak = matmul_peak(Compute(s.device, s.precision))
     for row in rows.values():
         if "seconds_per_image" in row:
             row["peak_share"] = flops / row["seconds_per_image"][0] / peak
@@ -147,7 +148,7 @@ def against_plain(s: Setup, batch: int, *, from_files: bool) -> dict[str, Any]:
 def _steps(s: Setup, batch: int, flops: float, *, most: int, seconds: float) -> int:
     """Return the steps of a turn, such that the plain loop at the peak of fp32 would take about `seconds` for them."""
     pytorch_defaults(s.device)
-    slowest = flops * batch / matmul_peak(s.device, "fp32")
+    slowest = flops * batch / matmul_peak(Compute(s.device))
     return min(most, max(LEAST_STEPS, round(seconds / slowest)))
 
 

@@ -38,6 +38,7 @@ from turns import Memory, Turn, circumstances, clock, show, summarise, take_turn
 
 from cass_cli.data.sources import load_samples
 from cass_cli.engine.batches import prefetch
+from cass_cli.engine.compute import choose_compute
 from cass_cli.engine.device import choose_device, set_up_backends
 from cass_cli.engine.distributed import World
 from cass_cli.engine.pretraining.loop import fetch, train_step
@@ -76,7 +77,9 @@ class Bench:
         if before:
             before()
         config = case(self.size, self.batch, epochs=100, device=self.device, **settings)
-        session = build_session(config, build_arms(config), self.stores[cache], world=World(), measure=False)
+        session = build_session(
+            config, build_arms(config), self.stores[cache], choose_compute(config.train), world=World(), measure=False
+        )
         change(session)
         batches = self._batches(session, ahead=ahead)
 

@@ -27,6 +27,7 @@ from turns import circumstances
 
 from cass_cli.data.sources import load_samples
 from cass_cli.data.store.store import ImageStore
+from cass_cli.engine.compute import choose_compute
 from cass_cli.engine.device import choose_device
 from cass_cli.engine.distributed import World
 from cass_cli.engine.pretraining.loop import StepStats, pretrain
@@ -90,7 +91,7 @@ def train(given: argparse.Namespace, store: ImageStore, side: int, precision: st
         train__precision=precision,
         train__seed=seed,
     )
-    session = build_session(config, build_arms(config), store, world=World())
+    session = build_session(config, build_arms(config), store, choose_compute(config.train), world=World())
     losses: list[float] = []
 
     def note(stats: StepStats) -> None:

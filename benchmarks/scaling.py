@@ -29,7 +29,8 @@ from machine import write_result
 from step import SIZES, case
 from turns import circumstances, quartiles, take_turns
 
-from cass_cli.engine.device import choose_device, choose_precision
+from cass_cli.engine.compute import choose_compute
+from cass_cli.engine.device import choose_device
 from cass_cli.engine.distributed import process_group, world_from_environment
 from cass_cli.engine.pretraining.loop import pretrain
 from cass_cli.engine.pretraining.plan import count_cost
@@ -134,13 +135,14 @@ def run(setting: Setting, path: Path) -> None:
     cost = count_cost(config)
     store = synthetic_store(setting.images, setting.image_size)
     with process_group(world, device):
-        session = build_session(config, build_arms(config), store, world=world)
+        compute = choose_compute(config.train, local_rank=world.local_rank)
+        session = build_session(config, build_arms(config), store, compute, world=world)
         epochs = pretrain(session, stop=StopRequest(), save=lambda _session: None)
         next(epochs)
         began = time.perf_counter()
         stats = next(epochs)
         whole = time.perf_counter() - began
-    half = 2 if choose_precision("auto", device) == "bf16" else 1
+    half = 2 if compute.precision == "bf16" else 1
     share = min(setting.batch_size, setting.images) / world.size
     report = {
         "seconds_per_image": stats.seconds / setting.images,

@@ -29,9 +29,10 @@ from cass_cli.config.load import Layer, Resolved, resolve
 from cass_cli.config.schema import Config
 from cass_cli.data.sources import SampleTable, load_samples
 from cass_cli.data.store.store import ImageStore, build_store
-from cass_cli.engine.device import choose_device, choose_precision, cpu_has_bf16, set_up_backends
+from cass_cli.engine.compute import Compute, choose_compute
+from cass_cli.engine.device import choose_device, cpu_has_bf16, set_up_backends
 from cass_cli.engine.distributed import World
-from cass_cli.engine.precision import settle_precision
+from cass_cli.engine.fastest import settle_compute
 from cass_cli.engine.pretraining.loop import EpochStats, pretrain
 from cass_cli.engine.pretraining.plan import count_cost
 from cass_cli.engine.pretraining.session import build_session
@@ -132,7 +133,7 @@ def measure(size: Size, batch: int, steps: int, turns: int, table: SampleTable, 
         contestants[name]()
         memory[name] = measured.peak()
     set_up_backends(device)
-    peak, cost = matmul_peak(device, chosen), count_cost(config)
+    peak, cost = matmul_peak(Compute(device, chosen)), count_cost(config)
     rows = summarise(take_turns(contestants, turns=turns), images=batch * steps, first="ours")
     for name, row in rows.items():
         row["peak_share"] = cost.flops / row["seconds_per_image"][0] / peak
@@ -166,8 +167,8 @@ def case(size: Size, batch: int, *, epochs: int, device: torch.device, **changes
 def auto_precision(config: Config, device: torch.device) -> tuple[str, str]:
     """Return the precision that a run of `config` takes, and why; a CPU is measured."""
     asked = Resolved(config, {"train.precision": "default"})
-    settled, why = settle_precision(asked, build_arms(config).values(), device)
-    return choose_precision(settled.config.train.precision, device), why
+    settled, why = settle_compute(asked, build_arms(config).values(), device)
+    return choose_compute(settled.config.train).precision, why
 
 
 def with_precision(config: Config, precision: str) -> Config:
@@ -184,7 +185,7 @@ def decode(table: SampleTable, size: int, device: torch.device, mode: Any = "aut
 
 def ours(config: Config, store: ImageStore, waiting: list[float]) -> Turn:
     """Return a function that runs the next epoch of `cass pretrain`; it notes the share of time spent on data."""
-    session = build_session(config, build_arms(config), store, world=World())
+    session = build_session(config, build_arms(config), store, choose_compute(config.train), world=World())
     epochs: Iterator[EpochStats] = pretrain(session, stop=StopRequest(), save=lambda _session: None)
 
     def turn() -> float:

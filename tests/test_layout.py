@@ -35,11 +35,12 @@ ENGINE_FILES = {
     *(
         "batches",
         "checkpoint",
+        "compute",
         "device",
         "distributed",
         "inference",
         "optimisers",
-        "precision",
+        "fastest",
         "signals",
         "starting_arms",
     ),

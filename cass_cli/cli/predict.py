@@ -47,7 +47,7 @@ def predict(
     number of images.
     """
     from cass_cli.config.load import read_saved
-    from cass_cli.engine.device import choose_device, choose_precision, set_up_backends
+    from cass_cli.engine.compute import choose_compute
     from cass_cli.engine.finetuning.predict import choose_candidate, find_sources
     from cass_cli.engine.finetuning.predict import predict as answer
     from cass_cli.engine.finetuning.tuned_arms import load_tuned
@@ -61,18 +61,17 @@ def predict(
     chosen = open_variant(runs, run, variant)
     trial = find_trial(chosen, fraction=label_fraction, seed=seed)
     settings = read_saved(chosen.config).config.train
-    place = choose_device(device or settings.device)
-    set_up_backends(place)
+    changes = {"device": device, "precision": precision}
+    compute = choose_compute(settings.model_copy(update={key: v for key, v in changes.items() if v is not None}))
     sources = find_sources(images)
-    arms = load_tuned(trial, place)
+    arms = load_tuned(trial, compute)
     candidate = choose_candidate(arms, answer_by)
     total = sum(len(source.table) for source in sources)
     answers = answer(
         arms,
         sources,
         candidate=candidate,
-        device=place,
-        precision=choose_precision(precision or settings.precision, place),
+        compute=compute,
         workers=workers,
         max_pixels=max_pixels,
     )

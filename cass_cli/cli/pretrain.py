@@ -199,18 +199,17 @@ def _open_run(out: Path, name: str | None) -> Any:
 
 def _show_plan(resolved: Any, *, as_json: bool) -> None:
     from cass_cli.data.dataset import find_dataset
-    from cass_cli.engine.device import choose_device
-    from cass_cli.engine.precision import settle_precision
+    from cass_cli.engine.compute import choose_compute
+    from cass_cli.engine.fastest import settle_compute
     from cass_cli.engine.pretraining.plan import plan_pretraining
     from cass_cli.engine.timing.forecast import forecast_run
     from cass_cli.methods.build import build_arms
     from cass_cli.reports.pretraining import show_plan
 
     dataset = find_dataset(resolved.config.data, seed=resolved.config.train.seed)
-    resolved, why = settle_precision(
-        resolved, build_arms(resolved.config).values(), choose_device(resolved.config.train.device)
-    )
-    plan = plan_pretraining(resolved.config, dataset)
+    compute = choose_compute(resolved.config.train)
+    resolved, why = settle_compute(resolved, build_arms(resolved.config).values(), compute.device)
+    plan = plan_pretraining(resolved.config, dataset, choose_compute(resolved.config.train))
     forecast = forecast_run(resolved.config, plan.images["train"])
     show_plan(resolved, plan, forecast, [*dataset.table.notes, *([why] if why else [])], as_json=as_json)
 

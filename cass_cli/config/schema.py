@@ -158,6 +158,12 @@ class Train(Section):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: the faster, measured on a CPU, bf16 on a GPU; fp32 uses TF32 products on a GPU"
     )
+    channels_last: Literal["auto", "on", "off"] = Field(
+        "auto", description="memory format of images and kernels; auto: on, unless measured slower on a CPU"
+    )
+    threads: int = Field(
+        0, ge=0, description="of the networks on a CPU; 0: one a processor, or a core where measured faster"
+    )
     compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile; auto: long runs on a GPU")
     on_collapse: Literal["warn", "stop"] = Field("warn", description="what to do when an arm collapses")
     probe_every: int = Field(

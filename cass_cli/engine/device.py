@@ -1,11 +1,10 @@
-"""Where the arithmetic happens, and in which precision."""
+"""The device at hand, what it can do, and how PyTorch is set up for it."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import platform
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
@@ -36,22 +35,6 @@ def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
     if device.type != "cpu":
         raise ConfigError(f"cass does not run on '{name}'.", hint="Use auto, cpu or cuda.")
     return device
-
-
-def choose_precision(name: str, device: torch.device) -> str:
-    """Return `bf16` or `fp32`; `auto` is bf16 on a GPU that computes in it, else fp32.
-
-    On a CPU bf16 has to show that it is faster: see `precision.py`.
-    """
-    if name != "auto":
-        return name
-    fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return "bf16" if fast else "fp32"
-
-
-def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Return the context in which forward passes run."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
 def set_up_backends(device: torch.device) -> None:
@@ -86,3 +69,13 @@ def cpu_has_bf16() -> bool:
     except OSError:
         return False
     return bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def physical_cores() -> int:
+    """Return how many cores the processors that this process may run on belong to; 0 where Linux does not say."""
+    try:
+        cores = os.sched_getaffinity(0)
+        topology = Path("/sys/devices/system/cpu")
+        return len({(topology / f"cpu{n}/topology/thread_siblings_list").read_text(encoding="ascii") for n in cores})
+    except (OSError, AttributeError):
+        return 0

@@ -16,7 +16,7 @@ from cass_cli.data.store.store import ImageStore
 from cass_cli.data.views.apply import apply_view
 from cass_cli.data.views.draw import unchanged
 from cass_cli.engine.batches import prefetch
-from cass_cli.engine.device import autocast
+from cass_cli.engine.compute import Compute
 
 BATCH = 64  # images at once: large enough for a GPU, small enough for a ViT-B at 384 px on a laptop
 
@@ -28,12 +28,12 @@ def batch_logits(
     *,
     mean: Sequence[float],
     std: Sequence[float],
-    precision: str,
+    compute: Compute,
 ) -> dict[str, Tensor]:
     """Return the outputs fp32 [B, C] of each network, in evaluation mode, for uint8 images [B, 3, S, S]."""
     images = apply_view(pixels, unchanged(len(pixels)), mean=mean, std=std)
-    images = images.contiguous(memory_format=torch.channels_last)
-    with autocast(precision, images.device):
+    images = images.contiguous(memory_format=compute.memory_format)
+    with compute.autocast():
         return {name: network(images).float() for name, network in networks.items()}
 
 
@@ -44,12 +44,11 @@ def store_logits(
     *,
     mean: Sequence[float],
     std: Sequence[float],
-    device: torch.device,
-    precision: str,
+    compute: Compute,
 ) -> dict[str, NDArray[np.float64]]:
     """Return the outputs fp64 [N, C] of each network for the images `rows` of the store, in that order.
 
-    The networks lie on `device`; they are put into evaluation mode and back as they were.
+    The networks lie on the device; they are put into evaluation mode and back as they were.
     """
     if not len(rows):
         return {name: np.empty((0, int(getattr(network, "num_classes", 1)))) for name, network in networks.items()}
@@ -57,8 +56,8 @@ def store_logits(
     for network in networks.values():
         network.eval()
     parts: dict[str, list[Tensor]] = {name: [] for name in networks}
-    for pixels in prefetch(lambda part: store.batch(part, device), rows.split(BATCH)):
-        for name, logits in batch_logits(networks, pixels, mean=mean, std=std, precision=precision).items():
+    for pixels in prefetch(lambda part: store.batch(part, compute.device), rows.split(BATCH)):
+        for name, logits in batch_logits(networks, pixels, mean=mean, std=std, compute=compute).items():
             parts[name].append(logits)
     for modules in were_training.values():
         for module in modules:

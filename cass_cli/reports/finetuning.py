@@ -79,7 +79,7 @@ class FinetuneDisplay:
         began = f" (from epoch {t.epoch})" if t.epoch else ""
         self.console.print(
             f"[bold]{number}/{trials}[/] {' + '.join(t.arms)} on {t.images:,} labels ({trial.fraction:.4g} of them), "
-            f"seed {trial.seed}, {t.device} {t.precision}{began}: [cyan]{trial.path}[/]"
+            f"seed {trial.seed}, {t.compute}{began}: [cyan]{trial.path}[/]"
         )
         self.bars.update(self.trial_task, completed=number - 1, total=trials, visible=trials > 1)
         self.bars.update(self.epoch_task, completed=t.epoch, total=self.epochs, visible=True)

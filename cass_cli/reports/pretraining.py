@@ -160,7 +160,7 @@ class PretrainDisplay:
         """Say what is about to run, and where it is written."""
         names = " + ".join(arm.name for arm in session.arms.values())
         size = session.store.images.shape[-1]
-        how = f"{session.device} {session.precision}{' compiled' if session.compiled else ''}"
+        how = f"{session.compute}{' compiled' if session.compiled else ''}"
         many = f", {session.world.size} processes" if session.world.size > 1 else ""
         self.console.print(
             f"[bold]{names}[/] on {session.images:,} training images at {size} px, batch {session.train.batch_size}, "

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -49,3 +50,16 @@ def test_prefetch_keeps_order_runs_ahead_and_passes_errors_on() -> None:
     assert [next(seen), next(seen), next(seen)] == [10, 20, 30]
     with pytest.raises(ValueError, match="four"):
         next(seen)
+
+
+def test_prefetching_takes_no_threads_from_the_caller() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        seen = list(prefetch(lambda _item: torch.get_num_threads(), range(3)))
+        assert seen == [1, 1, 1]
+        assert torch.get_num_threads() == 2
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -13,6 +13,7 @@ from cass_cli.config.recipes import resolve_with_recipe
 from cass_cli.config.schema import Config
 from cass_cli.data.store.store import ImageStore
 from cass_cli.data.views.apply import apply_view
+from cass_cli.engine.compute import choose_compute
 from cass_cli.engine.distributed import World
 from cass_cli.engine.pretraining import loop, session
 from cass_cli.engine.pretraining.session import Session, build_session
@@ -51,7 +52,13 @@ def tiny_store(images: int = 18, size: int = 32) -> ImageStore:
 
 def tiny_session(images: int = 18, world: World | None = None, **changes: Any) -> Session:
     config = tiny_config(**changes)
-    return build_session(config, build_arms(config), tiny_store(images, config.data.image_size), world=world or World())
+    return build_session(
+        config,
+        build_arms(config),
+        tiny_store(images, config.data.image_size),
+        choose_compute(config.train),
+        world=world or World(),
+    )
 
 
 def train_in_double(replace: Callable[[Any, str, Any], None] = setattr) -> None:

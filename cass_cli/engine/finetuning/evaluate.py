@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from cass_cli.config.load import Resolved
 from cass_cli.data.labelled_images import decode, find_labelled
 from cass_cli.data.splits import Labels
-from cass_cli.engine.device import choose_device, choose_precision, set_up_backends
+from cass_cli.engine.compute import choose_compute
 from cass_cli.engine.finetuning.tuned_arms import load_tuned
 from cass_cli.engine.inference import store_logits
 from cass_cli.errors import DataError, RunError
@@ -81,9 +81,8 @@ def evaluate(
     the split has no labelled image.
     """
     config = resolved.config
-    device = choose_device(config.train.device)
-    set_up_backends(device)
-    arms = load_tuned(trial, device)
+    compute = choose_compute(config.train)
+    arms = load_tuned(trial, compute)
     data = find_labelled(config, variant.run.splits)
     if data.table.classes != arms.classes:
         raise RunError(
@@ -94,7 +93,7 @@ def evaluate(
         raise DataError(
             f"The {split} split of {data.table.root} has no labelled image.", hint="Choose another --split."
         )
-    images = decode(data, data.rows[split], config, device=device, cache_dir=cache_dir, on_progress=on_progress)
+    images = decode(data, data.rows[split], config, device=compute.device, cache_dir=cache_dir, on_progress=on_progress)
     rows = images.readable(data.rows[split])
     logits = store_logits(
         arms.networks,
@@ -102,8 +101,7 @@ def evaluate(
         images.of(rows),
         mean=arms.mean,
         std=arms.std,
-        device=device,
-        precision=choose_precision(config.train.precision, device),
+        compute=compute,
     )
     candidates = probabilities_of(logits, arms.judgement.temperatures, multilabel=arms.multilabel)
     labels: NDArray[Any] = data.labels[rows]

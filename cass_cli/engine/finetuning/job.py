@@ -17,9 +17,9 @@ from cass_cli.config.load import Resolved, read_saved, to_yaml
 from cass_cli.config.schema import ArmName, Config
 from cass_cli.data.labelled_images import Images, LabelledData, check_trainable, decode, find_labelled
 from cass_cli.data.splits import label_subset, subset_note, write_splits
-from cass_cli.engine.device import choose_device, set_up_backends
+from cass_cli.engine.compute import choose_compute
+from cass_cli.engine.fastest import settle_compute
 from cass_cli.engine.finetuning.trial import Job, Watcher, run_trial
-from cass_cli.engine.precision import settle_precision
 from cass_cli.engine.signals import stop_on_signal
 from cass_cli.engine.starting_arms import available_arms, starting_body
 from cass_cli.errors import RunError
@@ -61,8 +61,7 @@ def finetune_job(
     Everything that can be wrong with the request is found before anything is written.
     """
     began, config = time.monotonic(), resolved.config
-    device = choose_device(config.train.device)
-    set_up_backends(device)
+    compute = choose_compute(config.train)
     arms = available_arms(run, config)
     trials = [variant.trial(fraction, seed) for fraction in _fractions(config) for seed in _seeds(config)]
     if not new_run:
@@ -73,19 +72,20 @@ def finetune_job(
     for name, body in bodies.items():
         watch.note(f"{name} starts from {body.weights}, with a new head")
     if new_run:
-        resolved, why = settle_precision(resolved, bodies.values(), device)
+        resolved, why = settle_compute(resolved, bodies.values(), compute.device)
         config = resolved.config
+        compute = choose_compute(config.train)
         if why:
             watch.note(why)
     subsets = {trial.path: _subset(data, trial, watch) for trial in trials}
     todo = [trial for trial in trials if overwrite or not trial.finished]
-    images = _decode_for(data, [subsets[trial.path] for trial in todo], config, device, cache_dir, watch)
+    images = _decode_for(data, [subsets[trial.path] for trial in todo], config, compute.device, cache_dir, watch)
     if new_run:
         create_run(run.path.parent, run.path.name, overwrite=overwrite)
         _record_run(run, resolved, data)
     _record_variant(variant, resolved, trials, overwrite=overwrite)
     pretrained = config.finetune.init in ("pretrained", "averaged")
-    job = Job(variant, config, bodies, data, images, device, config.method.name if pretrained else "none")
+    job = Job(variant, config, bodies, data, images, compute, config.method.name if pretrained else "none")
     with sole_writer(variant.path), stop_on_signal() as stop:
         for number, trial in enumerate(trials, start=1):
             if trial in todo:

@@ -21,7 +21,6 @@ from torch import Tensor
 from cass_cli.data.views.apply import apply_view
 from cass_cli.data.views.draw import draw_view
 from cass_cli.engine.batches import batch_bounds, epoch_order, prefetch
-from cass_cli.engine.device import autocast
 from cass_cli.engine.finetuning.focal import focal_loss
 from cass_cli.engine.finetuning.session import ArmTuning, Tuning, validate
 from cass_cli.engine.signals import StopRequest
@@ -134,7 +133,7 @@ def _step(t: Tuning, pixels: Tensor, targets: Tensor, *, lr: float) -> dict[str,
         if arm.stopped:
             continue
         torch.manual_seed(stream_seed(t.seed, "layers", t.epoch, t.batch, t.arm_index[name]))  # dropout
-        with autocast(t.precision, t.device):
+        with t.compute.autocast():
             logits = arm.network(images)
         loss = focal_loss(logits, targets, **t.loss)
         loss.backward()

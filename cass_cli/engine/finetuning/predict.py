@@ -16,6 +16,7 @@ from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS
 from cass_cli.data.layouts.scan import scan_folder
 from cass_cli.data.sources import SampleTable, load_samples
 from cass_cli.data.store.decoding import BadImage, DecodeJob, Planes, usable_cores
+from cass_cli.engine.compute import Compute
 from cass_cli.engine.finetuning.evaluate import decisions
 from cass_cli.engine.finetuning.tuned_arms import TunedArms
 from cass_cli.engine.inference import BATCH, batch_logits
@@ -89,8 +90,7 @@ def predict(
     sources: Sequence[Source],
     *,
     candidate: str,
-    device: torch.device,
-    precision: str,
+    compute: Compute,
     workers: int = 0,
     max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> Iterator[Prediction]:
@@ -101,9 +101,9 @@ def predict(
         for result in job.results(range(len(source.table))):
             waiting.append(result)
             if len(waiting) == BATCH:
-                yield from _answer(arms, source, waiting, candidate=candidate, device=device, precision=precision)
+                yield from _answer(arms, source, waiting, candidate=candidate, compute=compute)
                 waiting = []
-        yield from _answer(arms, source, waiting, candidate=candidate, device=device, precision=precision)
+        yield from _answer(arms, source, waiting, candidate=candidate, compute=compute)
 
 
 def _answer(
@@ -112,14 +112,13 @@ def _answer(
     results: Sequence[tuple[int, Planes | BadImage]],
     *,
     candidate: str,
-    device: torch.device,
-    precision: str,
+    compute: Compute,
 ) -> Iterator[Prediction]:
     good = [(row, planes) for row, planes in results if isinstance(planes, Planes)]
     answers = {}
     if good:
-        pixels = torch.from_numpy(np.stack([planes.pixels for _, planes in good])).to(device)
-        logits = batch_logits(arms.networks, pixels, mean=arms.mean, std=arms.std, precision=precision)
+        pixels = torch.from_numpy(np.stack([planes.pixels for _, planes in good])).to(compute.device)
+        logits = batch_logits(arms.networks, pixels, mean=arms.mean, std=arms.std, compute=compute)
         numbers = {name: given.cpu().double().numpy() for name, given in logits.items()}  # device sync
         answers = dict(zip([row for row, _ in good], _decide(arms, numbers, candidate), strict=True))
     for row, result in results:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from cass_cli.config.schema import Finetune
 from cass_cli.data.splits import Labels
 from cass_cli.data.store.store import ImageStore
+from cass_cli.engine.compute import Compute
 from cass_cli.engine.finetuning.focal import class_weights, focal_loss
 from cass_cli.engine.inference import store_logits
 from cass_cli.scores.calibration import to_probabilities
@@ -51,8 +52,7 @@ class Tuning:
     val_labels: Labels
     seed: int  # of all streams of chance
     arm_index: Mapping[str, int]
-    device: torch.device
-    precision: str
+    compute: Compute
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     view: Mapping[str, Any]
@@ -63,6 +63,10 @@ class Tuning:
     arms: dict[str, ArmTuning]
     epoch: int = 0
     batch: int = 0
+
+    @property
+    def device(self) -> torch.device:
+        return self.compute.device
 
     @property
     def images(self) -> int:
@@ -84,9 +88,9 @@ def loss_arguments(settings: Finetune, labels: Labels, classes: int, device: tor
     }
 
 
-def prepare_arm(network: nn.Module, settings: Finetune, device: torch.device) -> ArmTuning:
+def prepare_arm(network: nn.Module, settings: Finetune, compute: Compute) -> ArmTuning:
     """Put a network on the device with its optimiser, its body frozen where the settings say so."""
-    network.to(device).to(memory_format=torch.channels_last)
+    compute.place(network)
     head: Any = network
     if settings.freeze:
         # In evaluation mode a frozen body gives the features that it was pretrained to give: no dropout, and
@@ -99,7 +103,7 @@ def prepare_arm(network: nn.Module, settings: Finetune, device: torch.device) ->
         network.train()
     learned = [p for p in network.parameters() if p.requires_grad]
     adam = torch.optim.Adam(learned, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
-    return ArmTuning(network, adam, torch.zeros((), dtype=torch.float64, device=device))
+    return ArmTuning(network, adam, torch.zeros((), dtype=torch.float64, device=compute.device))
 
 
 def validate(t: Tuning, names: list[str]) -> dict[str, tuple[float, float]]:
@@ -130,8 +134,7 @@ def outputs(t: Tuning, names: list[str], rows: Tensor) -> dict[str, np.ndarray]:
         rows,
         mean=t.mean,
         std=t.std,
-        device=t.device,
-        precision=t.precision,
+        compute=t.compute,
     )
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cass_cli.config.schema import ARM_NAMES, ArmName, Config
 from cass_cli.data.labelled_images import Images, LabelledData, rows_digest
 from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
-from cass_cli.engine.device import choose_precision
+from cass_cli.engine.compute import Compute
 from cass_cli.engine.finetuning.loop import TuneEpoch, TuneStep, finetune
 from cass_cli.engine.finetuning.session import (
     Tuning,
@@ -57,7 +57,7 @@ class Job:
     bodies: Mapping[ArmName, Arm]  # what every trial starts from; with random weights, each draws its own
     data: LabelledData
     images: Images
-    device: torch.device
+    compute: Compute
     method: str
 
 
@@ -90,7 +90,7 @@ def run_trial(
 
 def _tuning(job: Job, trial: Trial, subset: NDArray[np.int64]) -> tuple[dict[ArmName, Arm], Tuning]:
     """Build the arms and all that a trial holds while it trains."""
-    config, data, device = job.config, job.data, job.device
+    config, data, compute = job.config, job.data, job.compute
     seed, classes = trial_seed(trial.seed), len(data.table.classes)
     rows, val = job.images.readable(subset), job.images.readable(data.rows["val"])
     labels = data.labels[rows]
@@ -102,20 +102,19 @@ def _tuning(job: Job, trial: Trial, subset: NDArray[np.int64]) -> tuple[dict[Arm
     return arms, Tuning(
         store=job.images.store,
         train_rows=job.images.of(rows),
-        train_labels=torch.from_numpy(np.ascontiguousarray(labels)).to(device),
+        train_labels=torch.from_numpy(np.ascontiguousarray(labels)).to(compute.device),
         val_rows=job.images.of(val),
         val_labels=data.labels[val],
         seed=seed,
         arm_index={name: ARM_NAMES.index(name) for name in arms},
-        device=device,
-        precision=choose_precision(config.train.precision, device),
+        compute=compute,
         mean=config.data.mean,
         std=config.data.std,
         view=config.augment.model_dump(),
-        loss=loss_arguments(config.finetune, labels, classes, device),
+        loss=loss_arguments(config.finetune, labels, classes, compute.device),
         settings=config.finetune,
         save_minutes=config.train.save_minutes,
-        arms={name: prepare_arm(arm.model, config.finetune, device) for name, arm in arms.items()},
+        arms={name: prepare_arm(arm.model, config.finetune, compute) for name, arm in arms.items()},
     )
 
 
@@ -169,7 +168,7 @@ def _summary(job: Job, trial: Trial, arms: Mapping[ArmName, Arm], t: Tuning, *, 
         "epochs": t.epoch,
         "seconds": seconds,
         "device": str(t.device),
-        "precision": t.precision,
+        "precision": t.compute.precision,
         "arms": {
             name: {"model": arm.name, "weights": str(arm.weights), "best_epoch": t.arms[name].best_epoch}
             for name, arm in arms.items()

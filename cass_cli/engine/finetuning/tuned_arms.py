@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
+from cass_cli.engine.compute import Compute
 from cass_cli.errors import RunError
 from cass_cli.models.arms import load_arm
 from cass_cli.runs.trials import Trial
@@ -29,7 +29,7 @@ class TunedArms:
     summary: Mapping[str, Any]
 
 
-def load_tuned(trial: Trial, device: torch.device) -> TunedArms:
+def load_tuned(trial: Trial, compute: Compute) -> TunedArms:
     """Load the arms of a finished trial; raise `RunError` or `ModelError` for anything else."""
     summary = trial.summary()
     try:
@@ -43,7 +43,7 @@ def load_tuned(trial: Trial, device: torch.device) -> TunedArms:
         network, card = load_arm(trial.files.arms / name)
         if tuple(card.get("classes", ())) != classes:
             raise RunError(f"{trial.files.arms / name} was trained for other classes than its run.")
-        networks[name] = network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+        networks[name] = compute.place(network).eval().requires_grad_(False)
     return TunedArms(
         networks=networks,
         classes=classes,

@@ -19,9 +19,9 @@ from cass_cli.data.dataset import Dataset, find_dataset, load_images
 from cass_cli.data.splits import write_splits
 from cass_cli.data.store.store import ImageStore
 from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
-from cass_cli.engine.device import choose_device
+from cass_cli.engine.compute import choose_compute
 from cass_cli.engine.distributed import World, process_group
-from cass_cli.engine.precision import settle_precision
+from cass_cli.engine.fastest import settle_compute
 from cass_cli.engine.pretraining.loop import EpochStats, StepStats, pretrain
 from cass_cli.engine.pretraining.plan import Plan, plan_pretraining
 from cass_cli.engine.pretraining.probe import probe_arms, probe_data
@@ -79,7 +79,8 @@ def pretrain_job(
     Everything that can be wrong with the request is found before the run directory is made.
     """
     config = resolved.config
-    device = choose_device(config.train.device, local_rank=world.local_rank)
+    compute = choose_compute(config.train, local_rank=world.local_rank)
+    device = compute.device
     state = load_checkpoint(resume.checkpoint) if resume else None
     dataset = find_dataset(
         config.data,
@@ -97,18 +98,19 @@ def pretrain_job(
     for arm, built in arms.items():
         watch.note(f"{arm} {built.name}: {built.weights}")
     if not resume and world.size == 1:  # several processes would each measure beside the others
-        resolved, why = settle_precision(resolved, arms.values(), device)
+        resolved, why = settle_compute(resolved, arms.values(), device)
         config = resolved.config
+        compute = choose_compute(config.train)
         if why:
             watch.note(why)
-    plan = plan_pretraining(config, dataset, processes=world.size)
+    plan = plan_pretraining(config, dataset, compute, processes=world.size)
     store = load_images(
         dataset, dataset.rows("train"), config.data, device=device, cache_dir=cache_dir, on_progress=watch.decoding
     )
     for note in store.notes:
         watch.note(note)
     with process_group(world, device):
-        session = build_session(config, arms, store, world=world, measure=not state)
+        session = build_session(config, arms, store, compute, world=world, measure=not state)
         if world.size > 1 and device.type == "cpu" and any(isinstance(m, _BatchNorm) for m in session.method.modules()):
             watch.warn("On CPUs, batch norm counts each process's share of a batch alone: one process would differ.")
         if config.train.probe_every and world.leads:
@@ -159,7 +161,7 @@ def _train(session: Session, run: Run, config: Config, watch: Watcher) -> Pretra
         probes=last["probes"],
         weights={arm: str(built.weights) for arm, built in session.arms.items()},
         device=str(session.device),
-        precision=session.precision,
+        precision=session.compute.precision,
     )
     if world.leads:
         write_json(run.summary, asdict(result))

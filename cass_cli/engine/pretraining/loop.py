@@ -23,7 +23,6 @@ from torch import Tensor
 from cass_cli.data.views.apply import apply_view
 from cass_cli.data.views.draw import draw_view
 from cass_cli.engine.batches import batch_bounds, epoch_order, prefetch
-from cass_cli.engine.device import autocast
 from cass_cli.engine.optimisers import clip_each, learning_rate, set_rates, weight_decay
 from cass_cli.engine.pretraining.collapse import ADVICE, ArmGauges
 from cass_cli.engine.pretraining.session import Session, measure_gauges
@@ -170,7 +169,7 @@ def train_step(
         waiting += time.monotonic() - began
         last = i == len(parts) - 1
         with nullcontext() if last or s.world.size == 1 else s.parallel.no_sync():
-            with autocast(s.precision, s.device):
+            with s.compute.autocast():
                 loss = s.parallel(*views, progress=progress)
             mark("forward")
             share = len(part) / len(batch)

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from cass_cli.config.schema import Config
 from cass_cli.data.dataset import Dataset
 from cass_cli.engine.batches import batch_bounds
-from cass_cli.engine.device import choose_device, choose_precision
+from cass_cli.engine.compute import Compute
 from cass_cli.methods.build import build_arms, build_method
 from cass_cli.methods.method import Method
 from cass_cli.models.checkpointing import checkpoint_gradients
@@ -42,11 +42,9 @@ class Plan:
         return self.weight_bytes + self.activation_bytes + self.image_bytes
 
 
-def plan_pretraining(config: Config, dataset: Dataset, *, processes: int = 1) -> Plan:
+def plan_pretraining(config: Config, dataset: Dataset, compute: Compute, *, processes: int = 1) -> Plan:
     """Count images, steps, parameters, bytes and floating-point operations. Raises what building the arms raises."""
     images = dataset.counts["train"]
-    device = choose_device(config.train.device)
-    precision = choose_precision(config.train.precision, device)
     per_epoch = len(batch_bounds(images, config.train.batch_size, smallest=2 * processes))
     cost = count_cost(config)
     forward = -(-config.train.batch_size // config.train.accumulate)
@@ -56,11 +54,11 @@ def plan_pretraining(config: Config, dataset: Dataset, *, processes: int = 1) ->
         steps=per_epoch * config.train.epochs,
         parameters=cost.parameters,
         weight_bytes=cost.weight_bytes,
-        activation_bytes=cost.activation_bytes * min(forward, images) // (2 if precision == "bf16" else 1),
+        activation_bytes=cost.activation_bytes * min(forward, images) // (2 if compute.precision == "bf16" else 1),
         image_bytes=images * 3 * config.data.image_size**2 if config.data.cache not in ("disk", "off") else 0,
         flops_per_image=cost.flops,
-        device=str(device),
-        precision=precision,
+        device=str(compute.device),
+        precision=compute.precision,
     )
 
 

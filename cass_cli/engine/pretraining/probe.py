@@ -29,7 +29,6 @@ from cass_cli.data.splits import Labels
 from cass_cli.data.store.store import ImageStore
 from cass_cli.data.views.apply import apply_view
 from cass_cli.data.views.draw import unchanged
-from cass_cli.engine.device import autocast
 from cass_cli.engine.pretraining.session import Session
 from cass_cli.errors import DataError, RunError
 
@@ -207,7 +206,7 @@ def _features(s: Session, arm: str, store: ImageStore) -> Tensor:
     parts = []
     for rows in torch.from_numpy(np.arange(len(store.kept))).split(BATCH):
         images = apply_view(store.batch(rows, s.device), unchanged(len(rows)), mean=s.mean, std=s.std)
-        with autocast(s.precision, s.device):
+        with s.compute.autocast():
             parts.append(s.method.embed(arm, images)[0].float())
     s.method.train()
     return torch.cat(parts)

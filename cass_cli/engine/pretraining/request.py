@@ -13,6 +13,7 @@ from cass_cli.runs.directory import Run
 FREE_ON_RESUME = (
     "train.epochs",
     "train.device",
+    "train.threads",
     "train.on_collapse",
     "train.probe_every",
     "train.save_minutes",
@@ -37,8 +38,9 @@ def _resumed(run: Run, asked: Resolved) -> Resolved:
         for key, origin in asked.origins.items()
         if not origin.startswith(("default", "preset", METHOD)) and asked.value(key) != saved.value(key)
     }
-    if changed.get("train.precision") == "auto":  # which was settled when the run began
-        del changed["train.precision"]
+    for key in ("train.precision", "train.channels_last"):
+        if changed.get(key) == "auto":  # which was settled when the run began
+            del changed[key]
     fixed = sorted(set(changed) - set(FREE_ON_RESUME))
     if fixed:
         lines = [f"{key} was {saved.value(key)}, now {changed[key]}" for key in fixed]

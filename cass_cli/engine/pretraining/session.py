@@ -17,7 +17,7 @@ from cass_cli.data.store.store import ImageStore
 from cass_cli.data.views.apply import apply_view
 from cass_cli.data.views.draw import draw_view, unchanged
 from cass_cli.engine.batches import batch_bounds, epoch_order
-from cass_cli.engine.device import autocast, choose_device, choose_precision, set_up_backends
+from cass_cli.engine.compute import Compute
 from cass_cli.engine.distributed import World
 from cass_cli.engine.optimisers import build_optimiser
 from cass_cli.engine.pretraining.collapse import ArmGauges, Gauge
@@ -38,8 +38,7 @@ class Session:
     arms: Mapping[str, Arm]
     store: ImageStore
     world: World
-    device: torch.device
-    precision: str
+    compute: Compute
     compiled: bool
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -59,6 +58,10 @@ class Session:
     probe: Callable[[Session], dict[str, Any]] | None = None  # on the leading process, where probes are asked for
 
     @property
+    def device(self) -> torch.device:
+        return self.compute.device
+
+    @property
     def images(self) -> int:
         return len(self.store.kept)
 
@@ -69,16 +72,21 @@ class Session:
 
 
 def build_session(
-    config: Config, arms: Mapping[str, Arm], store: ImageStore, *, world: World, measure: bool = True
+    config: Config,
+    arms: Mapping[str, Arm],
+    store: ImageStore,
+    compute: Compute,
+    *,
+    world: World,
+    measure: bool = True,
 ) -> Session:
     """Put the arms on the device, with their method, optimisers and running averages.
 
     With `measure`, the gauges are read before the first step; a session that is to be restored needs none.
     """
     train, optim = config.train, config.optim
-    device = choose_device(train.device, local_rank=world.local_rank)
-    set_up_backends(device)
-    networks = {name: arm.model.to(device).to(memory_format=torch.channels_last).train() for name, arm in arms.items()}
+    device = compute.device
+    networks = {name: compute.place(arm.model).train() for name, arm in arms.items()}
     if train.gradient_checkpointing:
         checkpoint_gradients(arms)
     method = build_method(config, networks)
@@ -100,8 +108,7 @@ def build_session(
         arms=arms,
         store=store,
         world=world,
-        device=device,
-        precision=choose_precision(train.precision, device),
+        compute=compute,
         compiled=compiled,
         mean=config.data.mean,
         std=config.data.std,
@@ -152,7 +159,7 @@ def measure_gauges(s: Session) -> dict[str, ArmGauges]:
     for name in s.method.arms:
         parts = []
         for part in rows.split(s.train.batch_size):
-            with autocast(s.precision, s.device):
+            with s.compute.autocast():
                 parts.append(s.method.embed(name, plain_view(s, part)))
         features, outputs = (torch.cat(column).float() for column in zip(*parts, strict=True))
         gauges[name] = ArmGauges(Gauge.of(outputs), Gauge.of(features))
@@ -174,7 +181,7 @@ def refresh_averages(s: Session) -> dict[str, nn.Module]:
     averages: dict[str, nn.Module] = {}
     for name, averaged in s.averaged.items():
         if int(averaged.n_averaged) > 0:
-            with autocast(s.precision, s.device):
+            with s.compute.autocast():
                 update_bn(_augmented_epoch(s), averaged, device=s.device)
             averages[name] = averaged.module
     return averages

@@ -5,10 +5,8 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
-import torch
-
 from cass_cli.config.schema import Config
-from cass_cli.engine.device import choose_device, set_up_backends
+from cass_cli.engine.compute import Compute, choose_compute
 from cass_cli.engine.timing.stepper import Stepper, is_out_of_memory, synthetic_store
 from cass_cli.errors import ConfigError
 
@@ -31,12 +29,11 @@ def forecast_run(config: Config, images: int) -> Forecast:
     On a CPU the first try has two images a step, and stays the only one where such a step takes seconds. Raises
     `ConfigError` where a step does not fit into memory.
     """
-    device = choose_device(config.train.device)
-    set_up_backends(device)
+    compute = choose_compute(config.train)
     whole = config.train.batch_size
-    batches = [whole] if device.type == "cuda" or whole <= TRIED_FIRST else [TRIED_FIRST, whole]
+    batches = [whole] if compute.device.type == "cuda" or whole <= TRIED_FIRST else [TRIED_FIRST, whole]
     for batch in batches:
-        seconds = _median_step(config, device, batch)
+        seconds = _median_step(config, compute, batch)
         if seconds > SLOW_STEP:
             break
     rate = batch / seconds
@@ -45,12 +42,12 @@ def forecast_run(config: Config, images: int) -> Forecast:
     )
 
 
-def _median_step(config: Config, device: torch.device, batch: int) -> float:
+def _median_step(config: Config, compute: Compute, batch: int) -> float:
     train = config.train.model_copy(update={"batch_size": batch, "accumulate": 1, "compile": "off"})
     arms = config.arms.model_copy(update={"init": "random", "weights": {}})
     case = config.model_copy(update={"train": train, "arms": arms})
     try:
-        stepper = Stepper(case, synthetic_store(max(2, batch), config.data.image_size), device)
+        stepper = Stepper(case, synthetic_store(max(2, batch), config.data.image_size), compute)
         stepper.warm_up(1)
         for _ in range(FORECAST_STEPS):
             stepper.step()

@@ -21,7 +21,7 @@ import torch
 
 from cass_cli.config.schema import Config
 from cass_cli.data.store.store import ImageStore
-from cass_cli.engine.device import autocast, choose_device, choose_precision, set_up_backends
+from cass_cli.engine.compute import Compute, choose_compute
 from cass_cli.engine.pretraining.plan import count_cost, view_sides
 from cass_cli.engine.timing.stepper import Stepper, is_out_of_memory, wait_for
 
@@ -81,26 +81,24 @@ def time_methods(
     after the other; one that doesn't fit alone says so in its `problem`.
     """
     train = next(iter(cases.values())).train
-    device = choose_device(train.device)
-    set_up_backends(device)
-    precision = choose_precision(train.precision, device)
-    peak = matmul_peak(device, precision)
-    measure = partial(_in_turn, store=store, device=device, steps=steps, warmup=warmup, peak=peak, on_step=on_step)
+    compute = choose_compute(train)
+    peak = matmul_peak(compute)
+    measure = partial(_in_turn, store=store, compute=compute, steps=steps, warmup=warmup, peak=peak, on_step=on_step)
     timings = measure(cases)
     interleaved = bool(timings)
     for name, config in cases.items():
         if name not in timings:
             problem = f"out of memory at batch size {config.train.batch_size}"
             timings[name] = measure({name: config}).get(name, _described(name, config, problem=problem))
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    return Machine(name, precision, train.compile == "on", interleaved, peak), timings
+    name = torch.cuda.get_device_name(compute.device) if compute.device.type == "cuda" else "CPU"
+    return Machine(name, compute.precision, train.compile == "on", interleaved, peak), timings
 
 
 def _in_turn(
     cases: Mapping[str, Config],
     *,
     store: ImageStore,
-    device: torch.device,
+    compute: Compute,
     steps: int,
     warmup: int,
     peak: float,
@@ -110,7 +108,7 @@ def _in_turn(
     running: dict[str, Stepper] = {}
     try:
         for name, config in cases.items():
-            running[name] = Stepper(config, store, device)
+            running[name] = Stepper(config, store, compute)
             running[name].warm_up(warmup)
         for step in range(steps):
             for name, stepper in running.items():
@@ -124,7 +122,7 @@ def _in_turn(
     finally:
         running.clear()
         gc.collect()
-        if device.type == "cuda":
+        if compute.device.type == "cuda":
             torch.cuda.empty_cache()
 
 
@@ -149,12 +147,13 @@ def _timing(s: Stepper, described: Timing, peak: float) -> Timing:
     )
 
 
-def matmul_peak(device: torch.device, precision: str) -> float:
+def matmul_peak(compute: Compute) -> float:
     """Return the floating-point operations a second of the best of several large square products."""
+    device = compute.device
     side = PEAK_SIDE[device.type]
     left, right = (torch.randn(side, side, device=device) for _ in range(2))
     best = float("inf")
-    with autocast(precision, device):
+    with compute.autocast():
         for _ in range(PEAK_REPEATS):
             wait_for(device)
             began = time.perf_counter()

@@ -14,6 +14,7 @@ from torch import Tensor
 from cass_cli.config.schema import Config
 from cass_cli.data.store.store import ImageStore
 from cass_cli.engine.batches import prefetch
+from cass_cli.engine.compute import Compute
 from cass_cli.engine.distributed import World
 from cass_cli.engine.pretraining.loop import fetch, train_step
 from cass_cli.engine.pretraining.session import Session, build_session
@@ -26,10 +27,10 @@ SPLIT_STEPS = 3  # further steps, with a wait after each phase
 class Stepper:
     """A session, stepped by hand and timed."""
 
-    def __init__(self, config: Config, store: ImageStore, device: torch.device) -> None:
-        self.config, self.device = config, device
-        self.others = _allocated(device, reset=True)  # what other methods hold
-        self.session: Session = build_session(config, build_arms(config), store, world=World(), measure=False)
+    def __init__(self, config: Config, store: ImageStore, compute: Compute) -> None:
+        self.config, self.device = config, compute.device
+        self.others = _allocated(self.device, reset=True)  # what other methods hold
+        self.session: Session = build_session(config, build_arms(config), store, compute, world=World(), measure=False)
         self.session.step = self.session.steps // 2  # past what only the first steps do
         self.batches = _batches(self.session)
         self.seconds: list[float] = []

@@ -11,6 +11,7 @@ import timm
 import torch
 
 from cass_cli.config.schema import Finetune
+from cass_cli.engine.compute import Compute
 from cass_cli.engine.finetuning.loop import TuneEpoch, falling_lr, finetune
 from cass_cli.engine.finetuning.session import (
     Tuning,
@@ -33,7 +34,7 @@ def tiny_tuning(
 ) -> Tuning:
     """Fourteen training images of noise, whose class is written into their brightness."""
     settings = Finetune(**{"epochs": 3, "batch_size": 4, "lr": 1e-3, **changes})
-    store, device = tiny_store(14 + val), torch.device("cpu")
+    store, compute = tiny_store(14 + val), Compute(torch.device("cpu"))
     labels: Any = np.arange(14 + val) % CLASSES
     store.images[:] = store.images // 2 + torch.from_numpy(100 * labels).byte()[:, None, None, None]
     labels = np.eye(CLASSES, dtype=np.uint8)[labels] if multilabel else labels
@@ -51,15 +52,14 @@ def tiny_tuning(
         val_labels=labels[14:],
         seed=5,
         arm_index={"cnn": 0, "vit": 1},
-        device=device,
-        precision="fp32",
+        compute=compute,
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
         view=VIEW,
-        loss=loss_arguments(settings, labels[:14], CLASSES, device),
+        loss=loss_arguments(settings, labels[:14], CLASSES, compute.device),
         settings=settings,
         save_minutes=10,
-        arms={name: prepare_arm(network, settings, device) for name, network in networks.items()},
+        arms={name: prepare_arm(network, settings, compute) for name, network in networks.items()},
     )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from cass_cli.data.dataset import Dataset
 from cass_cli.data.sources import SampleTable
+from cass_cli.engine.compute import choose_compute
 from cass_cli.engine.pretraining.plan import count_cost, plan_pretraining, view_sides
 from cass_cli.methods.cass import Cass
 from tests.engine.tiny import tiny_config
@@ -101,6 +102,7 @@ def test_activations_grow_with_what_is_looked_at() -> None:
 def test_a_rest_that_is_too_small_for_all_processes_is_no_step(processes: int, steps: int) -> None:
     """Of 18 images in batches of 8, two are left: batch norm needs two a process."""
     dataset = Dataset(SampleTable(root=Path(), names=()), splits=("train",) * 18)
-    plan = plan_pretraining(tiny_config(train__batch_size=8), dataset, processes=processes)
+    config = tiny_config(train__batch_size=8)
+    plan = plan_pretraining(config, dataset, choose_compute(config.train), processes=processes)
     assert plan.steps_per_epoch == steps
     assert plan.steps == 3 * steps

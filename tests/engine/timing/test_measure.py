@@ -9,6 +9,7 @@ import torch
 
 from cass_cli.config.presets import preset_about
 from cass_cli.engine.batches import batch_bounds
+from cass_cli.engine.compute import Compute
 from cass_cli.engine.pretraining.plan import count_cost
 from cass_cli.engine.timing import measure as module
 from cass_cli.engine.timing.forecast import forecast_run
@@ -123,4 +124,4 @@ def test_peak_is_the_rate_of_the_best_product(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(module, "PEAK_REPEATS", 3)
     monkeypatch.setattr(module, "PEAK_SIDE", {"cpu": 8})
     monkeypatch.setattr(module.time, "perf_counter", lambda: next(ticks))
-    assert matmul_peak(torch.device("cpu"), "fp32") == 2 * 8**3 / 2.0
+    assert matmul_peak(Compute(torch.device("cpu"))) == 2 * 8**3 / 2.0

@@ -1,0 +1,185 @@
+"""Which way to compute is the fastest on this processor: measured on the arms at hand, once.
+
+A processor's flags do not tell. With bf16 instructions a product may take half the time of fp32 or twice, and a network
+of depthwise convolutions loses where a Transformer gains; channels last helps most convolutions, not all; and two
+threads of one core may help each other or stand in each other's way. So what the settings leave open is tried: both
+arms take a few forward and backward passes on noise, the usual way and each other way in turn. What was found is kept
+beside the cached images, and the choice in the run's settings, so that a resumed or repeated run computes as the first.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import platform
+import re
+import time
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cass_cli.config.load import Resolved
+from cass_cli.config.schema import Train
+from cass_cli.data.space import default_cache_dir
+from cass_cli.engine.compute import Compute
+from cass_cli.engine.device import cpu_has_bf16, physical_cores
+from cass_cli.models.arms import Arm
+
+WORTH = 1.15  # times as fast: less is no reason to leave the usual way
+ROUNDS = 5  # at most; the fastest pass of each counts
+SECONDS = 10.0  # after which no further round is begun
+PASS_SECONDS = 1.0  # images are added until a pass takes so long: of a few images, bf16 shows less than it gives
+CPU = torch.device("cpu")
+USUAL = Compute(CPU)
+
+
+@dataclass(frozen=True)
+class Other:
+    """One thing done otherwise, and the setting that says so."""
+
+    name: str
+    key: str
+    value: Any
+    compute: Compute = USUAL
+    threads: int = 0  # 0: as many as usual
+
+
+def other_ways(train: Train) -> list[Other]:
+    """Return what could be faster on this CPU than fp32 with channels last, among what the settings leave open."""
+    found = []
+    if train.precision == "auto" and cpu_has_bf16():
+        found.append(Other("bf16", "precision", "bf16", Compute(CPU, "bf16")))
+    if train.channels_last == "auto":
+        found.append(Other("channels first", "channels_last", "off", Compute(CPU, "fp32", torch.contiguous_format)))
+    cores = physical_cores()
+    if train.threads == 0 and "OMP_NUM_THREADS" not in os.environ and 0 < cores < torch.get_num_threads():
+        found.append(Other(f"{cores} threads", "threads", cores, threads=cores))
+    return found
+
+
+def settle_compute(resolved: Resolved, arms: Collection[Arm], device: torch.device) -> tuple[Resolved, str]:
+    """Return the settings with what they left open replaced by what is fastest, and a sentence on it, or "".
+
+    On a GPU there is nothing to measure, and the settings stay as they are.
+    """
+    config = resolved.config
+    others = other_ways(config.train) if device.type == "cpu" else []
+    if not others:
+        return resolved, ""
+    size, batch = config.data.image_size, config.train.batch_size
+    gains = known_gains([arm.model for arm in arms], others, key=_key(arms, size, batch), size=size, batch=batch)
+    settled: dict[str, Any] = {"precision": "fp32", "channels_last": "on"}
+    settled = {other.key: settled.get(other.key, 0) for other in others}
+    settled |= {other.key: other.value for other in others if gains[other.name] >= WORTH}
+    chosen = [other.name for other in others if gains[other.name] >= WORTH]
+    found = ", ".join(f"{name} {gain:.2f}" for name, gain in gains.items())
+    why = f"times as fast as fp32 with channels last, with these arms here: {found}"
+    origins = {**resolved.origins, **{f"train.{key}": f"measured: {why}" for key in settled}}
+    train = config.train.model_copy(update=settled)
+    outcome = f"Chosen: {' and '.join(chosen)}." if chosen else "Nothing is left for less than 1.15."
+    return Resolved(config.model_copy(update={"train": train}), origins), f"Measured, {why}. {outcome}"
+
+
+def known_gains(
+    networks: Collection[nn.Module], others: Collection[Other], *, key: str, size: int, batch: int
+) -> dict[str, float]:
+    """Return `measure_gains`, from `compute.json` in the cache folder where `key` was measured before."""
+    path = default_cache_dir() / "compute.json"
+    known = _read(path)
+    names = [other.name for other in others]
+    if not set(names) <= known.get(key, {}).keys():
+        known[key] = known.get(key, {}) | measure_gains(networks, others, size=size, batch=batch)
+        _keep(path, known)
+    return {name: known[key][name] for name in names}
+
+
+def measure_gains(
+    networks: Collection[nn.Module], others: Collection[Other], *, size: int, batch: int
+) -> dict[str, float]:
+    """Return how many times as fast forward and backward passes of all networks together are each other way.
+
+    On noise [B, 3, `size`, `size`] with B from 2 to `batch`, the networks (on the CPU) copied and left as they are.
+    """
+    usual = Other("usual", "", None)
+    copies = [copy.deepcopy(network).train() for network in networks]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        images = torch.randn(max(2, batch), 3, size, size)
+        images = images[: _enough(copies, images, usual)]
+        seconds: dict[str, list[float]] = {way.name: [] for way in (usual, *others)}
+        began = time.perf_counter()
+        for number in range(ROUNDS):
+            if number >= 2 and time.perf_counter() - began > SECONDS:
+                break
+            for way in (usual, *others):
+                seconds[way.name].append(_pass(copies, images, way))
+    return {other.name: min(seconds["usual"]) / min(seconds[other.name]) for other in others}
+
+
+def _enough(networks: list[nn.Module], images: Tensor, way: Other) -> int:
+    """Return how many images make a pass long enough to be timed."""
+    count = 2
+    while count < len(images) and _pass(networks, images[:count], way) < PASS_SECONDS / 2:
+        count = min(2 * count, len(images))
+    return count
+
+
+def _pass(networks: list[nn.Module], images: Tensor, way: Other) -> float:
+    """Return the seconds of one forward and backward pass of each network."""
+    images = images.contiguous(memory_format=way.compute.memory_format)
+    for network in networks:
+        way.compute.place(network)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(way.threads or threads)
+    began = time.perf_counter()
+    for network in networks:
+        with way.compute.autocast():
+            outputs = network(images)
+        outputs.float().square().mean().backward()
+        network.zero_grad(set_to_none=True)
+    seconds = time.perf_counter() - began
+    torch.set_num_threads(threads)
+    return seconds
+
+
+def _key(arms: Collection[Arm], size: int, batch: int) -> str:
+    """Name what decides the result: processor, threads, version, arms, size and batch."""
+    names = " + ".join(arm.name for arm in arms)
+    machine = f"{_processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    return f"{machine}, {names}, {size} px, batch {batch}"
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        text = ""
+    # hidden behind "model name", as in many virtual machines, are processors of several generations
+    found = [re.search(rf"^{fact}\s*: (.+)", text, re.MULTILINE) for fact in ("model name", "cpu family", "model")]
+    return " ".join(match.group(1) for match in found if match) or platform.processor() or platform.machine()
+
+
+def _read(path: Path) -> dict[str, dict[str, float]]:
+    """Return what was measured before; nothing where the file is missing or damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {str(key): {str(k): float(v) for k, v in gains.items()} for key, gains in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _keep(path: Path, known: Mapping[str, Mapping[str, float]]) -> None:
+    """Write the file whole or not at all; a folder that can't be written to costs a measurement, no more."""
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+        part.replace(path)
+    with suppress(OSError):
+        part.unlink()
