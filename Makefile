@@ -16,9 +16,9 @@ $(BIN)/cass: pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(BIN)/cass  ## pretrain on generated images, fine-tune, evaluate, look into the arms, and write a report
-	$(BIN)/cass pretrain --preset demo --out $(DEMO) --name pretrained --overwrite
-	$(BIN)/cass finetune --run pretrained --label-fraction 1 --out $(DEMO)
-	$(BIN)/cass evaluate --run pretrained --out $(DEMO)
+	$(BIN)/cass pretrain --preset demo --runs $(DEMO) --name pretrained --overwrite
+	$(BIN)/cass finetune --run pretrained --label-fraction 1 --runs $(DEMO)
+	$(BIN)/cass evaluate --run pretrained --runs $(DEMO)
 	$(BIN)/cass attention-maps --run $(DEMO)/pretrained
 	$(BIN)/cass report $(DEMO)/pretrained
 	@echo; echo "Made in $(DEMO):"; find $(DEMO)/pretrained -type f | sort | sed 's/^/  /'

@@ -18,7 +18,7 @@ from typing import Any
 
 from machine import write_result
 
-from cass_cli.runs.names import named_variants
+from cass_cli.runs.names import find
 from cass_cli.scores.over_seeds import paired_test, summarise_seeds
 
 SCHEMES = ("effective", "inverse", "none", "paper")
@@ -36,7 +36,7 @@ def main() -> None:
     scores: dict[str, Any] = {}
     for scheme in SCHEMES:
         _finetune(scheme, given)
-        (variant,) = [v for v in named_variants(given.out, ["class-weights"]) if v.name == scheme]
+        variant = find(given.out, "class-weights").fine_tuning(scheme)
         scores[scheme] = [trial.summary() for trial in variant.trials()]
     rows = []
     for metric in METRICS:
@@ -63,7 +63,7 @@ def _finetune(scheme: str, given: argparse.Namespace) -> None:
     what = ["--run", run.name] if (run / "config.yaml").exists() else [*given.arguments, "--name", run.name]
     done = ["--resume"] if (run / "finetune" / scheme).exists() else []
     how = ["--init-from", "imagenet", "--class-weights", scheme, "--variant", scheme, *done]
-    command = ["finetune", *what, "--out", str(given.out), *how, *shlex.split(given.finetune)]
+    command = ["finetune", *what, "--runs", str(given.out), *how, *shlex.split(given.finetune)]
     print("$ cass", shlex.join(command), flush=True)
     subprocess.run([sys.executable, "-m", "cass_cli", *command], check=True)
 

@@ -30,7 +30,7 @@ def main() -> None:
         run = given.out / f"collapse-{lr}"
         if not (run / "summary.json").exists():
             command = [sys.executable, "-m", "cass_cli", "pretrain", *given.arguments, "--lr", lr]
-            subprocess.run([*command, "--out", str(given.out), "--name", run.name], check=True)
+            subprocess.run([*command, "--runs", str(given.out), "--name", run.name], check=True)
         runs[lr] = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     for lr, epochs in runs.items():
         print(f"\nlr {lr}\nepoch    loss  img/s   cnn cosine  rank  state       vit cosine  rank  state")

@@ -25,7 +25,7 @@ from typing import Any
 from machine import write_result
 
 from cass_cli.runs.compare import Comparison, compare
-from cass_cli.runs.names import named_variants, open_run
+from cass_cli.runs.names import find
 from cass_cli.runs.trials import Summary
 
 METRICS = ("macro_f1", "balanced_accuracy")
@@ -47,7 +47,7 @@ def main() -> None:
     for start in given.start:
         name, _, pretraining = start.partition("=")
         _train(name, pretraining, given)
-        (variant,) = [v for v in named_variants(given.out, [name]) if v.name == given.name]
+        variant = find(given.out, name).fine_tuning(given.name)
         methods[name] = [trial.summary() for trial in variant.trials()]
     tables = {metric: compare(methods, metric=metric) for metric in METRICS}
     for table in tables.values():
@@ -65,7 +65,7 @@ def main() -> None:
 
 def _train(name: str, pretraining: str, given: argparse.Namespace) -> None:
     """Pretrain and fine-tune one start, unless that is done."""
-    folder = ["--out", str(given.out)]
+    folder = ["--runs", str(given.out)]
     done = (given.out / name / "summary.json").exists()
     if name not in WITHOUT_PRETRAINING and not done:
         begun = (given.out / name / "checkpoints").exists()
@@ -88,7 +88,7 @@ def _cass(*arguments: str) -> None:
 
 
 def _pretraining(out: Path, name: str) -> dict[str, Any]:
-    summary: dict[str, Any] = json.loads(open_run(out, name).summary.read_text(encoding="utf-8"))
+    summary: dict[str, Any] = json.loads(find(out, name).run.summary.read_text(encoding="utf-8"))
     return {key: summary[key] for key in ("method", "epochs", "images", "loss", "seconds", "states")}
 
 

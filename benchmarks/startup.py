@@ -44,7 +44,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         write_images(Path(folder, "images"), images=IMAGES, size=given.image_size)
-        pretrain = ["pretrain", "--data", str(Path(folder, "images")), "--init", "random", "--out", str(Path(folder))]
+        pretrain = ["pretrain", "--data", str(Path(folder, "images")), "--init", "random", "--runs", str(Path(folder))]
         pretrain += ["--cnn", given.cnn, "--vit", given.vit, "--image-size", str(given.image_size), "--overwrite"]
         pretrain += ["--name", "startup"]
         commands = {

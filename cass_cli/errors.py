@@ -35,7 +35,12 @@ class RunError(CassError):
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for it
-    """A run was stopped by a signal, after its state was saved; `exit_code` is 128 + the signal's number."""
+    """A run was stopped by a signal, after its state was saved; `exit_code` is 128 + the signal's number.
+
+    `resume` is the command that goes on with it.
+    """
+
+    resume = ""
 
     def __init__(self, signal_number: int) -> None:
         super().__init__(f"stopped by signal {signal_number}")

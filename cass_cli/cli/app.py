@@ -64,8 +64,13 @@ def cass(
     """Pretrain a CNN and a Transformer together on your images, and measure them honestly."""
 
 
+RENAMED = {"--out": "--runs"}
+WITH_OLD_NAMES = ("pretrain", "finetune", "evaluate", "compare")  # commands whose options had these names
+
+
 def run(arguments: list[str]) -> int:
     """Run `cass arguments` and return its exit code: 0, 1 (a fault of ours), 2 (yours), 130 or 143 (stopped)."""
+    arguments = _renamed(arguments)
     debug = "--debug" in arguments or os.environ.get("CASS_DEBUG", "") not in ("", "0")
     try:
         return int(app([a for a in arguments if a != "--debug"], prog_name="cass", standalone_mode=False) or 0)
@@ -75,10 +80,23 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if debug and not isinstance(error, Interrupted):
             raise
-        return _explain(error, arguments)
+        return _explain(error)
 
 
-def _explain(error: Exception, arguments: list[str]) -> int:
+def _renamed(arguments: list[str]) -> list[str]:
+    """Return the arguments with old options by their new names, and say so."""
+    if _command(arguments) not in WITH_OLD_NAMES:
+        return arguments
+    found = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name in RENAMED:
+            sys.stderr.write(f"{name} is called {RENAMED[name]} now.\n")
+        found.append(RENAMED.get(name, name) + equals + value)
+    return found
+
+
+def _explain(error: Exception) -> int:
     """Tell the user about `error`, and return the exit code."""
     code = 1
     if isinstance(error, CassError):
@@ -87,7 +105,7 @@ def _explain(error: Exception, arguments: list[str]) -> int:
     elif isinstance(error, Interrupted):
         _show_error(
             "stopped; everything up to here is saved.",
-            f"Go on with: cass {_command(arguments)} --resume",
+            f"Go on with: {error.resume}" if error.resume else "Go on with --resume.",
             title="Interrupted",
         )
         code = error.exit_code

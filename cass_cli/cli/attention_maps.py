@@ -7,23 +7,33 @@ from typing import Annotated
 
 import typer
 
-from cass_cli.cli.looking import ARM, AVERAGED, COMPARE, DEVICE, IMAGES, JSON, OUT, PDF, RUN, SEED, SPLIT
-
-SAMPLES = typer.Option(
-    help="Images drawn in the split's class distribution. Default: 30; 100 for ISIC 2019.",
-    min=1,
-    rich_help_panel="Images",
+from cass_cli.cli.options import (
+    ARM,
+    AVERAGED,
+    COMPARE,
+    DEVICE,
+    DRAW_SEED,
+    IMAGES,
+    JSON,
+    PDF,
+    PICTURES,
+    RUN,
+    RUN_,
+    RUNS,
+    SAMPLES,
+    SPLIT,
 )
 
 METHOD = typer.Option(
     help="What is measured and laid over images: cls (class-token attention), rollout, or gradcam, which any arm has.",
-    rich_help_panel="Arms",
+    rich_help_panel=RUN_,
     metavar="cls|rollout|gradcam",
 )
 
 
 def attention_maps(
     run: Annotated[str | None, RUN] = None,
+    runs: Annotated[Path, RUNS] = Path("runs"),
     arm: Annotated[str | None, ARM] = None,
     averaged: Annotated[bool, AVERAGED] = False,
     compare: Annotated[str, COMPARE] = "start",
@@ -31,9 +41,9 @@ def attention_maps(
     images: Annotated[list[Path] | None, IMAGES] = None,
     split: Annotated[str, SPLIT] = "test",
     samples: Annotated[int | None, SAMPLES] = None,
-    seed: Annotated[int, SEED] = 0,
-    device: Annotated[str, DEVICE] = "auto",
-    out: Annotated[Path | None, OUT] = None,
+    seed: Annotated[int, DRAW_SEED] = 0,
+    device: Annotated[str | None, DEVICE] = None,
+    out: Annotated[Path | None, PICTURES] = None,
     pdf: Annotated[bool, PDF] = False,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -49,6 +59,7 @@ def attention_maps(
 
     seen = look(
         run=run,
+        runs=runs,
         arm=arm,
         averaged=averaged,
         compare=compare,

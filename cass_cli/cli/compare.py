@@ -7,31 +7,34 @@ from typing import Annotated
 
 import typer
 
-FORMATS = "Output"
+from cass_cli.cli.options import JSON, OUTPUT, RUNS
 
 
 def compare(
-    runs: Annotated[
+    named: Annotated[
         list[str] | None,
-        typer.Argument(help="Runs (all their fine-tunings), or paths of fine-tunings. Default: the latest run."),
+        typer.Argument(
+            help="Runs (all their fine-tunings), fine-tunings or trials: names below --runs, latest, or paths. "
+            "Default: the latest run.",
+            metavar="RUN",
+            show_default=False,
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path("runs"),
+    runs: Annotated[Path, RUNS] = Path("runs"),
     metric: Annotated[
         str | None,
         typer.Option(help="macro_f1, balanced_accuracy, auroc, … Default: the first run's.", metavar="NAME"),
     ] = None,
     csv: Annotated[
-        Path | None, typer.Option(help="Write every seed's score here.", rich_help_panel=FORMATS, metavar="PATH")
+        Path | None, typer.Option(help="Write every seed's score here.", rich_help_panel=OUTPUT, metavar="PATH")
     ] = None,
     markdown: Annotated[
-        Path | None, typer.Option(help="Write the table as Markdown.", rich_help_panel=FORMATS, metavar="PATH")
+        Path | None, typer.Option(help="Write the table as Markdown.", rich_help_panel=OUTPUT, metavar="PATH")
     ] = None,
     latex: Annotated[
-        Path | None, typer.Option(help="Write the table for LaTeX.", rich_help_panel=FORMATS, metavar="PATH")
+        Path | None, typer.Option(help="Write the table for LaTeX.", rich_help_panel=OUTPUT, metavar="PATH")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON result on stdout.", rich_help_panel=FORMATS)
-    ] = False,
+    as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Compare fine-tunings on the test split: method × arm × label fraction, as the paper's Tables 1, 3, 4 and 5.
 
@@ -41,9 +44,10 @@ def compare(
     from cass_cli.runs.compare import compare as tabulate
     from cass_cli.runs.compare import trials_by_method
     from cass_cli.runs.directory import write_text
-    from cass_cli.runs.names import named_variants
+    from cass_cli.runs.names import find_all
 
-    comparison = tabulate(trials_by_method(named_variants(out, runs or [])), metric=metric)
+    trials = [trial for each in find_all(runs, named or []) for trial in each.trials()]
+    comparison = tabulate(trials_by_method(trials), metric=metric)
     for path, render in ((csv, as_csv), (markdown, as_markdown), (latex, as_latex)):
         if path is not None:
             write_text(path, render(comparison))

@@ -7,18 +7,29 @@ from typing import Annotated
 
 import typer
 
-from cass_cli.cli.looking import ARM, AVERAGED, COMPARE, DEVICE, IMAGES, JSON, OUT, PDF, RUN, SEED, SPLIT
-
-LAYERS = typer.Option(help="Layers shown, in the order they run.", min=1, max=16, rich_help_panel="Arms")
-SAMPLES = typer.Option(
-    help="Images drawn in the split's class distribution. Default: 30; 100 for ISIC 2019.",
-    min=1,
-    rich_help_panel="Images",
+from cass_cli.cli.options import (
+    ARM,
+    AVERAGED,
+    COMPARE,
+    DEVICE,
+    DRAW_SEED,
+    IMAGES,
+    JSON,
+    PDF,
+    PICTURES,
+    RUN,
+    RUN_,
+    RUNS,
+    SAMPLES,
+    SPLIT,
 )
+
+LAYERS = typer.Option(help="Layers shown, in the order they run.", min=1, max=16, rich_help_panel=RUN_)
 
 
 def feature_maps(
     run: Annotated[str | None, RUN] = None,
+    runs: Annotated[Path, RUNS] = Path("runs"),
     arm: Annotated[str | None, ARM] = None,
     averaged: Annotated[bool, AVERAGED] = False,
     compare: Annotated[str, COMPARE] = "start",
@@ -26,9 +37,9 @@ def feature_maps(
     split: Annotated[str, SPLIT] = "test",
     samples: Annotated[int | None, SAMPLES] = None,
     layers: Annotated[int, LAYERS] = 5,
-    seed: Annotated[int, SEED] = 0,
-    device: Annotated[str, DEVICE] = "auto",
-    out: Annotated[Path | None, OUT] = None,
+    seed: Annotated[int, DRAW_SEED] = 0,
+    device: Annotated[str | None, DEVICE] = None,
+    out: Annotated[Path | None, PICTURES] = None,
     pdf: Annotated[bool, PDF] = False,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -43,6 +54,7 @@ def feature_maps(
 
     seen = look(
         run=run,
+        runs=runs,
         arm=arm,
         averaged=averaged,
         compare=compare,

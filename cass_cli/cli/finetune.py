@@ -8,27 +8,51 @@ from typing import Annotated
 
 import typer
 
-RUN, PROTOCOL, LOSS, NEW, MACHINE = (
-    partial(typer.Option, rich_help_panel=panel)
-    for panel in ("Run", "Protocol", "Loss", "Without pretraining", "Machine")
+from cass_cli.cli.options import (
+    ALLOW_OUTSIDE,
+    BAD_IMAGES,
+    CACHE,
+    DATA,
+    DEVICE,
+    DOWNLOAD,
+    GROUP_COLUMN,
+    IMAGE_COLUMN,
+    IMAGE_SIZE,
+    JSON,
+    LABEL_COLUMN,
+    LABELS,
+    LAYOUT,
+    MAX_PIXELS,
+    PRECISION,
+    PRESET,
+    RUN,
+    RUN_,
+    RUNS,
+    SET,
+    SPLIT_BY_DUPLICATES,
+    SPLIT_COLUMN,
+    WORKERS,
+)
+
+IN_RUN, PROTOCOL, LOSS, IN_DATA, NEW = (
+    partial(typer.Option, rich_help_panel=panel) for panel in (RUN_, "Protocol", "Loss", DATA, "Without pretraining")
 )
 
 
 def finetune(
-    run: Annotated[str | None, RUN(help="Run: a name in --out, or its path. Default: the latest.")] = None,
-    out: Annotated[Path, RUN(help="Folder that holds the runs.")] = Path("runs"),
+    run: Annotated[str | None, RUN] = None,
+    runs: Annotated[Path, RUNS] = Path("runs"),
     variant: Annotated[
         str | None,
-        RUN(
+        IN_RUN(
             help="Name of this fine-tuning within the run. Default: the start, as in pretrained or imagenet.",
             metavar="NAME",
         ),
     ] = None,
     resume: Annotated[
-        bool, RUN("--resume", help="Keep what is finished, go on with what is not; also adds seeds.")
+        bool, IN_RUN("--resume", help="Keep what is finished, go on with what is not; also adds seeds.")
     ] = False,
-    overwrite: Annotated[bool, RUN("--overwrite", help="Replace what is there under this name.")] = False,
-    as_json: Annotated[bool, RUN("--json", help="Print one JSON result on stdout, all else on stderr.")] = False,
+    overwrite: Annotated[bool, IN_RUN("--overwrite", help="Replace what is there under this name.")] = False,
     label_fraction: Annotated[
         str | None,
         PROTOCOL(help="Share of the training labels that may be seen, or several. Default: 1.", metavar="F[,F…]"),
@@ -68,12 +92,21 @@ def finetune(
         ),
     ] = None,
     data: Annotated[
-        Path | None, NEW(help="Folder, CSV or .npz of labelled images; with --run: where they are now.")
+        Path | None, IN_DATA(help="Folder, CSV or .npz of labelled images; with --run: where they are now.")
     ] = None,
-    preset: Annotated[str | None, NEW(help="Settings of a data set, see `cass presets`.", metavar="NAME")] = None,
-    labels: Annotated[Path | None, NEW(help="CSV of image, label or 0/1 columns.", metavar="CSV")] = None,
-    group_column: Annotated[str | None, NEW(help="CSV column of patients or lesions.", metavar="NAME")] = None,
-    image_size: Annotated[int | None, NEW(help="Side of the square, in pixels. Default: 384.")] = None,
+    preset: Annotated[str | None, PRESET] = None,
+    labels: Annotated[Path | None, LABELS] = None,
+    layout: Annotated[str | None, LAYOUT] = None,
+    image_column: Annotated[str | None, IMAGE_COLUMN] = None,
+    label_column: Annotated[str | None, LABEL_COLUMN] = None,
+    group_column: Annotated[str | None, GROUP_COLUMN] = None,
+    split_column: Annotated[str | None, SPLIT_COLUMN] = None,
+    split_by_duplicates: Annotated[bool | None, SPLIT_BY_DUPLICATES] = None,
+    image_size: Annotated[int | None, IMAGE_SIZE] = None,
+    bad_images: Annotated[str | None, BAD_IMAGES] = None,
+    max_pixels: Annotated[int | None, MAX_PIXELS] = None,
+    allow_outside: Annotated[bool | None, ALLOW_OUTSIDE] = None,
+    download: Annotated[bool | None, DOWNLOAD] = None,
     cnn: Annotated[str | None, NEW(help="timm model of the first arm.", metavar="NAME")] = None,
     vit: Annotated[str | None, NEW(help="timm model of the second arm.", metavar="NAME")] = None,
     weights: Annotated[
@@ -81,42 +114,42 @@ def finetune(
         NEW(help="Local ImageNet weights of an arm, instead of timm's hub. Once an arm.", metavar="ARM=PATH"),
     ] = None,
     name: Annotated[str | None, NEW(help="Name of the new run. Default: data, transfer and time.")] = None,
-    bad_images: Annotated[str | None, MACHINE(help="Unreadable images. Default: stop.", metavar="stop|skip")] = None,
-    device: Annotated[str | None, MACHINE(help="auto, cpu, cuda or cuda:N. Default: auto.")] = None,
-    precision: Annotated[
-        str | None,
-        MACHINE(help="Default: the run's; auto in a new run: the faster, measured on a CPU.", metavar="auto|fp32|bf16"),
-    ] = None,
-    cache: Annotated[
-        str | None, MACHINE(help="Where decoded images are held. Default: auto.", metavar="auto|ram|disk|device|off")
-    ] = None,
-    workers: Annotated[int | None, MACHINE(help="Decoding threads; 0: one a core. Default: 0.")] = None,
-    assignments: Annotated[
-        list[str] | None,
-        MACHINE("--set", help="Any setting, by its dotted name; may be repeated.", metavar="KEY.SUB=VALUE"),
-    ] = None,
+    device: Annotated[str | None, DEVICE] = None,
+    precision: Annotated[str | None, PRECISION] = None,
+    cache: Annotated[str | None, CACHE] = None,
+    workers: Annotated[int | None, WORKERS] = None,
+    assignments: Annotated[list[str] | None, SET] = None,
+    as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Fine-tune each arm of a run on a share of the labels, and score it on the test split.
 
     Adam, a cosine, focal loss, patience on the validation loss, best weights kept (Sec. 4.3, C.6).
     Without a pretraining run, the transfer baseline: cass finetune --data FOLDER --init-from imagenet
     """
-    from cass_cli.cli.pretrain import read_weights
+    from cass_cli.config.flags import label_fractions, weight_files
 
     flags = {
         "data.path": data,
         "data.labels": labels,
+        "data.layout": layout,
+        "data.image_column": image_column,
+        "data.label_column": label_column,
         "data.group_column": group_column,
+        "data.split_column": split_column,
+        "data.split_by_duplicates": split_by_duplicates,
         "data.image_size": image_size,
         "data.bad_images": bad_images,
+        "data.max_pixels": max_pixels,
+        "data.allow_outside": allow_outside,
+        "data.download": download,
         "data.cache": cache,
         "data.workers": workers,
         "arms.cnn": cnn,
         "arms.vit": vit,
-        "arms.weights": read_weights(weights),
+        "arms.weights": weight_files(weights),
         "train.device": device,
         "train.precision": precision,
-        "finetune.fractions": _fractions(label_fraction),
+        "finetune.fractions": label_fractions(label_fraction),
         "finetune.arm": arm,
         "finetune.init": init_from,
         "finetune.freeze": freeze,
@@ -134,13 +167,14 @@ def finetune(
     from cass_cli.engine.finetuning.job import finetune_job
     from cass_cli.engine.finetuning.request import plan_on_run, plan_without_run
     from cass_cli.reports.finetuning import FinetuneDisplay, show_finetuned
+    from cass_cli.runs.names import find
 
     given = {key: value for key, value in flags.items() if value is not None}
     layers = [Layer("flag", given), parse_assignments(assignments or [])]
     if run is None and not resume and (data or preset):
-        plan = plan_without_run(out, layers, preset=preset, name=name, variant=variant)
+        plan = plan_without_run(runs, layers, preset=preset, name=name, variant=variant)
     else:
-        plan = plan_on_run(out, run or name, layers, variant=variant, resume=resume)
+        plan = plan_on_run(find(runs, run or name), layers, variant=variant, resume=resume)
     with FinetuneDisplay(to_stderr=as_json) as watch:
         result = finetune_job(
             plan.resolved,
@@ -152,17 +186,3 @@ def finetune(
             overwrite=overwrite,
         )
     show_finetuned(result, as_json=as_json)
-
-
-def _fractions(text: str | None) -> list[float] | None:
-    """Read `0.01,0.1,1`."""
-    from cass_cli.errors import ConfigError
-
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise ConfigError(
-            f"--label-fraction {text!r} is no list of numbers.", hint="Example: --label-fraction 0.01,0.1,1"
-        ) from None

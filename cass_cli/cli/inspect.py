@@ -7,46 +7,37 @@ from typing import Annotated
 
 import typer
 
-LAYOUT, CHECKS, OUTPUT = "Layout", "Checks", "Output"
+from cass_cli.cli.options import (
+    ALLOW_OUTSIDE,
+    DATA,
+    GROUP_COLUMN,
+    IMAGE_COLUMN,
+    JSON,
+    LABEL_COLUMN,
+    LABELS,
+    LAYOUT,
+    MAX_PIXELS,
+    OUTPUT,
+    SPLIT_COLUMN,
+    WORKERS,
+)
+
+CHECKS = "Checks"
 
 
 def inspect(
     data: Annotated[Path, typer.Argument(help="Folder of images, CSV in its folder, or MedMNIST .npz.")],
-    labels: Annotated[
-        Path | None,
-        typer.Option(help="CSV of image, label or 0/1 columns.", rich_help_panel=LAYOUT, metavar="CSV"),
-    ] = None,
-    layout: Annotated[
-        str,
-        typer.Option(
-            help="auto, classes, flat, csv, isic2019, dermofit or npz.", rich_help_panel=LAYOUT, metavar="NAME"
-        ),
-    ] = "auto",
-    image_column: Annotated[
-        str | None, typer.Option(help="CSV column of image names. Default: recognised.", rich_help_panel=LAYOUT)
-    ] = None,
-    label_column: Annotated[
-        str | None,
-        typer.Option(
-            help="CSV column of labels, or 0/1 columns as a,b,c. Default: recognised.", rich_help_panel=LAYOUT
-        ),
-    ] = None,
-    group_column: Annotated[
-        str | None,
-        typer.Option(help="CSV column of patients or lesions, or none. Default: recognised.", rich_help_panel=LAYOUT),
-    ] = None,
-    split_column: Annotated[
-        str | None,
-        typer.Option(help="CSV column of train, val, test, or none. Default: recognised.", rich_help_panel=LAYOUT),
-    ] = None,
+    labels: Annotated[Path | None, LABELS] = None,
+    layout: Annotated[str, LAYOUT] = "auto",
+    image_column: Annotated[str | None, IMAGE_COLUMN] = None,
+    label_column: Annotated[str | None, LABEL_COLUMN] = None,
+    group_column: Annotated[str | None, GROUP_COLUMN] = None,
+    split_column: Annotated[str | None, SPLIT_COLUMN] = None,
     splits: Annotated[
         Path | None,
-        typer.Option(help="Check the splits.csv of a run instead.", rich_help_panel=LAYOUT, metavar="CSV"),
+        typer.Option(help="Check the splits.csv of a run instead.", rich_help_panel=DATA, metavar="CSV"),
     ] = None,
-    allow_outside: Annotated[
-        bool,
-        typer.Option("--allow-outside", help="Follow paths and links out of the folder.", rich_help_panel=LAYOUT),
-    ] = False,
+    allow_outside: Annotated[bool, ALLOW_OUTSIDE] = False,
     seed: Annotated[
         int, typer.Option(help="Of the splits that cass makes where the data give none.", rich_help_panel=CHECKS)
     ] = 0,
@@ -70,10 +61,8 @@ def inspect(
     size: Annotated[
         int, typer.Option(help="Side in pixels at which images are compared.", min=24, rich_help_panel=CHECKS)
     ] = 64,
-    max_pixels: Annotated[
-        int, typer.Option(help="Largest image that is decoded, in pixels.", min=1, rich_help_panel=CHECKS)
-    ] = 100_000_000,
-    workers: Annotated[int, typer.Option(help="Decoding threads; 0: one a core.", min=0, rich_help_panel=CHECKS)] = 0,
+    max_pixels: Annotated[int, MAX_PIXELS] = 100_000_000,
+    workers: Annotated[int, WORKERS] = 0,
     cached: Annotated[
         bool,
         typer.Option(
@@ -91,7 +80,7 @@ def inspect(
     csv: Annotated[
         Path | None, typer.Option(help="Write a row an image here.", rich_help_panel=OUTPUT, metavar="PATH")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=OUTPUT)] = False,
+    as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Look a data set over: layout, classes, splits, broken files, duplicates, leaks.
 
@@ -100,6 +89,7 @@ def inspect(
     from rich.console import Console
 
     from cass_cli.data.inspection import KINDS, inspect_samples, split_source
+    from cass_cli.data.layouts.columns import Columns
     from cass_cli.data.sources import load_samples
     from cass_cli.data.splits import assign_splits, read_splits
     from cass_cli.errors import ConfigError, did_you_mean
@@ -115,10 +105,7 @@ def inspect(
         data,
         labels=labels,
         layout=layout,
-        image_column=image_column,
-        label_column=label_column,
-        group_column=group_column,
-        split_column=split_column,
+        columns=Columns(image_column, label_column, group_column, split_column),
         allow_outside=allow_outside,
     )
     with progress_bar("Reading images") as progress:
@@ -136,7 +123,7 @@ def inspect(
         )
     if csv is not None:
         write_rows(csv, found)
-    if json:
+    if as_json:
         print_json(as_dict(found))
     else:
         show_inspection(found, Console(highlight=False))

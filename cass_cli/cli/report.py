@@ -7,13 +7,19 @@ from typing import Annotated
 
 import typer
 
-from cass_cli.cli.looking import RUNS
+from cass_cli.cli.options import JSON, RUNS
 
 
 def report(
-    runs: Annotated[
-        list[str] | None, typer.Argument(help="Runs: names in runs/, or paths. Default: the latest.")
+    named: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Runs: names below --runs, latest, or paths. Default: the latest.",
+            metavar="RUN",
+            show_default=False,
+        ),
     ] = None,
+    runs: Annotated[Path, RUNS] = Path("runs"),
     out: Annotated[
         Path | None,
         typer.Option(help="The file. Default: report.html in the run; of several runs, here.", metavar="FILE"),
@@ -22,7 +28,7 @@ def report(
         bool,
         typer.Option("--check-leaks", help="Look for near-identical images in different splits; reads the images."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON result on stdout.")] = False,
+    as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Write one HTML page on runs: settings, data, curves, results with intervals, figures, cost, commands.
 
@@ -30,9 +36,9 @@ def report(
     """
     from cass_cli.reports.html import check_replaceable, show_written, write_report
     from cass_cli.runs.facts import gather_report
-    from cass_cli.runs.names import open_runs
+    from cass_cli.runs.names import find_runs
 
-    opened = open_runs(RUNS, runs or [])
+    opened = find_runs(runs, named or [])
     path = out or (opened[0].path / "report.html" if len(opened) == 1 else Path("report.html"))
     check_replaceable(path)
     found = gather_report(opened, check_leaks=check_leaks)

@@ -7,23 +7,37 @@ from typing import Annotated
 
 import typer
 
-from cass_cli.cli.looking import AVERAGED, COMPARE, DEVICE, IMAGES, JSON, OUT, PDF, RUN, SEED, SPLIT
+from cass_cli.cli.options import (
+    AVERAGED,
+    COMPARE,
+    DATA,
+    DEVICE,
+    DRAW_SEED,
+    IMAGES,
+    JSON,
+    PDF,
+    PICTURES,
+    RUN,
+    RUNS,
+    SPLIT,
+)
 
-SAMPLES = typer.Option(help="Images drawn in the split's class distribution.", min=4, rich_help_panel="Images")
-BATCH = typer.Option(help="Images compared at a time; memory grows with it.", min=4, rich_help_panel="Images")
+SAMPLES = typer.Option(help="Images drawn in the split's class distribution.", min=4, rich_help_panel=DATA)
+BATCH = typer.Option(help="Images compared at a time; memory grows with it.", min=4, rich_help_panel=DATA)
 
 
 def similarity(
     run: Annotated[str | None, RUN] = None,
+    runs: Annotated[Path, RUNS] = Path("runs"),
     averaged: Annotated[bool, AVERAGED] = False,
     compare: Annotated[str, COMPARE] = "start",
     images: Annotated[list[Path] | None, IMAGES] = None,
     split: Annotated[str, SPLIT] = "test",
     samples: Annotated[int, SAMPLES] = 128,
     batch_size: Annotated[int, BATCH] = 32,
-    seed: Annotated[int, SEED] = 0,
-    device: Annotated[str, DEVICE] = "auto",
-    out: Annotated[Path | None, OUT] = None,
+    seed: Annotated[int, DRAW_SEED] = 0,
+    device: Annotated[str | None, DEVICE] = None,
+    out: Annotated[Path | None, PICTURES] = None,
     pdf: Annotated[bool, PDF] = False,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -35,6 +49,7 @@ def similarity(
 
     seen = look(
         run=run,
+        runs=runs,
         averaged=averaged,
         compare=compare,
         images=images,

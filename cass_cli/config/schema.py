@@ -17,6 +17,10 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 LocalPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+PathHereOrThere = Annotated[
+    Path, AfterValidator(lambda path: path.expanduser().absolute() if path.expanduser().exists() else path)
+]
+"""A path in the current folder, or else one that is looked for in the data's folder."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 ArmName = Literal["cnn", "vit"]
 ARM_NAMES: tuple[ArmName, ...] = get_args(ArmName)
@@ -35,12 +39,14 @@ class Data(Section):
     """Where the images are, how they are split, and how they are held."""
 
     path: LocalPath | None = Field(None, description="folder of images, CSV's folder, or MedMNIST .npz")
-    labels: LocalPath | None = Field(None, description="CSV: image, label or 0/1 columns, optional group and split")
+    labels: PathHereOrThere | None = Field(
+        None, description="CSV: image, label or 0/1 columns, optional group and split"
+    )
     layout: str = Field("auto", description="how the folder is laid out; `auto` recognises it")
-    image_column: str | None = Field(None, description="CSV column of image names (default: the first)")
-    label_column: str | None = Field(None, description="CSV column of class names")
-    group_column: str | None = Field(None, description="CSV column of patients or lesions; none crosses a split")
-    split_column: str | None = Field(None, description="CSV column saying train, val or test")
+    image_column: str | None = Field(None, description="CSV column of image names; none: recognised")
+    label_column: str | None = Field(None, description="CSV column of labels, or 0/1 columns as a,b,c, or 'none'")
+    group_column: str | None = Field(None, description="CSV column of patients or lesions, or 'none'; none: recognised")
+    split_column: str | None = Field(None, description="CSV column of train, val, test, or 'none'; none: recognised")
     label_separator: str = Field(";", min_length=1, description="between the classes of one image in a CSV cell")
     download: bool = Field(False, description="fetch a missing MedMNIST .npz (needs the medmnist extra)")
     fractions: tuple[float, float, float] = Field(

@@ -13,6 +13,8 @@ from cass_cli.config.load import Resolved
 from cass_cli.config.presets import preset_about, preset_data_path
 from cass_cli.config.schema import Data
 from cass_cli.data.duplicates import Leaks, cluster_numbers, exact_duplicates, find_leaks, near_duplicates, thumbnails
+from cass_cli.data.layouts.columns import Columns
+from cass_cli.data.layouts.csv_layout import named_table
 from cass_cli.data.layouts.medmnist import download_medmnist
 from cass_cli.data.phantom.slices import VERSION, make_phantoms
 from cass_cli.data.sources import SampleTable, load_samples
@@ -43,30 +45,46 @@ class Dataset:
 
 
 def with_data_path(resolved: Resolved, preset: str | None) -> Resolved:
-    """Fill in where the images are: as configured, else where the preset looks; the demo draws its own.
+    """Fill in where the images and their labels are: as configured, else where the preset looks.
 
-    Raises `DataError` that says where the data can be had and how to lay them out.
+    The demo draws its own. Raises `DataError` that says where the data can be had and how to lay them out.
     """
-    if resolved.config.data.path is not None:
-        return resolved
+    data, origins = resolved.config.data, dict(resolved.origins)
+    if data.path is None:
+        data = data.model_copy(update={"path": _preset_path(preset)})
+        origins["data.path"] = f"preset {preset}"
+    if data.labels is not None and not data.labels.is_absolute():
+        assert data.path is not None, "filled in above"
+        there = data.path if data.path.is_dir() else data.path.parent
+        data = data.model_copy(update={"labels": named_table(there, data.labels)})
+    return Resolved(resolved.config.model_copy(update={"data": data}), origins)
+
+
+def _preset_path(preset: str | None) -> Path:
     if preset is None:
         raise DataError(
             "No images were named.", hint="Give a folder with --data, or try the demo: cass pretrain --preset demo"
         )
     if preset == "demo":
-        path = make_phantoms(default_cache_dir() / f"phantoms-{VERSION}")
-    else:
-        path = preset_data_path(preset).absolute()
-        if not path.exists():
-            about = preset_about(preset)
-            raise DataError(
-                f"The images of {about.title} are not at {path}.",
-                hint=f"Get them: {about.source}.\nLay them out as {about.layout}.\n"
-                f"Put them there, set $CASS_DATA, or name their folder with --data.",
-            )
-    config = resolved.config
-    data = config.data.model_copy(update={"path": path})
-    return Resolved(config.model_copy(update={"data": data}), {**resolved.origins, "data.path": f"preset {preset}"})
+        return make_phantoms(default_cache_dir() / f"phantoms-{VERSION}")
+    path = preset_data_path(preset).absolute()
+    if not path.exists():
+        about = preset_about(preset)
+        raise DataError(
+            f"The images of {about.title} are not at {path}.",
+            hint=f"Get them: {about.source}.\nLay them out as {about.layout}.\n"
+            f"Put them there, set $CASS_DATA, or name their folder with --data.",
+        )
+    return path
+
+
+def samples_of(data: Data) -> SampleTable:
+    """List the samples of `data.path`, read as the other settings say."""
+    assert data.path is not None, "the command line resolves the data path"
+    columns = Columns(data.image_column, data.label_column, data.group_column, data.split_column, data.label_separator)
+    return load_samples(
+        data.path, labels=data.labels, layout=data.layout, columns=columns, allow_outside=data.allow_outside
+    )
 
 
 def find_dataset(
@@ -86,17 +104,7 @@ def find_dataset(
     assert data.path is not None, "the command line resolves the data path"
     if data.download and not data.path.exists():
         download_medmnist(data.path)
-    table = load_samples(
-        data.path,
-        labels=data.labels,
-        layout=data.layout,
-        image_column=data.image_column,
-        label_column=data.label_column,
-        group_column=data.group_column,
-        split_column=data.split_column,
-        label_separator=data.label_separator,
-        allow_outside=data.allow_outside,
-    )
+    table = samples_of(data)
     saved = saved_splits or data.splits
     by_duplicates = data.split_by_duplicates and saved is None
     pairs = np.empty((0, 2), dtype=np.int64)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cass_cli.data.layouts.columns import Columns
 from cass_cli.data.layouts.csv_layout import find_table, read_labelled
 from cass_cli.data.layouts.folders import looks_like_dermofit, read_class_folders, read_dermofit, read_flat
 from cass_cli.data.layouts.npz import read_npz
@@ -17,6 +18,7 @@ from cass_cli.data.layouts.scan import Scan, scan_folder
 from cass_cli.errors import ConfigError, DataError, did_you_mean
 from cass_cli.words import count, shown_list
 
+RECOGNISED = Columns()
 LAYOUTS = ("auto", "classes", "flat", "csv", "isic2019", "dermofit", "npz")
 
 
@@ -77,19 +79,14 @@ def load_samples(
     *,
     labels: Path | None = None,
     layout: str = "auto",
-    image_column: str | None = None,
-    label_column: str | None = None,
-    group_column: str | None = None,
-    split_column: str | None = None,
-    label_separator: str = ";",
+    columns: Columns = RECOGNISED,
     allow_outside: bool = False,
 ) -> SampleTable:
     """Return the images under `root` and what is known of them, sorted by name; `notes` say how it was read.
 
     `root` is a folder, an .npz archive, or a CSV lying in its folder. `labels` (a CSV, looked for in the current
-    folder, then in `root`) and the column options select the CSV layout; `layout` names one outright. In "auto",
+    folder, then in `root`) and named columns select the CSV layout; `layout` names one outright. In "auto",
     class folders win over a CSV that merely lies in `root`; without either the images are unlabelled.
-    Columns not named are recognised by their usual names; `group_column` or `split_column` "none": neither.
     Raises DataError for anything missing, contradictory or outside `root`, ConfigError for an unknown layout.
     """
     if layout not in LAYOUTS:
@@ -101,20 +98,11 @@ def load_samples(
     if root.suffix.lower() == ".csv" and root.is_file() and labels is None:
         root, labels = root.parent, root.absolute()
     scan = scan_folder(root, allow_outside=allow_outside, all_masks=layout == "dermofit")
-    asked = labels is not None or any((image_column, label_column, group_column, split_column))
+    asked = labels is not None or columns.named
     from_csv = asked or layout in ("csv", "isic2019")
     records = None if from_csv else _from_folders(scan, layout)
-    if records is None and (table := find_table(scan, labels, image_column, layout, demanded=from_csv)):
-        records = read_labelled(
-            scan,
-            table,
-            image_column=image_column,
-            label_column=label_column,
-            group_column=group_column,
-            split_column=split_column,
-            label_separator=label_separator,
-            allow_outside=allow_outside,
-        )
+    if records is None and (table := find_table(scan, labels, columns.image, layout, demanded=from_csv)):
+        records = read_labelled(scan, table, columns, allow_outside=allow_outside)
     records = records or read_flat(scan.images)
     return _table_of(scan.root, replace(records, notes=[*records.notes, *scan.notes]))
 

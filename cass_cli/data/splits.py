@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from cass_cli.data.sources import SampleTable
 from cass_cli.data.stratify import nested_order, stratify_classes, stratify_units
-from cass_cli.errors import ConfigError, DataError, RunError
+from cass_cli.errors import ConfigError, DataError, RunError, did_you_mean
 from cass_cli.words import count, shown, shown_list
 
 SPLITS = ("train", "val", "test")
@@ -24,6 +24,12 @@ PRECEDENCE = ("train", "test", "val")  # which split a class of one or two image
 COLUMNS = ("image", "split", "label", "group", "status")
 
 Labels = NDArray[np.int64] | NDArray[np.uint8]  # class indices [N], or 0/1 [N, C]
+
+
+def check_split(name: str) -> None:
+    """Raise `ConfigError` unless `name` is a split."""
+    if name not in SPLITS:
+        raise ConfigError(f"There is no split '{name}'.{did_you_mean(name, SPLITS)}", hint="Splits: train, val, test.")
 
 
 def assign_splits(

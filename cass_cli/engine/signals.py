@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from cass_cli.errors import Interrupted
+
 
 class StopRequest:
     """Remembers the first signal; the training loop asks it after every step."""
@@ -34,3 +36,13 @@ def stop_on_signal() -> Iterator[StopRequest]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def resumed_by(command: str) -> Iterator[None]:
+    """Let whoever stops what is done here be told the `command` that goes on with it."""
+    try:
+        yield
+    except Interrupted as stopped:
+        stopped.resume = command
+        raise

@@ -15,6 +15,7 @@ from cass_cli.engine.finetuning.evaluate import Evaluation, decisions
 from cass_cli.reports.curves import plot_confusion, plot_reliability, plot_roc, plot_training
 from cass_cli.reports.printing import print_json
 from cass_cli.runs.directory import write_json
+from cass_cli.runs.names import trial_flags
 from cass_cli.runs.trials import Trial
 from cass_cli.scores.bootstrap import Estimate
 from cass_cli.scores.metrics import METRICS
@@ -107,7 +108,7 @@ def show_evaluation(found: Evaluation, files: list[Path], *, as_json: bool) -> N
     console.print("\nWritten:")
     for path in files:
         console.print(f"  [cyan]{path}[/]")
-    console.print("Next: cass predict IMAGES")
+    console.print(f"Next: cass predict IMAGES{trial_flags(found.trial)}", soft_wrap=True)
 
 
 def _metrics_table(found: Evaluation) -> Table:

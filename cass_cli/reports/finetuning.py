@@ -19,6 +19,7 @@ from cass_cli.engine.finetuning.loop import TuneEpoch, TuneStep
 from cass_cli.engine.finetuning.session import Tuning
 from cass_cli.reports.printing import print_json
 from cass_cli.runs.compare import Cell, cells_of
+from cass_cli.runs.names import find, trial_flags
 from cass_cli.runs.trials import Trial, method_name
 from cass_cli.scores.metrics import METRICS
 from cass_cli.scores.over_seeds import format_summary
@@ -135,7 +136,7 @@ def show_finetuned(result: FinetuneResult, *, as_json: bool) -> None:
     over = f"mean over {seeds} seeds ± half of the 95 % interval (Student t)" if seeds > 1 else "one seed"
     console.print(f"Test split, {over}. mean: of both arms; pick: whichever validation chose.", style="dim")
     console.print(f"\nSaved in [cyan]{result.variant}[/]")
-    console.print("Next: cass evaluate")
+    console.print(f"Next: cass evaluate{trial_flags(find(result.variant.parent, result.variant.name).trial())}")
 
 
 def scores_table(result: FinetuneResult) -> Table:

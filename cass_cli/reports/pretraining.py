@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self
@@ -15,16 +14,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from cass_cli.config.load import Resolved
 from cass_cli.engine.pretraining.collapse import ADVICE, ArmGauges
 from cass_cli.engine.pretraining.job import PretrainResult
 from cass_cli.engine.pretraining.loop import EpochStats, StepStats
 from cass_cli.engine.pretraining.plan import Plan
 from cass_cli.engine.pretraining.session import Session
-from cass_cli.engine.timing.forecast import Forecast
+from cass_cli.engine.timing.forecast import Foreseen
 from cass_cli.reports.printing import duration, print_json
 from cass_cli.reports.tables import GAUGES_LEGEND, gauges_table
 from cass_cli.runs.directory import Run
+from cass_cli.runs.names import run_flags
 from cass_cli.words import count
 
 REDRAW_SECONDS = 0.25
@@ -49,11 +48,15 @@ def show_pretrained(result: PretrainResult, *, as_json: bool) -> None:
         console.print(f"  [cyan]{path}[/]")
     if "collapsed" in result.states.values():
         console.print("[yellow]An arm has collapsed: do not read its low loss as success.[/]")
-    console.print("Next: cass finetune --label-fraction 0.1   (or load an arm with timm: README, “Use the arms”)")
+    run = Run(result.run)
+    labels = "" if result.labelled else " --labels CSV"
+    console.print(f"Next: cass finetune{run_flags(run)}{labels} --label-fraction 0.1", soft_wrap=True)
+    console.print("      (or load an arm with timm: README, “Use the arms”)", style="dim")
 
 
-def show_plan(resolved: Resolved, plan: Plan, forecast: Forecast, notes: Sequence[str], *, as_json: bool) -> None:
+def show_plan(foreseen: Foreseen, *, as_json: bool) -> None:
     """Show every setting with its origin, and what would run."""
+    resolved, plan, forecast, notes = foreseen.resolved, foreseen.plan, foreseen.forecast, foreseen.notes
     if as_json:
         settings = {key: resolved.value(key) for key in resolved.origins}
         told = {"plan": asdict(plan), "forecast": asdict(forecast), "notes": list(notes)}

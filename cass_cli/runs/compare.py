@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
+from pathlib import Path
 
 from cass_cli.errors import ConfigError, RunError, did_you_mean
-from cass_cli.runs.trials import Summary, Variant, default_variant, method_name
+from cass_cli.runs.trials import Summary, Trial, Variant, default_variant, method_name
 from cass_cli.scores.calibration import MEAN
 from cass_cli.scores.metrics import METRICS
 from cass_cli.scores.over_seeds import PairedTest, SeedSummary, holm, paired_test, summarise_seeds
@@ -50,13 +51,15 @@ class Comparison:
     notes: tuple[str, ...]
 
 
-def trials_by_method(variants: Sequence[Variant]) -> dict[str, list[Summary]]:
-    """Return the finished trials of each variant, under a name that is unique among them.
+def trials_by_method(trials: Iterable[Trial]) -> dict[str, list[Summary]]:
+    """Return the finished trials of each variant, under a name that is unique among them; each trial once.
 
     A variant of its own name adds it in brackets; methods that would still be called alike add their run.
     """
-    every: list[tuple[Variant, list[Summary]]] = [(v, [trial.summary() for trial in v.trials()]) for v in variants]
-    found = [(variant, summaries) for variant, summaries in every if summaries]
+    by_variant: dict[Path, tuple[Variant, list[Summary]]] = {}
+    for trial in {trial.path.resolve(): trial for trial in trials}.values():
+        by_variant.setdefault(trial.variant.path.resolve(), (trial.variant, []))[1].append(trial.summary())
+    found = list(by_variant.values())
     if not found:
         raise RunError("None of these runs has a finished fine-tuning.", hint="Make one with: cass finetune --run RUN")
     names = []

@@ -15,8 +15,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from cass_cli import __version__
 from cass_cli.config.load import Layer, Resolved, read_saved, resolve
 from cass_cli.errors import RunError
@@ -84,7 +82,7 @@ def create_run(out: Path, name: str, *, overwrite: bool = False) -> Run:
     Raises `RunError` if it exists, unless `overwrite` is given: then the old run is removed first.
     """
     if name in ("", ".", "..", "latest") or Path(name).name != name:
-        raise RunError(f"'{name}' cannot name a run.", hint="Use a plain name; --out says in which folder.")
+        raise RunError(f"'{name}' cannot name a run.", hint="Use a plain name; --runs says in which folder.")
     run = Run(out / name)
     if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
         if not overwrite:
@@ -98,7 +96,7 @@ def create_run(out: Path, name: str, *, overwrite: bool = False) -> Run:
     try:
         run.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RunError(f"Cannot make {run.path}: {error.strerror}.", hint="Choose another --out.") from error
+        raise RunError(f"Cannot make {run.path}: {error.strerror}.", hint="Choose another --runs.") from error
     point_latest(run)
     return run
 
@@ -107,7 +105,7 @@ def point_latest(run: Run) -> None:
     """Let `latest` beside the run name it."""
     latest, fresh = run.path.parent / "latest", run.path.parent / f".latest-{os.getpid()}"
     if latest.exists() and not latest.is_symlink():
-        raise RunError(f"{latest} is no link made by cass.", hint="Move it, or choose another --out.")
+        raise RunError(f"{latest} is no link made by cass.", hint="Move it, or choose another --runs.")
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(run.path.name, target_is_directory=True)
     fresh.replace(latest)
@@ -127,6 +125,8 @@ def write_json(path: Path, value: Any) -> None:
 
 def environment() -> dict[str, Any]:
     """Return what this run ran on: versions, machine, command."""
+    import torch  # only now: names are looked up without
+
     return {
         "cass": __version__,
         "python": platform.python_version(),
@@ -150,8 +150,9 @@ def sole_writer(path: Path) -> Iterator[None]:
             (path / ".lock").unlink(missing_ok=True)
 
 
-def default_name(stem: str, method: str) -> str:
-    """Return a run name that sorts by time."""
+def default_name(preset: str | None, data: Path | None, method: str) -> str:
+    """Return a run name of data, method and time."""
+    stem = preset or (data.stem if data else "run")
     return f"{stem}-{method}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
 
 

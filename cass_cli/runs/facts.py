@@ -110,11 +110,10 @@ class Report:
 
 def gather_report(runs: Sequence[Run], *, check_leaks: bool = False) -> Report:
     """Read everything that the folders of `runs` hold. Raises `CassError` for what is damaged."""
-    variants = [variant for run in runs for variant in variants_of(run)]
-    tuned = any(variant.trials() for variant in variants)
+    trials = [trial for run in runs for variant in variants_of(run) for trial in variant.trials()]
     return Report(
         runs=tuple(_facts(run, check_leaks=check_leaks) for run in runs),
-        comparison=compare(trials_by_method(variants)) if tuned else None,
+        comparison=compare(trials_by_method(trials)) if trials else None,
     )
 
 
@@ -156,8 +155,8 @@ def _state(
         return "not pretrained", ""
     if summary and summary.get("epochs", 0) >= config.train.epochs:
         return "finished", ""
-    where = f" --out {shlex.quote(str(run.path.parent))} --name {shlex.quote(run.path.name)}"
-    return "unfinished", f"cass pretrain --resume{where}"
+    runs, name = shlex.quote(str(run.path.parent)), shlex.quote(run.path.name)
+    return "unfinished", f"cass pretrain --resume --runs {runs} --name {name}"
 
 
 def _settings(saved: Resolved, base: Resolved, *, only: str = "") -> tuple[Setting, ...]:

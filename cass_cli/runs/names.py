@@ -1,73 +1,172 @@
-"""What a name means: a run, a fine-tuning, a trial, by name, by path, or the latest."""
+"""What a name means, the same in every command: a run, one of its fine-tunings, or a part of that.
+
+runs/b, b below --runs, or latest           a run
+…/finetune/imagenet                         one of its fine-tunings
+…/finetune/imagenet/0.1                     its trials of one label fraction
+…/finetune/imagenet/0.1/seed3               one trial
+"""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from cass_cli.errors import RunError, did_you_mean
 from cass_cli.runs.directory import Run
 from cass_cli.runs.trials import FOLDER, Trial, Variant, variants_of
 
+LATEST = "latest"
 
-def open_run(out: Path, name: str | None) -> Run:
-    """Return the run `name` (a name below `out`, or a path), or the latest one when `name` is None."""
+
+@dataclass(frozen=True)
+class Named:
+    """What a name means: always a run; the rest where the name says so."""
+
+    run: Run
+    variant: Variant | None = None
+    fraction: float | None = None
+    seed: int | None = None
+
+    def fine_tuning(self, name: str | None = None) -> Variant:
+        """Return the fine-tuning that was named, by itself or as `name` of the run; else the run's latest.
+
+        Raises `RunError` where there is none, or the two disagree.
+        """
+        if self.variant:
+            if name in (None, LATEST, self.variant.name):
+                return self.variant
+            raise RunError(
+                f"{self.variant.path} is no fine-tuning '{name}'.", hint="Leave out --variant, or name the run."
+            )
+        known = [variant.name for variant in variants_of(self.run)]
+        latest = self.run.path / FOLDER / LATEST
+        if name in (None, LATEST) and latest.exists():
+            name = latest.resolve().name
+        if name in known:
+            return Variant(self.run, str(name))
+        if name is None or not known:
+            raise RunError(f"{self.run.path} has not been fine-tuned yet.", hint="Do it with: cass finetune")
+        raise RunError(
+            f"{self.run.path} has no fine-tuning '{name}'.{did_you_mean(name, known)}",
+            hint=f"It has: {', '.join(known)}.",
+        )
+
+    def trial(self, variant: str | None = None, *, fraction: float | None = None, seed: int | None = None) -> Trial:
+        """Return a finished trial of the fine-tuning: of the largest fraction, and of it the lowest seed, unless said.
+
+        Raises `RunError` where there is none, or the options contradict the name.
+        """
+        chosen = self.fine_tuning(variant)
+        for option, said, asked in (("--label-fraction", self.fraction, fraction), ("--seed", self.seed, seed)):
+            if said is not None and asked not in (None, said):
+                raise RunError(f"The path names {said:g}, and {option} {asked:g}.", hint=f"Leave out {option}.")
+        return _trial_of(chosen, self.fraction or fraction, seed if self.seed is None else self.seed)
+
+    def trials(self) -> list[Trial]:
+        """Return all finished trials of what was named, what was pretrained before what was not.
+
+        So a table tests it against the baselines.
+        """
+        variants = [self.variant] if self.variant else sorted(variants_of(self.run), key=_rank)
+        return [
+            trial
+            for variant in variants
+            for trial in variant.trials()
+            if self.fraction in (None, trial.fraction) and self.seed in (None, trial.seed)
+        ]
+
+
+def find(runs: Path, name: str | None) -> Named:
+    """Return what `name` means: a name or path below `runs`, or a path; None is the latest run.
+
+    Raises `RunError` where there is nothing of cass.
+    """
     if name is None:
-        latest = out / "latest"
-        if not latest.exists():
-            raise RunError(f"There is no run in {out} yet.", hint="Start one: cass pretrain --preset demo")
-        return Run(latest.resolve())
-    for path in (out / name, Path(name)):
-        if (path / "config.yaml").is_file():
-            return Run(path.resolve() if path.is_symlink() else path)
-    names = [path.name for path in out.iterdir() if path.is_dir()] if out.is_dir() else []
-    raise RunError(
-        f"There is no run '{name}' in {out}.{did_you_mean(name, names)}",
-        hint=f"Runs: {', '.join(sorted(names)) or 'none yet'}.",
-    )
+        name = LATEST
+        if not (runs / LATEST).exists():
+            raise RunError(f"There is no run in {runs} yet.", hint=_others(runs, "cass pretrain --preset demo"))
+    places = (runs / name, Path(name).expanduser())
+    if found := next((named for path in places if (named := _at(path))), None):
+        return found
+    for path in places:
+        if path.parent.name == FOLDER and (path.parent.parent / "config.yaml").is_file():
+            Named(Run(path.parent.parent)).fine_tuning(path.name)  # raises: it has none of this name
+        if path.exists():
+            raise RunError(f"{path} is no run of cass: it has no config.yaml.", hint="Name a folder below runs/.")
+    close = did_you_mean(name, _names(runs))
+    raise RunError(f"There is no run '{name}' in {runs}.{close}", hint=_others(runs, "cass pretrain --preset demo"))
 
 
-def open_variant(out: Path, run: str | None, name: str | None) -> Variant:
-    """Return the fine-tuning `name` of the run `run` (below `out`, or a path); the latest where None.
+def find_all(runs: Path, names: Sequence[str]) -> list[Named]:
+    """Return what each of `names` means; the latest run where none is named."""
+    named: list[str | None] = [*names] or [None]
+    return [find(runs, name) for name in named]
 
-    `run` may also be the path of a variant, or of anything inside one.
+
+def find_runs(runs: Path, names: Sequence[str]) -> list[Run]:
+    """Return the runs that each of `names` means or lies in, each once; the latest run where none is named."""
+    return list({named.run.path.resolve(): named.run for named in find_all(runs, names)}.values())
+
+
+def run_flags(run: Run, *, option: str = "--run", always: bool = False) -> str:
+    """Return the options, each after a blank, that lead from here to `run`: none for the latest of runs/.
+
+    With `always` its name is said even so: another run may be the latest when the command is given.
     """
-    if run is not None and name is None and (inside := _inside_variant(Path(run))):
-        return inside
-    opened = open_run(out, run)
-    known = [variant.name for variant in variants_of(opened)]
-    latest = opened.path / FOLDER / "latest"
-    if name is None and latest.exists():
-        name = latest.resolve().name
-    if name in known:
-        return Variant(opened, str(name))
-    if name is None or not known:
-        raise RunError(f"{opened.path} has not been fine-tuned yet.", hint="Do it with: cass finetune")
-    raise RunError(
-        f"{opened.path} has no fine-tuning '{name}'.{did_you_mean(name, known)}", hint=f"It has: {', '.join(known)}."
-    )
+    runs, latest = run.path.parent, run.path.parent / LATEST
+    found = [] if runs.resolve() == Path("runs").resolve() else ["--runs", _from_here(runs)]
+    if always or not latest.exists() or latest.resolve() != run.path.resolve():
+        found += [option, run.path.name]
+    return "".join(f" {shlex.quote(part)}" for part in found)
 
 
-def named_variants(out: Path, runs: list[str]) -> list[Variant]:
-    """Return the fine-tunings that each of `runs` names: all of a run, or the one at a path; the latest run's if none.
-
-    What was pretrained comes before what was not, so that a table tests it against the baselines.
-    """
-    found: list[Variant] = []
-    named: list[str | None] = [*runs] or [None]
-    for run in named:
-        inside = _inside_variant(Path(run)) if run else None
-        found += [inside] if inside else sorted(variants_of(open_run(out, run)), key=_rank)
-    return list(dict.fromkeys(found))
+def trial_flags(trial: Trial) -> str:
+    """Return the options, each after a blank, with which `evaluate` and `predict` find `trial`."""
+    run = Named(trial.variant.run)
+    variant = "" if _same(run.fine_tuning(), trial.variant) else f" --variant {shlex.quote(trial.variant.name)}"
+    usual = Named(run.run, trial.variant).trial()
+    if (usual.fraction, usual.seed) != (trial.fraction, trial.seed):
+        variant += f" --label-fraction {trial.fraction:g} --seed {trial.seed}"
+    return run_flags(run.run) + variant
 
 
-def _rank(variant: Variant) -> tuple[int, str]:
-    starts = ("pretrained", "averaged", "imagenet", "random")
-    return next((i for i, start in enumerate(starts) if variant.name == start), len(starts)), variant.name
+def _same(one: Variant, other: Variant) -> bool:
+    return one.path.resolve() == other.path.resolve()
 
 
-def find_trial(variant: Variant, *, fraction: float | None = None, seed: int | None = None) -> Trial:
-    """Return a finished trial: by default that of the largest fraction, and of it the lowest seed."""
+def _from_here(path: Path) -> str:
+    """Return a path as one would type it: relative where it lies below the current folder."""
+    resolved, here = path.resolve(), Path.cwd().resolve()
+    return str(resolved.relative_to(here)) if resolved.is_relative_to(here) else str(resolved)
+
+
+def _at(path: Path) -> Named | None:
+    """Return what lies at `path`: a run, or (part of) a fine-tuning; None where it is nothing of cass."""
+    resolved = path.resolve()
+    for folder in (resolved, *resolved.parents):
+        run = Run(folder.parent.parent)
+        if folder.parent.name == FOLDER and (folder / "config.yaml").is_file() and run.config.is_file():
+            return _within(Variant(run, folder.name), resolved.relative_to(folder).parts)
+    if path.name == FOLDER or path.is_file():
+        path = resolved = path.parent
+    if (path / "config.yaml").is_file():
+        return Named(Run(resolved if path.is_symlink() else path))
+    return None
+
+
+def _within(variant: Variant, parts: tuple[str, ...]) -> Named:
+    """Return what the folders `parts` within a fine-tuning mean; those that aren't of a trial mean all of it."""
+    try:
+        fraction = float(parts[0]) if parts else None
+        seed = int(parts[1].removeprefix("seed")) if parts[1:] else None
+    except ValueError:
+        return Named(variant.run, variant)
+    return Named(variant.run, variant, fraction, seed)
+
+
+def _trial_of(variant: Variant, fraction: float | None, seed: int | None) -> Trial:
     trials = variant.trials()
     if not trials:
         raise RunError(f"{variant.path} has no finished fine-tuning.", hint="Finish it with: cass finetune --resume")
@@ -76,53 +175,23 @@ def find_trial(variant: Variant, *, fraction: float | None = None, seed: int | N
     if not fitting:
         have = ", ".join(f"{t.fraction:g} with seed {t.seed}" for t in trials)
         asked = f"label fraction {wanted:g}" + ("" if seed is None else f" and seed {seed}")
-        raise RunError(f"{variant.path} has no fine-tuning with {asked}.", hint=f"It has: {have}.")
+        raise RunError(f"{variant.path} has no finished fine-tuning with {asked}.", hint=f"It has: {have}.")
     return fitting[0]
 
 
-def variant_at(out: Path, name: str) -> tuple[Variant, Path] | None:
-    """Return the variant that `name` (below `out`, or a path) is or lies in, and the path; None where there is none."""
-    return next(((v, p) for p in (out / name, Path(name)) if (v := _inside_variant(p))), None)
+def _rank(variant: Variant) -> tuple[int, str]:
+    starts = ("pretrained", "averaged", "imagenet", "random")
+    return next((i for i, start in enumerate(starts) if variant.name == start), len(starts)), variant.name
 
 
-def trial_at(out: Path, name: str) -> Trial | None:
-    """Return the trial that `name` is (below `out`, or a path), or of a variant the first of the largest fraction.
-
-    None where it is neither.
-    """
-    found = variant_at(out, name)
-    if found is None:
-        return None
-    variant, path = found
-    below = path.resolve().relative_to(variant.path.resolve()).parts
-    named = [t for t in variant.trials() if (f"{t.fraction:g}", f"seed{t.seed}")[: len(below)] == below[:2]]
-    if not named:
-        raise RunError(f"{path} holds no finished fine-tuning.", hint="Finish it with: cass finetune --resume")
-    largest = max(trial.fraction for trial in named)
-    return next(trial for trial in named if trial.fraction == largest)
+def _names(runs: Path) -> list[str]:
+    """Return the names of the runs in a folder."""
+    folders = sorted(runs.iterdir()) if runs.is_dir() else []
+    return [path.name for path in folders if path.name != LATEST and (path / "config.yaml").is_file()]
 
 
-def _inside_variant(path: Path) -> Variant | None:
-    """Return the variant that `path` is, or lies in, if it does."""
-    resolved = path.resolve()
-    for folder in (resolved, *resolved.parents):
-        if folder.parent.name == FOLDER and (folder / "config.yaml").is_file():
-            return Variant(Run(folder.parent.parent), folder.name)
-    return None
-
-
-def open_runs(out: Path, names: Sequence[str]) -> list[Run]:
-    """Return the runs `names` (below `out`, or paths), each once; the latest run where none is named.
-
-    The path of a fine-tuning stands for the run that it belongs to.
-    """
-    found: dict[Path, Run] = {}
-    named: list[str | None] = [*names] or [None]
-    for name in named:
-        inside = variant_at(out, name) if name else None
-        folder = next((p for p in (out / name, Path(name)) if p.is_dir()), None) if name else None
-        if folder and not inside and not (folder / "config.yaml").is_file():
-            raise RunError(f"{folder} is no run of cass: it has no config.yaml.", hint="Name a folder below runs/.")
-        run = inside[0].run if inside else open_run(out, name)
-        found.setdefault(run.path.resolve(), run)
-    return list(found.values())
+def _others(runs: Path, start: str) -> str:
+    """Return what to try instead."""
+    names = _names(runs)
+    shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    return f"Runs: {shown}. Another folder: --runs." if names else f"Start one: {start}. Another folder: --runs."

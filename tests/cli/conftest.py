@@ -32,14 +32,14 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs with one pretraining, `p`, of pictures beside it. Copy it before writing into it."""
     base = tmp_path_factory.mktemp("pretrained")
     data = make_pictures(base / "pictures")
-    assert run(["pretrain", *TINY, "--data", str(data), "--out", str(base / "runs"), "--name", "p"]) == 0
+    assert run(["pretrain", *TINY, "--data", str(data), "--runs", str(base / "runs"), "--name", "p"]) == 0
     return base / "runs"
 
 
 @pytest.fixture(scope="session")
 def tuned(pretrained: Path) -> Path:
     """The same with fine-tunings: two fractions × two seeds of pretrained, and one seed from scratch."""
-    settings = ["--out", str(pretrained), "--epochs", "2", "--batch-size", "8", "--lr", "1e-3"]
+    settings = ["--runs", str(pretrained), "--epochs", "2", "--batch-size", "8", "--lr", "1e-3"]
     assert run(["finetune", *settings, "--init-from", "random", "--seeds", "2"]) == 0
     assert run(["finetune", *settings, "--label-fraction", "0.3,1", "--seeds", "2"]) == 0
     return pretrained

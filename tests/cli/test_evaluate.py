@@ -23,7 +23,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 def evaluated(runs: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
     capsys.readouterr()
-    assert run(["evaluate", "--out", str(runs), "--resamples", "50", "--json", *more]) == 0
+    assert run(["evaluate", "--runs", str(runs), "--resamples", "50", "--json", *more]) == 0
     value: dict[str, Any] = json.loads(capsys.readouterr().out)
     return value
 
@@ -56,7 +56,7 @@ def test_scores_are_those_that_scikit_learn_gives_for_the_exported_predictions(
 
 
 def test_latest_and_largest_by_default_and_figures_are_written(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["evaluate", "--out", str(tuned), "--resamples", "20"]) == 0
+    assert run(["evaluate", "--runs", str(tuned), "--resamples", "20"]) == 0
     said = capsys.readouterr().out
     assert said.index("macro F1") < said.index("balanced accuracy")
     assert "Recommended:" in said
@@ -87,7 +87,7 @@ def test_other_classes_are_refused(tuned: Path, tmp_path: Path, capsys: pytest.C
     shutil.copytree(tuned.parent / "pictures", moved)
     (moved / "third").mkdir()
     shutil.copy(moved / "dark" / "00.png", moved / "third" / "00.png")
-    assert run(["evaluate", "--out", str(tuned), "--data", str(moved)]) == 2
+    assert run(["evaluate", "--runs", str(tuned), "--data", str(moved)]) == 2
     assert "the arms learned dark, light" in capsys.readouterr().err
 
 
@@ -132,7 +132,7 @@ def test_predict_reports_bad_files_and_goes_on(tuned: Path, tmp_path: Path, caps
 def test_compare_tabulates_and_tests(tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = {kind: tmp_path / f"table.{kind}" for kind in ("csv", "markdown", "latex")}
     options = [text for kind, path in files.items() for text in (f"--{kind}", str(path))]
-    assert run(["compare", "p", "--out", str(tuned), "--json", *options]) == 0
+    assert run(["compare", "p", "--runs", str(tuned), "--json", *options]) == 0
     value = json.loads(capsys.readouterr().out)
     cells = {(c["method"], c["candidate"], c["fraction"]): c for c in value["cells"]}
     assert {key[0] for key in cells} == {"CASS", "From scratch"}
@@ -158,19 +158,19 @@ def test_compare_tabulates_and_tests(tuned: Path, tmp_path: Path, capsys: pytest
 
 
 BAD_INPUT = [
-    (["evaluate", "--out", "{tmp}"], "There is no run"),
-    (["evaluate", "--out", "{runs}", "--variant", "imagenett"], "no fine-tuning 'imagenett'"),
-    (["evaluate", "--out", "{runs}", "--label-fraction", "0.5"], "It has: 0.3 with seed 0"),
-    (["evaluate", "--out", "{runs}", "--seed", "7"], "seed 7"),
-    (["evaluate", "--out", "{runs}", "--split", "tests"], "Did you mean 'test'"),
-    (["evaluate", "--out", "{runs}", "--data", "{tmp}"], "is empty"),
+    (["evaluate", "--runs", "{tmp}"], "There is no run"),
+    (["evaluate", "--runs", "{runs}", "--variant", "imagenett"], "no fine-tuning 'imagenett'"),
+    (["evaluate", "--runs", "{runs}", "--label-fraction", "0.5"], "It has: 0.3 with seed 0"),
+    (["evaluate", "--runs", "{runs}", "--seed", "7"], "seed 7"),
+    (["evaluate", "--runs", "{runs}", "--split", "tests"], "Did you mean 'test'"),
+    (["evaluate", "--runs", "{runs}", "--data", "{tmp}"], "is empty"),
     (["predict", "{tmp}/no.png", "--runs", "{runs}"], "no.png"),
     (["predict", "{tmp}", "--runs", "{runs}"], "is empty"),
     (["predict", "{data}", "--runs", "{runs}", "--answer-by", "resnet"], "no 'resnet'"),
     (["predict", "{data}", "--runs", "{runs}", "--out", "{tmp}/no/where.csv"], "where.csv"),
     (["predict", "--runs", "{runs}"], "images"),
-    (["compare", "q", "--out", "{runs}"], "no run 'q'"),
-    (["compare", "--out", "{runs}", "--metric", "f1"], "There is no metric 'f1'"),
+    (["compare", "q", "--runs", "{runs}"], "no run 'q'"),
+    (["compare", "--runs", "{runs}", "--metric", "f1"], "There is no metric 'f1'"),
 ]
 
 
@@ -194,9 +194,9 @@ def test_a_run_that_was_never_fine_tuned_says_how(
     ignored = shutil.ignore_patterns("finetune")
     shutil.copytree(pretrained, tmp_path / "runs", symlinks=True, ignore=ignored)
     for command in (
-        ["evaluate", "--out"],
+        ["evaluate", "--runs"],
         ["predict", str(pretrained.parent / "pictures"), "--runs"],
-        ["compare", "--out"],
+        ["compare", "--runs"],
     ):
         assert run([*command, str(tmp_path / "runs")]) == 2
         assert "cass finetune" in capsys.readouterr().err
@@ -206,5 +206,5 @@ def test_a_summary_that_is_none_is_named(tuned: Path, tmp_path: Path, capsys: py
     shutil.copytree(tuned, tmp_path / "runs", symlinks=True)
     path = tmp_path / "runs" / "p" / "finetune" / "pretrained" / "1" / "seed0" / "summary.json"
     path.write_text("{}")
-    assert run(["evaluate", "--out", str(tmp_path / "runs")]) == 2
+    assert run(["evaluate", "--runs", str(tmp_path / "runs")]) == 2
     assert "no summary of a fine-tuning" in capsys.readouterr().err

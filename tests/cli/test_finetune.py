@@ -34,7 +34,7 @@ def runs(pretrained: Path, tmp_path: Path) -> Path:
 
 
 def finetune(runs: Path, *more: str) -> int:
-    return run(["finetune", "--out", str(runs), *QUICK, *more])
+    return run(["finetune", "--runs", str(runs), *QUICK, *more])
 
 
 def summary(runs: Path, trial: str, name: str = "p") -> dict[str, Any]:
@@ -74,7 +74,7 @@ def test_arms_load_with_timm_alone_and_name_their_classes(tuned: Path) -> None:
 
 def test_json_gives_means_with_intervals(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Everything is finished, so that --resume only tells it again."""
-    assert run(["finetune", "--out", str(tuned), "--resume", "--json"]) == 0
+    assert run(["finetune", "--runs", str(tuned), "--resume", "--json"]) == 0
     value = json.loads(capsys.readouterr().out)
     found = next(r for r in value["results"] if (r["candidate"], r["fraction"], r["metric"]) == ("vit", 1, "macro_f1"))
     scores = [t["test"]["vit"]["macro_f1"] for t in value["trials"] if t["fraction"] == 1]
@@ -129,7 +129,7 @@ def test_without_any_pretraining(pretrained: Path, tmp_path: Path, capsys: pytes
     assert finetune(out, *settings, "--init-from", "random") == 0
     assert summary(out, "random/1/seed0", "plain")["method"] == "none"
     assert (out / "plain" / "splits.csv").exists()
-    assert run(["evaluate", "--out", str(out), "--resamples", "10"]) == 0
+    assert run(["evaluate", "--runs", str(out), "--resamples", "10"]) == 0
     assert finetune(out, *settings, "--init-from", "random") == 2
     assert "exists already" in capsys.readouterr().err
     # The splits are those of a pretraining of the same pictures with the same seed, so that both can be compared.
@@ -158,14 +158,14 @@ def test_nothing_is_overwritten_silently(tuned: Path, tmp_path: Path, capsys: py
 def test_resume_adds_seeds_and_keeps_what_is_finished(runs: Path) -> None:
     assert finetune(runs, "--arm", "vit") == 0
     stamp = (runs / "p/finetune/pretrained/1/seed0/summary.json").stat().st_mtime_ns
-    assert run(["finetune", "--out", str(runs), "--resume", "--seeds", "2"]) == 0  # its settings are remembered
+    assert run(["finetune", "--runs", str(runs), "--resume", "--seeds", "2"]) == 0  # its settings are remembered
     assert (runs / "p/finetune/pretrained/1/seed0/summary.json").stat().st_mtime_ns == stamp
     assert summary(runs, "pretrained/1/seed1")["epochs"] == 2
 
 
 def test_stopped_and_resumed_gives_the_same_weights(runs: Path) -> None:
     """Each time in a process of its own, like the first: more threads than cores are counted in another way there."""
-    long = ["--arm", "vit", "--epochs", "8", "--patience", "8", "--out", str(runs)]
+    long = ["--arm", "vit", "--epochs", "8", "--patience", "8", "--runs", str(runs)]
     settings = ["--batch-size", "4", "--lr", "1e-3"]
     command = [sys.executable, "-m", "cass_cli", "finetune", *long, *settings]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
@@ -178,7 +178,7 @@ def test_stopped_and_resumed_gives_the_same_weights(runs: Path) -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143
     assert "cass finetune --resume" in errors
-    for more in (["--out", str(runs), "--resume"], [*long, *settings, "--variant", "whole"]):
+    for more in (["--runs", str(runs), "--resume"], [*long, *settings, "--variant", "whole"]):
         subprocess.run([*command[:4], *more], check=True, capture_output=True)
     assert same(tensors(runs, "whole/1/seed0"), tensors(runs, "pretrained/1/seed0"))
     log = [json.loads(line)["epoch"] for line in rows.read_text().splitlines()]
@@ -229,7 +229,7 @@ def test_multilabel_by_csv(tmp_path: Path) -> None:
     found = summary(tmp_path, "random/1/seed0", "n")
     assert found["multilabel"]
     assert set(found["judgement"]["thresholds"]) == {"cnn", "vit", "mean"}
-    assert run(["evaluate", "--out", str(tmp_path), "--resamples", "10", "--json"]) == 0
+    assert run(["evaluate", "--runs", str(tmp_path), "--resamples", "10", "--json"]) == 0
     out = tmp_path / "predictions.csv"
     assert run(["predict", str(data / "light"), "--runs", str(tmp_path), "--out", str(out)]) == 0
     assert len(out.read_text().splitlines()) == 21
@@ -237,24 +237,24 @@ def test_multilabel_by_csv(tmp_path: Path) -> None:
 
 # What is wrong → a word of what is said. {runs} holds a pretraining, {data} its pictures, {tmp} nothing.
 BAD_INPUT = [
-    (["--out", "{tmp}"], "There is no run"),
-    (["--out", "{runs}", "--run", "q"], "no run 'q'"),
-    (["--out", "{runs}", "--label-fraction", "0"], "finetune.fractions"),
-    (["--out", "{runs}", "--label-fraction", "1,2"], "finetune.fractions"),
-    (["--out", "{runs}", "--label-fraction", "ten"], "no list of numbers"),
-    (["--out", "{runs}", "--arm", "vitt"], "finetune.arm"),
-    (["--out", "{runs}", "--init-from", "imagenett"], "finetune.init"),
-    (["--out", "{runs}", "--class-weights", "some"], "finetune.class_weights"),
-    (["--out", "{runs}", "--gamma", "-1"], "finetune.gamma"),
-    (["--out", "{runs}", "--set", "finetune.patienc=3"], "Did you mean 'finetune.patience'"),
-    (["--out", "{runs}", "--device", "cuda:99"], "CUDA"),
-    (["--out", "{runs}", "--variant", "a/b"], "cannot name a fine-tuning"),
-    (["--out", "{runs}", "--run", "p", "--variant", "n", "--data", "{tmp}"], "is empty"),
-    (["--out", "{runs}", "--run", "p", "--variant", "n", "--data", "{data}/dark"], "are not in"),
-    (["--out", "{runs}", "--init-from", "imagenet", "--cnn", "test_resne"], "Did you mean"),
-    (["--out", "{runs}", "--init-from", "imagenet", "--weights", "vit={tmp}/no.pt", "--arm", "vit"], "no.pt"),
-    (["--out", "{runs}", "--data", "{data}"], "--init-from imagenet"),
-    (["--out", "{runs}", "--fraction", "1"], "--label-fraction"),
+    (["--runs", "{tmp}"], "There is no run"),
+    (["--runs", "{runs}", "--run", "q"], "no run 'q'"),
+    (["--runs", "{runs}", "--label-fraction", "0"], "finetune.fractions"),
+    (["--runs", "{runs}", "--label-fraction", "1,2"], "finetune.fractions"),
+    (["--runs", "{runs}", "--label-fraction", "ten"], "no list of numbers"),
+    (["--runs", "{runs}", "--arm", "vitt"], "finetune.arm"),
+    (["--runs", "{runs}", "--init-from", "imagenett"], "finetune.init"),
+    (["--runs", "{runs}", "--class-weights", "some"], "finetune.class_weights"),
+    (["--runs", "{runs}", "--gamma", "-1"], "finetune.gamma"),
+    (["--runs", "{runs}", "--set", "finetune.patienc=3"], "Did you mean 'finetune.patience'"),
+    (["--runs", "{runs}", "--device", "cuda:99"], "CUDA"),
+    (["--runs", "{runs}", "--variant", "a/b"], "cannot name a fine-tuning"),
+    (["--runs", "{runs}", "--run", "p", "--variant", "n", "--data", "{tmp}"], "is empty"),
+    (["--runs", "{runs}", "--run", "p", "--variant", "n", "--data", "{data}/dark"], "are not in"),
+    (["--runs", "{runs}", "--init-from", "imagenet", "--cnn", "test_resne"], "Did you mean"),
+    (["--runs", "{runs}", "--init-from", "imagenet", "--weights", "vit={tmp}/no.pt", "--arm", "vit"], "no.pt"),
+    (["--runs", "{runs}", "--data", "{data}"], "--init-from imagenet"),
+    (["--runs", "{runs}", "--fraction", "1"], "--label-fraction"),
 ]
 
 

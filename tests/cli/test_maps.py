@@ -18,7 +18,7 @@ from cass_cli.cli.app import run
 from cass_cli.engine.looking.shown import arms_of_run, compared_arms, saved_settings
 from cass_cli.errors import ModelError
 from cass_cli.runs.directory import Run
-from cass_cli.runs.names import open_run, trial_at
+from cass_cli.runs.names import find
 from cass_cli.runs.trials import Trial
 
 TINY = [
@@ -42,7 +42,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run of a CNN and a Transformer, `run`."""
     folder = tmp_path_factory.mktemp("maps")
     data = pictures(folder / "pictures")
-    assert run(["pretrain", *TINY, "--data", str(data), "--out", str(folder / "runs"), "--name", "run"]) == 0
+    assert run(["pretrain", *TINY, "--data", str(data), "--runs", str(folder / "runs"), "--name", "run"]) == 0
     return folder / "runs"
 
 
@@ -201,7 +201,7 @@ def test_weights_that_cannot_be_fetched(
 
 def test_a_run_without_a_transformer(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = runs.parent / "pictures"
-    two = ["--vit", "test_resnet", "--data", str(data), "--out", str(tmp_path), "--name", "two"]
+    two = ["--vit", "test_resnet", "--data", str(data), "--runs", str(tmp_path), "--name", "two"]
     assert run(["pretrain", *TINY, *two]) == 0
     assert run(["attention-maps", "--run", str(tmp_path / "two")]) == 2
     assert "has no Transformer" in capsys.readouterr().err
@@ -274,10 +274,10 @@ def test_methods_of_mapping(runs: Path, tmp_path: Path, capsys: pytest.CaptureFi
 
 def shown_before(run_: Path, trial: Trial | None = None) -> dict[str, torch.Tensor]:
     """The state of the Transformer that `--compare start` shows."""
-    resolved = saved_settings(open_run(run_.parent, run_.name))
+    resolved = saved_settings(find(run_.parent, run_.name).run)
     after = arms_of_run(trial.files if trial else Run(run_), averaged=False)
     only = {"vit": after["vit"]}
-    found = compared_arms("start", Run(run_), resolved, only, out=run_.parent, trial=trial, averaged=False)
+    found = compared_arms("start", Run(run_), resolved, only, runs=run_.parent, trial=trial, averaged=False)
     return found["vit"].network.state_dict()
 
 
@@ -288,7 +288,7 @@ def same_but_head(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor
 
 def test_the_start_is_what_the_training_began_with(runs: Path, tmp_path: Path) -> None:
     """With a learning rate of next to nothing, what came out is what went in: for CASS, BYOL and a fine-tuning."""
-    data = ["--data", str(runs.parent / "pictures"), "--out", str(tmp_path)]
+    data = ["--data", str(runs.parent / "pictures"), "--runs", str(tmp_path)]
     still = ["--set", "optim.lr_min=0", "--lr", "1e-30", "--name"]
     for method in ("cass", "byol"):
         assert run(["pretrain", *TINY, *data, "--method", method, *still, method]) == 0
@@ -296,7 +296,7 @@ def test_the_start_is_what_the_training_began_with(runs: Path, tmp_path: Path) -
         assert same_but_head(shown_before(tmp_path / method), kept)
     assert run(["finetune", "--run", str(tmp_path / "cass"), "--init-from", "random", "--seed", "5", "--epochs", "1",
                 "--lr", "1e-30", "--arm", "vit", "--json"]) == 0  # fmt: skip
-    trial = trial_at(tmp_path, "cass/finetune/random")
-    assert trial is not None and trial.seed == 5
+    trial = find(tmp_path, "cass/finetune/random").trial()
+    assert trial.seed == 5
     assert same_but_head(shown_before(tmp_path / "cass", trial), load_file(trial.files.arms / "vit.safetensors"))
     assert not same_but_head(shown_before(tmp_path / "cass"), load_file(trial.files.arms / "vit.safetensors"))

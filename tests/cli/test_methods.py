@@ -32,7 +32,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def pretrain(data: Path, out: Path, *more: str) -> int:
-    return run(["pretrain", *TINY, "--data", str(data), "--out", str(out), "--name", "p", *more])
+    return run(["pretrain", *TINY, "--data", str(data), "--runs", str(out), "--name", "p", *more])
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -66,7 +66,7 @@ def test_one_arm_and_then_fine_tuning(
     assert {path.stem for path in (tmp_path / "p" / "arms").iterdir()} == {arm}
     capsys.readouterr()
     tuning = ["--epochs", "1", "--batch-size", "8", "--json"]
-    assert run(["finetune", "--out", str(tmp_path), *tuning]) == 0
+    assert run(["finetune", "--runs", str(tmp_path), *tuning]) == 0
     results = json.loads(capsys.readouterr().out)["results"]
     assert {result["candidate"] for result in results} == {arm}
 
@@ -75,11 +75,11 @@ def test_a_finished_run_goes_on_with_more_epochs(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert pretrain(pictures, tmp_path, *METHODS["mae"]) == 0
-    assert run(["pretrain", "--resume", "--out", str(tmp_path), "--method", "byol", "--epochs", "2"]) == 2
+    assert run(["pretrain", "--resume", "--runs", str(tmp_path), "--method", "byol", "--epochs", "2"]) == 2
     assert "method.name was mae, now byol" in capsys.readouterr().err
-    assert run(["pretrain", "--resume", "--out", str(tmp_path), "--arm", "cnn", "--epochs", "2"]) == 2
+    assert run(["pretrain", "--resume", "--runs", str(tmp_path), "--arm", "cnn", "--epochs", "2"]) == 2
     assert "mae hides patches" in capsys.readouterr().err, "judged by the run's settings, not by the defaults"
-    assert run(["pretrain", "--resume", "--out", str(tmp_path), "--arm", "vit", "--epochs", "2", "--json"]) == 0
+    assert run(["pretrain", "--resume", "--runs", str(tmp_path), "--arm", "vit", "--epochs", "2", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["epochs"] == 2
 
 

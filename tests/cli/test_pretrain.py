@@ -28,7 +28,7 @@ TINY = [
 
 
 def pretrain(data: Path, out: Path, *more: str) -> int:
-    return run(["pretrain", *TINY, "--data", str(data), "--out", str(out), *more])
+    return run(["pretrain", *TINY, "--data", str(data), "--runs", str(out), *more])
 
 
 def result_of(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def test_same_seed_same_weights(class_folders: Path, tmp_path: Path) -> None:
 
 def start(data: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     settings = [] if "--resume" in more else [*TINY, "--data", str(data)]
-    command = [sys.executable, "-m", "cass_cli", "pretrain", *settings, "--out", str(out), *more]
+    command = [sys.executable, "-m", "cass_cli", "pretrain", *settings, "--runs", str(out), *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -158,11 +158,11 @@ def test_resume_refuses_other_settings_and_takes_more_epochs(
     class_folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert pretrain(class_folders, tmp_path, "--name", "run") == 0
-    assert run(["pretrain", "--resume", "--out", str(tmp_path)]) == 2
+    assert run(["pretrain", "--resume", "--runs", str(tmp_path)]) == 2
     assert "finished already" in capsys.readouterr().err
-    assert run(["pretrain", "--resume", "--out", str(tmp_path), "--lr", "0.5"]) == 2
+    assert run(["pretrain", "--resume", "--runs", str(tmp_path), "--lr", "0.5"]) == 2
     assert "optim.lr was 0.001, now 0.5" in capsys.readouterr().err
-    assert run(["pretrain", "--resume", "--out", str(tmp_path), "--epochs", "3", "--json"]) == 0
+    assert run(["pretrain", "--resume", "--runs", str(tmp_path), "--epochs", "3", "--json"]) == 0
     assert result_of(capsys)["epochs"] == 3
     config = (tmp_path / "run" / "config.yaml").read_text()
     assert yaml.safe_load(config)["train"]["epochs"] == 3
@@ -195,7 +195,7 @@ def test_killed_between_its_last_checkpoint_and_the_export_it_can_still_be_finis
     assert not list((tmp_path / "cut" / "arms").glob("*.safetensors"))
     capsys.readouterr()
 
-    assert run(["pretrain", "--resume", "--name", "cut", "--out", str(tmp_path), "--json"]) == 0
+    assert run(["pretrain", "--resume", "--name", "cut", "--runs", str(tmp_path), "--json"]) == 0
     resumed = result_of(capsys)
     for key in ("epochs", "images", "loss", "states", "gauges"):
         assert resumed[key] == whole[key], key
@@ -208,7 +208,7 @@ def test_a_run_that_is_going_on_is_left_alone(
 ) -> None:
     assert pretrain(class_folders, tmp_path, "--name", "run") == 0
     with locked(tmp_path / "run" / ".lock"):
-        assert run(["pretrain", "--resume", "--out", str(tmp_path), "--epochs", "3"]) == 2
+        assert run(["pretrain", "--resume", "--runs", str(tmp_path), "--epochs", "3"]) == 2
     assert "being written by another process" in capsys.readouterr().err
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
 
@@ -303,7 +303,7 @@ BAD_INPUT = [
     (["--data", "{data}", "--weights", "cnn={tmp}/no.pt"], "no.pt"),
     (["--data", "{data}", "--labels", "{tmp}/labels.csv"], "labels.csv"),
     (["--data", "{data}", "--resume", "--name", "x"], "no run 'x'"),
-    (["--data", "{data}", "--out", "{data}/dark/00.png"], "00.png"),
+    (["--data", "{data}", "--runs", "{data}/dark/00.png"], "00.png"),
     (["--data", "{data}", "--name", "a/b"], "cannot name a run"),
     (["--dat", "{data}"], "--data"),
     ([], "--preset demo"),

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cass_cli.data.layouts.columns import Columns
 from cass_cli.data.sources import load_samples
 from cass_cli.errors import ConfigError, DataError
 from tests.data.files import labels_of, noted, touch, write
@@ -111,8 +112,8 @@ def test_folders_without_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "options", "message"),
     [
-        (["image,label", "0.png,a"], {"label_column": "lable"}, "no column 'lable'.*Did you mean 'label'"),
-        (["image,label", "0.png,a"], {"group_column": "patient"}, "no column 'patient'.*It has: image, label"),
+        (["image,label", "0.png,a"], {"label": "lable"}, "no column 'lable'.*Did you mean 'label'"),
+        (["image,label", "0.png,a"], {"group": "patient"}, "no column 'patient'.*It has: image, label"),
         (["foo,label", "0.png,a"], {}, "looks like image names"),
         (["image,stage,grade", "0.png,I,a"], {}, "can be told to be the label: stage, grade"),
         (["image,label", "0.png,a,b"], {}, "Row 2 .* has 3 cells, its header 2"),
@@ -123,7 +124,7 @@ def test_folders_without_images(tmp_path: Path) -> None:
 def test_csv_errors_say_what_to_mend(tmp_path: Path, lines: list[str], options: dict[str, str], message: str) -> None:
     touch(tmp_path, "0.png")
     with pytest.raises(DataError, match=message):
-        load_samples(tmp_path, labels=write(tmp_path / "labels.csv", *lines), **options)  # type: ignore[arg-type]
+        load_samples(tmp_path, labels=write(tmp_path / "labels.csv", *lines), columns=Columns(**options))
 
 
 def test_unknown_layout_and_layouts_that_do_not_fit(tmp_path: Path) -> None:

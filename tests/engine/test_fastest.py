@@ -172,7 +172,7 @@ def test_a_run_keeps_its_choice_and_a_resumed_one_measures_nothing(
     gains: Gains, class_folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     measured = gains(1.5)
-    place = ["--out", str(tmp_path / "runs"), "--name", "run"]
+    place = ["--runs", str(tmp_path / "runs"), "--name", "run"]
     assert run(["pretrain", *TINY, "--data", str(class_folders), *place]) == 0
     assert "bf16 1.50" in capsys.readouterr().out
     saved = read_saved(tmp_path / "runs/run/config.yaml")
@@ -181,7 +181,7 @@ def test_a_run_keeps_its_choice_and_a_resumed_one_measures_nothing(
     again = ["--precision", "auto", "--set", "train.channels_last=auto"]
     assert run(["pretrain", "--resume", "--epochs", "2", *again, *place]) == 0
     assert "cpu bf16" in capsys.readouterr().out
-    assert run(["finetune", "--out", str(tmp_path / "runs"), "--epochs", "1"]) == 0
+    assert run(["finetune", "--runs", str(tmp_path / "runs"), "--epochs", "1"]) == 0
     assert "cpu bf16" in capsys.readouterr().out
     assert len(measured) == 1
 
@@ -191,6 +191,6 @@ def test_plain_transfer_measures_too(
 ) -> None:
     gains(1.5)
     settings = ["--data", str(class_folders), "--init-from", "random", "--epochs", "1", *TINY[:2], *TINY[6:10]]
-    assert run(["finetune", *settings, "--device", "cpu", "--out", str(tmp_path / "runs"), "--name", "t"]) == 0
+    assert run(["finetune", *settings, "--device", "cpu", "--runs", str(tmp_path / "runs"), "--name", "t"]) == 0
     assert "Chosen: bf16." in capsys.readouterr().out
     assert read_saved(tmp_path / "runs/t/config.yaml").config.train.precision == "bf16"

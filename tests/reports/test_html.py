@@ -12,7 +12,7 @@ import pytest
 from cass_cli.errors import CassError, RunError
 from cass_cli.reports.html import check_replaceable, render, write_report
 from cass_cli.runs.facts import gather_report
-from cass_cli.runs.names import open_runs
+from cass_cli.runs.names import find_runs
 from tests.reports.runs_on_disk import SCORES, add_trial, draw, write_run
 
 
@@ -48,7 +48,7 @@ class Page(HTMLParser):
 
 
 def page_of(*runs: Path) -> Page:
-    return Page(render(gather_report(open_runs(Path("runs"), [str(run) for run in runs]))))
+    return Page(render(gather_report(find_runs(Path("runs"), [str(run) for run in runs]))))
 
 
 def full_run(path: Path) -> Path:
@@ -64,7 +64,7 @@ def full_run(path: Path) -> Path:
 def told(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A run with everything in it, and its page."""
     path = full_run(tmp_path_factory.mktemp("runs") / "one")
-    return path, render(gather_report(open_runs(Path(), [str(path)])))
+    return path, render(gather_report(find_runs(Path(), [str(path)])))
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_images_by_class_and_split(tmp_path: Path, no_curves: None) -> None:
 
 def test_images_of_several_classes_count_for_each(tmp_path: Path) -> None:
     images = (("train", "cat;dog", ""), ("train", "dog", ""), ("test", "", ""))
-    found = gather_report(open_runs(Path(), [str(write_run(tmp_path / "run", splits=images))])).runs[0].images
+    found = gather_report(find_runs(Path(), [str(write_run(tmp_path / "run", splits=images))])).runs[0].images
     assert found is not None and found.several and found.images == 3
     assert {name: counts["train"] for name, counts in found.class_counts.items()} == {
         "cat": 1,
@@ -157,7 +157,7 @@ def test_images_of_several_classes_count_for_each(tmp_path: Path) -> None:
 def test_an_unfinished_run_is_called_so(tmp_path: Path, no_curves: None) -> None:
     page = page_of(write_run(tmp_path / "run", epochs=9, done=2))
     assert "This run is unfinished" in page.text and "2 of 9 epochs" in page.text
-    assert f"cass pretrain --resume --out {tmp_path} --name run" in page.text
+    assert f"cass pretrain --resume --runs {tmp_path} --name run" in page.text
     page = page_of(write_run(tmp_path / "begun", epochs=9, done=0))
     assert "This run is unfinished" in page.text and "No epoch has ended yet" in page.text
     assert "is unfinished" not in page_of(write_run(tmp_path / "whole")).text
@@ -208,7 +208,7 @@ def test_damage_is_explained(run: Path, tmp_path: Path) -> None:
 
 
 def test_replaces_a_report_and_nothing_else(run: Path, tmp_path: Path) -> None:
-    report = gather_report(open_runs(Path(), [str(run)]))
+    report = gather_report(find_runs(Path(), [str(run)]))
     page = tmp_path / "new" / "page.html"
     assert write_report(report, page) == page.stat().st_size
     check_replaceable(page)

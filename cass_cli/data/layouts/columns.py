@@ -33,6 +33,22 @@ _BITS = {"0": 0, "0.0": 0, "false": 0, "1": 1, "1.0": 1, "true": 1}
 
 
 @dataclass(frozen=True)
+class Columns:
+    """Which columns of a CSV say what; None: recognised by their usual names, "none": no column does."""
+
+    image: str | None = None
+    label: str | None = None  # one column, or 0/1 columns as "a,b,c"
+    group: str | None = None
+    split: str | None = None
+    separator: str = ";"  # between the classes of one image in a cell
+
+    @property
+    def named(self) -> bool:
+        """Whether any column is named."""
+        return any((self.image, self.label, self.group, self.split))
+
+
+@dataclass(frozen=True)
 class Rows:
     """What a table says of each of its rows."""
 
@@ -45,33 +61,22 @@ class Rows:
     notes: list[str]
 
 
-def read_rows(
-    table: Table,
-    *,
-    image_column: str | None = None,
-    label_column: str | None = None,
-    group_column: str | None = None,
-    split_column: str | None = None,
-    label_separator: str = ";",
-) -> Rows:
-    """Return what `table` says of each row; columns not named are recognised by their usual names.
+def read_rows(table: Table, asked: Columns) -> Rows:
+    """Return what `table` says of each row.
 
-    `label_column` may name several 0/1 columns, comma-separated. `group_column` or `split_column` "none": no groups,
-    no splits.
     Raises DataError for a named column that is absent and where no column can be told to be the one.
     """
-    image = pick_column(table, image_column, IMAGE_COLUMNS, "--image-column")
+    image = pick_column(table, asked.image, IMAGE_COLUMNS, "--image-column")
     if image is None:
         raise DataError(
             f"No column of {shown(table.path.name)} looks like image names ({shown_list(list(table.columns))}).",
             hint="Name it with --image-column.",
         )
-    no_groups = group_column is not None and group_column.lower() == "none"
-    group = None if no_groups else pick_column(table, group_column, GROUP_COLUMNS, "--group-column")
-    split, splits = _split_of_rows(table, split_column)
+    group = None if is_none(asked.group) else pick_column(table, asked.group, GROUP_COLUMNS, "--group-column")
+    split, splits = _split_of_rows(table, asked.split)
     taken = {image, group, split}
-    chosen = _label_columns(table, label_column, [c for c in table.columns if c not in taken])
-    labels, multilabel, classes, notes = _labels_of_rows(table, chosen, label_separator)
+    chosen = _label_columns(table, asked.label, [c for c in table.columns if c not in taken])
+    labels, multilabel, classes, notes = _labels_of_rows(table, chosen, asked.separator)
     if group:
         notes.append(f"Grouped by column '{shown(group)}'.")
     if split:
@@ -88,7 +93,7 @@ def _split_of_rows(table: Table, asked: str | None) -> tuple[str | None, list[st
 
     A column that merely has a usual name counts only when every value in it names a split.
     """
-    if asked is not None and asked.lower() == "none":
+    if is_none(asked):
         return None, None
     column = pick_column(table, asked, SPLIT_COLUMNS, "--split-column")
     if column is None:
@@ -107,6 +112,8 @@ def _split_of_rows(table: Table, asked: str | None) -> tuple[str | None, list[st
 
 def _label_columns(table: Table, asked: str | None, free: list[str]) -> list[str]:
     """Return the label column, or the 0/1 columns, or [] when the table has no labels."""
+    if is_none(asked):
+        return []
     if asked is not None and asked not in table.columns and "," in asked:
         parts = [part.strip() for part in asked.split(",")]
         return [column for part in parts if (column := pick_column(table, part, (), "--label-column"))]
@@ -200,6 +207,11 @@ def pick_column(table: Table, asked: str | None, usual: Sequence[str], option: s
         )
     columns = {plain(name): name for name in reversed(table.columns)}
     return next((columns[name] for name in usual if name in columns), None)
+
+
+def is_none(asked: str | None) -> bool:
+    """Whether "none" was asked for: no column."""
+    return asked is not None and asked.lower() == "none"
 
 
 def known(cell: str) -> str:

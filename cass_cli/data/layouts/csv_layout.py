@@ -9,8 +9,10 @@ from pathlib import Path, PurePosixPath
 from cass_cli.data.layouts.columns import (
     GROUP_COLUMNS,
     IMAGE_COLUMNS,
+    Columns,
     Rows,
     is_isic,
+    is_none,
     known,
     pick_column,
     plain,
@@ -28,17 +30,13 @@ from cass_cli.words import count, shown, shown_list
 def find_table(
     scan: Scan, labels: Path | None, image_column: str | None, layout: str, *, demanded: bool
 ) -> Path | None:
-    """Return the CSV to read: `labels` (in the current folder, else in the root), or the one lying in the root.
+    """Return the CSV to read: `labels`, found as `named_table` does, or the one lying in the root.
 
     Of several in the root, `labels.csv` wins, then ISIC 2019's ground truth (training before test).
     Raises DataError when the choice is open, or when a table is `demanded` and there is none.
     """
     if labels is not None:
-        places = (labels.expanduser(), scan.root / labels)
-        found = next((place for place in places if place.is_file()), None)
-        if found is None:
-            raise DataError(f"There is no CSV {shown(str(labels))} (looked here and in {scan.root}).")
-        return found.resolve()
+        return named_table(scan.root, labels)
     headers = {name: read_header(scan.root / name) for name in scan.tables}
     isic = [name for name in headers if is_isic(headers[name])]
     if layout == "isic2019" and not isic:
@@ -56,6 +54,14 @@ def find_table(
     return scan.root / best[0] if best else None
 
 
+def named_table(root: Path, labels: Path) -> Path:
+    """Return the CSV `labels`, in the current folder or else in `root`; raise `DataError` where it is in neither."""
+    found = next((place for place in (labels.expanduser(), root / labels) if place.is_file()), None)
+    if found is None:
+        raise DataError(f"There is no CSV {shown(str(labels))} (looked here and in {root}).")
+    return found.resolve()
+
+
 def _names_images(header: list[str], image_column: str | None) -> bool:
     if image_column is not None:
         return image_column in header
@@ -66,37 +72,19 @@ def _training_last(name: str) -> tuple[bool, str]:
     return "training" in name.lower(), name
 
 
-def read_labelled(
-    scan: Scan,
-    path: Path,
-    *,
-    image_column: str | None,
-    label_column: str | None,
-    group_column: str | None,
-    split_column: str | None,
-    label_separator: str,
-    allow_outside: bool,
-) -> Records:
+def read_labelled(scan: Scan, path: Path, columns: Columns, *, allow_outside: bool) -> Records:
     """Return the images that the CSV at `path` names, one entry an image, with its labels, groups and splits.
 
     Where no column gives the split, train/val/test folders in the paths do. Rows that repeat one image are merged
     when they agree. Raises DataError as `read_table`, `read_rows` and `find_images` do, and for rows that disagree.
     """
     table = read_table(path)
-    rows = read_rows(
-        table,
-        image_column=image_column,
-        label_column=label_column,
-        group_column=group_column,
-        split_column=split_column,
-        label_separator=label_separator,
-    )
+    rows = read_rows(table, columns)
     names = find_images(rows.images, scan, path, allow_outside=allow_outside)
     notes = [f"Layout: a CSV, {shown(path.name)}.", *rows.notes]
-    if rows.groups is None and group_column is None and is_isic(list(table.columns)):
+    if rows.groups is None and columns.group is None and is_isic(list(table.columns)):
         rows = replace(rows, groups=_isic_lesions(path, rows.images, notes))
-    ignored = split_column is not None and split_column.lower() == "none"
-    if rows.splits is None and not ignored and (splits := splits_of_paths(names)) is not None:
+    if rows.splits is None and not is_none(columns.split) and (splits := splits_of_paths(names)) is not None:
         rows = replace(rows, splits=splits)
         notes.append("Splits come from the folders.")
     kept = _first_rows(names, rows, path.name)

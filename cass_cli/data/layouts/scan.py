@@ -70,7 +70,7 @@ def _existing_folder(root: Path) -> Path:
     try:
         resolved = root.expanduser().resolve(strict=True)
     except (OSError, RuntimeError) as error:  # RuntimeError: a link loop before Python 3.13
-        raise DataError(f"There is no folder {shown(str(root))}.", hint="Check the path given with --data.") from error
+        raise DataError(f"There is no folder {shown(str(root))}.", hint="Check the path.") from error
     if not resolved.is_dir():
         raise DataError(f"{shown(str(root))} is a file, not a folder of images.", hint="Give the folder it is in.")
     return resolved
@@ -182,7 +182,7 @@ def _nothing_found(root: Path, others: Counter[str], masks: int) -> DataError:
     if masks:
         return DataError(f"{root} holds {count(masks, 'mask')} but no image.", hint=known)
     if not others:
-        return DataError(f"The folder {root} is empty.", hint="Check the path given with --data.")
+        return DataError(f"The folder {root} is empty.", hint="Check the path.")
     return DataError(
         f"There is no image among the {count(sum(others.values()), 'file')} in {root} ({_by_suffix(others)}).",
         hint=known,

@@ -23,7 +23,7 @@ from cass_cli.engine.finetuning.tuned_arms import load_tuned
 from cass_cli.engine.inference import store_logits
 from cass_cli.errors import DataError, RunError
 from cass_cli.runs.compare import Cell, cells_of
-from cass_cli.runs.trials import Trial, Variant, method_name
+from cass_cli.runs.trials import Trial, method_name
 from cass_cli.scores.bootstrap import RESAMPLES
 from cass_cli.scores.judgement import Judgement, probabilities_of, score_candidates
 from cass_cli.scores.metrics import Scores
@@ -67,7 +67,6 @@ class Evaluation:
 
 def evaluate(
     resolved: Resolved,
-    variant: Variant,
     trial: Trial,
     *,
     split: str = "test",
@@ -83,7 +82,7 @@ def evaluate(
     config = resolved.config
     compute = choose_compute(config.train)
     arms = load_tuned(trial, compute)
-    data = find_labelled(config, variant.run.splits)
+    data = find_labelled(config, trial.variant.run.splits)
     if data.table.classes != arms.classes:
         raise RunError(
             f"The data show the classes {', '.join(data.table.classes)}; the arms learned {', '.join(arms.classes)}.",
@@ -117,7 +116,7 @@ def evaluate(
         scores=score_candidates(
             candidates, labels, arms.classes, arms.judgement, groups=data.groups(rows), resamples=resamples
         ),
-        over_seeds=_over_seeds(variant, trial, metric),
+        over_seeds=_over_seeds(trial, metric),
         images=tuple(data.table.names[i] for i in rows),
         labels=labels,
         probabilities=candidates,
@@ -125,8 +124,8 @@ def evaluate(
     )
 
 
-def _over_seeds(variant: Variant, trial: Trial, metric: str) -> tuple[Cell, ...]:
-    summaries = [other.summary() for other in variant.trials() if other.fraction == trial.fraction]
+def _over_seeds(trial: Trial, metric: str) -> tuple[Cell, ...]:
+    summaries = [other.summary() for other in trial.variant.trials() if other.fraction == trial.fraction]
     return tuple(cells_of("", summaries, metric)) if len(summaries) > 1 else ()
 
 

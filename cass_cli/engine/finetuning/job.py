@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
 from collections.abc import Mapping
@@ -20,10 +21,11 @@ from cass_cli.data.splits import label_subset, subset_note, write_splits
 from cass_cli.engine.compute import choose_compute
 from cass_cli.engine.fastest import settle_compute
 from cass_cli.engine.finetuning.trial import Job, Watcher, run_trial
-from cass_cli.engine.signals import stop_on_signal
+from cass_cli.engine.signals import resumed_by, stop_on_signal
 from cass_cli.engine.starting_arms import available_arms, starting_body
 from cass_cli.errors import RunError
 from cass_cli.runs.directory import Run, create_run, environment, point_latest, sole_writer, write_json, write_text
+from cass_cli.runs.names import run_flags
 from cass_cli.runs.trials import Trial, Variant
 from cass_cli.seeds import trial_seed
 
@@ -86,7 +88,8 @@ def finetune_job(
     _record_variant(variant, resolved, trials, overwrite=overwrite)
     pretrained = config.finetune.init in ("pretrained", "averaged")
     job = Job(variant, config, bodies, data, images, compute, config.method.name if pretrained else "none")
-    with sole_writer(variant.path), stop_on_signal() as stop:
+    go_on = f"cass finetune --resume{run_flags(run, always=True)} --variant {shlex.quote(variant.name)}"
+    with sole_writer(variant.path), stop_on_signal() as stop, resumed_by(go_on):
         for number, trial in enumerate(trials, start=1):
             if trial in todo:
                 run_trial(job, trial, subsets[trial.path], (number, len(trials)), watch, stop)

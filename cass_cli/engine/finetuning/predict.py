@@ -12,18 +12,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cass_cli.config.schema import Train
 from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS
+from cass_cli.data.layouts.columns import Columns
 from cass_cli.data.layouts.scan import scan_folder
 from cass_cli.data.sources import SampleTable, load_samples
 from cass_cli.data.store.decoding import BadImage, DecodeJob, Planes, usable_cores
-from cass_cli.engine.compute import Compute
+from cass_cli.engine.compute import Compute, choose_compute
 from cass_cli.engine.finetuning.evaluate import decisions
-from cass_cli.engine.finetuning.tuned_arms import TunedArms
+from cass_cli.engine.finetuning.tuned_arms import TunedArms, load_tuned
 from cass_cli.engine.inference import BATCH, batch_logits
 from cass_cli.errors import ConfigError, DataError, did_you_mean
+from cass_cli.runs.trials import Trial
 from cass_cli.scores.calibration import MEAN
 from cass_cli.scores.judgement import confidence, probabilities_of
 from cass_cli.scores.values import Floats
+
+UNLABELLED = Columns(label="none", group="none", split="none")
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Prediction:
     by_arm: tuple[str, ...] = ()  # what each arm chooses
 
 
-def find_sources(paths: Sequence[Path]) -> list[Source]:
+def find_sources(paths: Sequence[Path], *, columns: Columns = UNLABELLED, allow_outside: bool = False) -> list[Source]:
     """Return the images that files, folders, CSVs and .npz archives name; a file that is no image is reported later.
 
     Raises `DataError` for a path that does not exist and a folder without images.
@@ -58,10 +63,10 @@ def find_sources(paths: Sequence[Path]) -> list[Source]:
         if not path.exists():
             raise DataError(f"There is no image, folder or CSV at {path}.", hint="Check the path.")
         if path.is_dir():
-            scan = scan_folder(path)
+            scan = scan_folder(path, allow_outside=allow_outside)
             table = SampleTable(root=scan.root, names=scan.images)
         elif path.suffix.lower() in (".csv", ".npz"):
-            table = load_samples(path)
+            table = load_samples(path, columns=columns, allow_outside=allow_outside)
         else:
             files.append(path)
             continue
@@ -83,6 +88,39 @@ def choose_candidate(arms: TunedArms, asked: str | None) -> str:
     if asked not in known:
         raise ConfigError(f"This fine-tuning has no '{asked}'.{did_you_mean(asked, known)}", hint=", ".join(known))
     return asked
+
+
+@dataclass(frozen=True)
+class Predicting:
+    """Who answers, and the answers as they come."""
+
+    arms: TunedArms
+    candidate: str
+    images: int
+    answers: Iterator[Prediction]
+
+
+def predict_job(
+    trial: Trial,
+    paths: Sequence[Path],
+    settings: Train,
+    *,
+    columns: Columns = UNLABELLED,
+    allow_outside: bool = False,
+    answer_by: str | None = None,
+    workers: int = 0,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+) -> Predicting:
+    """Let the arms of a finished trial answer for all images that `paths` name, computing as `settings` say.
+
+    Raises what `find_sources`, `load_tuned` and `choose_candidate` do, before the first answer.
+    """
+    compute = choose_compute(settings)
+    sources = find_sources(paths, columns=columns, allow_outside=allow_outside)
+    arms = load_tuned(trial, compute)
+    candidate = choose_candidate(arms, answer_by)
+    answers = predict(arms, sources, candidate=candidate, compute=compute, workers=workers, max_pixels=max_pixels)
+    return Predicting(arms, candidate, sum(len(source.table) for source in sources), answers)
 
 
 def predict(

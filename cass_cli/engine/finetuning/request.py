@@ -10,7 +10,7 @@ from cass_cli.config.presets import preset_layer
 from cass_cli.data.dataset import with_data_path
 from cass_cli.errors import ConfigError, RunError
 from cass_cli.runs.directory import Run, default_name, settings_over
-from cass_cli.runs.names import open_run
+from cass_cli.runs.names import Named
 from cass_cli.runs.trials import FOLDER, Variant, variant_name
 
 
@@ -24,13 +24,16 @@ class FinetunePlan:
     new_run: bool = False
 
 
-def plan_on_run(out: Path, run: str | None, layers: list[Layer], *, variant: str | None, resume: bool) -> FinetunePlan:
-    """Fine-tune the run `run` (the latest where None), under its own settings with `layers` over them.
+def plan_on_run(named: Named, layers: list[Layer], *, variant: str | None, resume: bool) -> FinetunePlan:
+    """Fine-tune the run that was named, under its own settings with `layers` over them.
 
-    `resume` takes the settings, and where no variant is named the variant, of the latest fine-tuning.
+    `resume` takes the settings of the fine-tuning that was named, in the run's name or as `variant`, else of the
+    latest.
     """
-    opened = open_run(out, run)
+    opened = named.run
     if resume:
+        if named.variant:
+            variant = named.fine_tuning(variant).name
         started = [key for layer in layers for key in ("finetune.init", "finetune.freeze") if key in layer.values]
         latest = opened.path / FOLDER / "latest"
         if variant is None and not started and latest.exists():
@@ -43,7 +46,7 @@ def plan_on_run(out: Path, run: str | None, layers: list[Layer], *, variant: str
 
 
 def plan_without_run(
-    out: Path, layers: list[Layer], *, preset: str | None, name: str | None, variant: str | None
+    runs: Path, layers: list[Layer], *, preset: str | None, name: str | None, variant: str | None
 ) -> FinetunePlan:
     """Fine-tune without a pretraining: a new run that holds the settings, the splits and the fine-tuning."""
     asked = resolve([*([preset_layer(preset)] if preset else []), *layers])
@@ -54,9 +57,10 @@ def plan_without_run(
             hint="Add --init-from imagenet or random; or leave out --data and --preset to use the latest run.",
         )
     resolved = with_data_path(asked, preset)
-    path = resolved.config.data.path
-    stem = preset or (path.stem if path else "run")
-    run = Run(out / (name or default_name(stem, "transfer" if init == "imagenet" else "scratch")))
+    run = Run(
+        runs
+        / (name or default_name(preset, resolved.config.data.path, "transfer" if init == "imagenet" else "scratch"))
+    )
     return FinetunePlan(resolved, run, _variant(run, variant, resolved), new_run=True)
 
 

@@ -38,7 +38,7 @@ class Look:
 def look_at(
     run: Run,
     *,
-    out: Path,
+    runs: Path,
     compare: str,
     trial: Trial | None = None,
     averaged: bool = False,
@@ -47,11 +47,11 @@ def look_at(
     split: str = "test",
     samples: int | None = None,
     seed: int = 0,
-    device: str = "auto",
+    device: str | None = None,
 ) -> Look:
     """Load the arms of `run`, or of a `trial` of its fine-tuning, what they are compared with, and the images to show.
 
-    `arm` leaves one arm.
+    `arm` leaves one arm; another run to `compare` with is looked for in `runs`, then here.
     """
     resolved = saved_settings(run)
     files = trial.files if trial else run
@@ -66,9 +66,9 @@ def look_at(
         sample=sample_of_paths(images, resolved.config.data)
         if images
         else sample_of_run(run, resolved, split=split, samples=samples, seed=seed),
-        before=compared_arms(compare, run, resolved, after, out=out, trial=trial, averaged=averaged),
+        before=compared_arms(compare, run, resolved, after, runs=runs, trial=trial, averaged=averaged),
         after=after,
-        device=choose_device(device),
+        device=choose_device(device or resolved.config.train.device),
         split="" if images else split,
     )
 

@@ -17,7 +17,7 @@ from cass_cli.errors import ModelError, RunError
 from cass_cli.methods.build import build_arms
 from cass_cli.models.arms import Arm, load_arm
 from cass_cli.runs.directory import Run
-from cass_cli.runs.names import open_run, trial_at
+from cass_cli.runs.names import find
 from cass_cli.runs.trials import Trial
 from cass_cli.seeds import trial_seed
 from cass_cli.words import count
@@ -49,13 +49,13 @@ def arms_of_run(run: Run, *, averaged: bool, label: str = "") -> dict[ArmName, S
     ending = "-averaged" if averaged else ""
     files: dict[ArmName, Path] = {arm: run.arms / f"{arm}{ending}.json" for arm in ARM_NAMES}
     found = {arm: path for arm, path in files.items() if path.is_file()}
-    if not found and averaged and trial_at(run.path.parent, run.path.name):
+    if not found and averaged and find(run.path.parent, run.path.name).variant:
         raise RunError("Fine-tuned arms are not averaged.", hint="Leave out --averaged.")
     if not found:
         kind = "averaged arms (it was trained without averaging)" if averaged and run.summary.exists() else "arms yet"
         raise RunError(
             f"{run.path} has no {kind}.",
-            hint=f"Finish it first: cass pretrain --resume --out {run.path.parent} --name {run.path.name}",
+            hint=f"Finish it first: cass pretrain --resume --runs {run.path.parent} --name {run.path.name}",
         )
     return {arm: _shown(arm, path.with_suffix(""), label) for arm, path in found.items()}
 
@@ -89,7 +89,7 @@ def compared_arms(
     resolved: Resolved,
     arms: Mapping[ArmName, Shown],
     *,
-    out: Path,
+    runs: Path,
     trial: Trial | None,
     averaged: bool,
 ) -> dict[ArmName, Shown]:
@@ -103,7 +103,7 @@ def compared_arms(
     if compare == "none":
         return {}
     if compare not in COMPARISONS:
-        theirs, other = _other_arms(compare, out, averaged=averaged)
+        theirs, other = _other_arms(compare, runs, averaged=averaged)
         common = {arm: shown for arm, shown in theirs.items() if arm in arms}
         if not common:
             raise RunError(f"{other.path} has none of the arms {', '.join(arms)}.", hint="Compare with another run.")
@@ -121,14 +121,14 @@ def compared_arms(
     return {arm: _untrained(arm, built[arm], before, after=shown) for arm, shown in arms.items()}
 
 
-def _other_arms(name: str, out: Path, *, averaged: bool) -> tuple[dict[ArmName, Shown], Run]:
-    """Return the arms of another run (a name below `out`, or a path), or of the fine-tuning at a path."""
-    trial = trial_at(out, name)
-    if trial:
-        label = f"{trial.variant.run.path.name}, fine-tuned"
-        return arms_of_run(trial.files, averaged=averaged, label=label), trial.files
-    other = open_run(out, name)
-    return arms_of_run(other, averaged=averaged, label=other.path.name), other
+def _other_arms(name: str, runs: Path, *, averaged: bool) -> tuple[dict[ArmName, Shown], Run]:
+    """Return the arms of what `name` means (see `runs/names.py`): a run's, or a fine-tuning's."""
+    other = find(runs, name)
+    if other.variant:
+        files, label = other.trial().files, f"{other.run.path.name}, fine-tuned"
+    else:
+        files, label = other.run, other.run.path.name
+    return arms_of_run(files, averaged=averaged, label=label), files
 
 
 def _began_with(trial: Trial, arms: Collection[ArmName]) -> Mapping[str, Arm]:

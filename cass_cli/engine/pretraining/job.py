@@ -26,11 +26,12 @@ from cass_cli.engine.pretraining.loop import EpochStats, StepStats, pretrain
 from cass_cli.engine.pretraining.plan import Plan, plan_pretraining
 from cass_cli.engine.pretraining.probe import probe_arms, probe_data
 from cass_cli.engine.pretraining.session import Session, build_session, refresh_averages, restore_session, session_state
-from cass_cli.engine.signals import stop_on_signal
+from cass_cli.engine.signals import resumed_by, stop_on_signal
 from cass_cli.errors import RunError
 from cass_cli.methods.build import build_arms
 from cass_cli.models.arms import save_arm
 from cass_cli.runs.directory import Run, create_run, environment, point_latest, sole_writer, write_json, write_text
+from cass_cli.runs.names import run_flags
 
 
 class Watcher(Protocol):
@@ -59,6 +60,7 @@ class PretrainResult:
     gauges: Mapping[str, Any]
     probes: Mapping[str, Any]
     weights: Mapping[str, str]
+    labelled: bool  # whether its images have labels
     device: str
     precision: str
 
@@ -127,10 +129,10 @@ def pretrain_job(
                 _record_start(run, resolved, dataset, store, resumed_at=session.epoch if state else None)
             world.wait()
             watch.started(session, plan, run)
-            return _train(session, run, config, watch)
+            return _train(session, run, config, watch, labelled=dataset.table.labels is not None)
 
 
-def _train(session: Session, run: Run, config: Config, watch: Watcher) -> PretrainResult:
+def _train(session: Session, run: Run, config: Config, watch: Watcher, *, labelled: bool) -> PretrainResult:
     world = session.world
     began = time.monotonic()
 
@@ -140,7 +142,8 @@ def _train(session: Session, run: Run, config: Config, watch: Watcher) -> Pretra
 
     if _finished(run, session):
         raise RunError(f"{run.path} is finished already: {session.epoch} epochs.", hint="Ask for more with --epochs N.")
-    with stop_on_signal() as stop:
+    go_on = f"cass pretrain --resume{run_flags(run, option='--name', always=True)}"
+    with stop_on_signal() as stop, resumed_by(go_on):
         for stats in pretrain(session, stop=stop, save=save, on_step=watch.step):
             if world.leads:
                 run.log(stats.row())
@@ -160,6 +163,7 @@ def _train(session: Session, run: Run, config: Config, watch: Watcher) -> Pretra
         gauges=last["gauges"],
         probes=last["probes"],
         weights={arm: str(built.weights) for arm, built in session.arms.items()},
+        labelled=labelled,
         device=str(session.device),
         precision=session.compute.precision,
     )

@@ -5,10 +5,15 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
+from cass_cli.config.load import Resolved
 from cass_cli.config.schema import Config
+from cass_cli.data.dataset import find_dataset
 from cass_cli.engine.compute import Compute, choose_compute
+from cass_cli.engine.fastest import settle_compute
+from cass_cli.engine.pretraining.plan import Plan, plan_pretraining
 from cass_cli.engine.timing.stepper import Stepper, is_out_of_memory, synthetic_store
 from cass_cli.errors import ConfigError
+from cass_cli.methods.build import build_arms
 
 FORECAST_STEPS = 2
 TRIED_FIRST, SLOW_STEP = 2, 1.0  # images; seconds. ResNet-50 + ViT-B/16 at 384 px take some 8 s for two on two cores
@@ -21,6 +26,26 @@ class Forecast:
     seconds: float
     images_per_second: float
     timed: str
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """What a pretraining would be: settings, counts, and how long it would take."""
+
+    resolved: Resolved
+    plan: Plan
+    forecast: Forecast
+    notes: tuple[str, ...]
+
+
+def foresee(resolved: Resolved) -> Foreseen:
+    """Find the images, choose how to compute, count and time, as a run with these settings would begin."""
+    dataset = find_dataset(resolved.config.data, seed=resolved.config.train.seed)
+    arms = build_arms(resolved.config).values()
+    resolved, why = settle_compute(resolved, arms, choose_compute(resolved.config.train).device)
+    plan = plan_pretraining(resolved.config, dataset, choose_compute(resolved.config.train))
+    forecast = forecast_run(resolved.config, plan.images["train"])
+    return Foreseen(resolved, plan, forecast, (*dataset.table.notes, *([why] if why else [])))
 
 
 def forecast_run(config: Config, images: int) -> Forecast:

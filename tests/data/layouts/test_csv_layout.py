@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cass_cli.data.layouts.columns import Columns
 from cass_cli.data.sources import load_samples
 from cass_cli.errors import DataError
 from tests.data.files import labels_of, noted, touch, write
@@ -65,7 +66,7 @@ def test_lists_of_labels(tmp_path: Path) -> None:
     write(tmp_path / "labels.csv", "image,label", "1.png,a;b", "2.png,b", "3.png,")
     assert labels_of(load_samples(tmp_path)) == {"1.png": {"a", "b"}, "2.png": {"b"}, "3.png": set()}
     write(tmp_path / "labels.csv", "image,label", "1.png,a|b", "2.png,b", "3.png,")
-    assert labels_of(load_samples(tmp_path, label_separator="|"))["1.png"] == {"a", "b"}
+    assert labels_of(load_samples(tmp_path, columns=Columns(separator="|")))["1.png"] == {"a", "b"}
 
 
 def test_missing_labels_are_minus_one(tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_a_class_may_be_called_none(tmp_path: Path) -> None:
 def test_named_columns(tmp_path: Path) -> None:
     touch(tmp_path, "0.png", "1.png")
     write(tmp_path / "x.csv", "pic,stage,grade,who,part", "0.png,I,low,ann,train", "1.png,II,high,bob,test")
-    table = load_samples(tmp_path, image_column="pic", label_column="grade", group_column="who", split_column="part")
+    table = load_samples(tmp_path, columns=Columns(image="pic", label="grade", group="who", split="part"))
     assert labels_of(table) == {"0.png": "low", "1.png": "high"}
     assert (table.groups, table.splits) == (("ann", "bob"), ("train", "test"))
 
@@ -94,13 +95,13 @@ def test_grouping_can_be_turned_off(tmp_path: Path) -> None:
     touch(tmp_path, "0.png")
     write(tmp_path / "labels.csv", "image,label,lesion_id", "0.png,a,l1")
     assert load_samples(tmp_path).groups == ("l1",)
-    assert load_samples(tmp_path, group_column="none").groups is None
+    assert load_samples(tmp_path, columns=Columns(group="none")).groups is None
 
 
 def test_several_bit_columns_by_name(tmp_path: Path) -> None:
     touch(tmp_path, "0.png", "1.png")
     write(tmp_path / "labels.csv", "image,label,a,b", "0.png,x,1,1", "1.png,y,0,1")
-    assert labels_of(load_samples(tmp_path, label_column="a,b")) == {"0.png": {"a", "b"}, "1.png": {"b"}}
+    assert labels_of(load_samples(tmp_path, columns=Columns(label="a,b"))) == {"0.png": {"a", "b"}, "1.png": {"b"}}
     assert load_samples(tmp_path).classes == ("x", "y")
 
 
@@ -123,7 +124,7 @@ def test_a_column_called_set_that_names_no_splits_is_no_split(tmp_path: Path) ->
     write(tmp_path / "labels.csv", "image,label,set", "0.png,a,A")
     assert load_samples(tmp_path).splits is None
     with pytest.raises(DataError, match="names no split: A"):
-        load_samples(tmp_path, split_column="set")
+        load_samples(tmp_path, columns=Columns(split="set"))
 
 
 def test_repeated_rows_merge_when_they_agree(tmp_path: Path) -> None:
@@ -216,7 +217,7 @@ def test_isic2019(tmp_path: Path) -> None:
     assert noted(table, "lesion_id", "1 images without one stand alone")
 
     write(truth, ISIC, *rows[:3], isic_row("ISIC_3", "UNK"))
-    table = load_samples(tmp_path, layout="isic2019", group_column="none")
+    table = load_samples(tmp_path, layout="isic2019", columns=Columns(group="none"))
     assert labels_of(table)["ISIC_2019_Training_Input/ISIC_3.jpg"] is None
     assert "UNK" not in table.classes
     assert noted(table, "1 image is labelled UNK")

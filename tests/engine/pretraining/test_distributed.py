@@ -24,8 +24,8 @@ from cass_cli.engine.pretraining import job
 from tests.engine.tiny import train_in_double
 train_in_double()
 train = job._train
-def spy(session, run, config, watch):
-    result = train(session, run, config, watch)
+def spy(session, run, *others, **more):
+    result = train(session, run, *others, **more)
     torch.save(session.method.state_dict(), run.path / f"rank{session.world.rank}.pt")
     return result
 job._train = spy
@@ -62,9 +62,9 @@ def test_two_processes_hold_the_same_weights_and_follow_one(
     tmp_path: Path, class_folders: Path, torchrun: list[str], script: Path
 ) -> None:
     data = ["--data", str(class_folders)]
-    both = run([*torchrun, str(script), *ARGUMENTS, *data, "--out", str(tmp_path / "two")])
+    both = run([*torchrun, str(script), *ARGUMENTS, *data, "--runs", str(tmp_path / "two")])
     assert both.returncode == 0, both.stderr
-    alone = run([sys.executable, str(script), *ARGUMENTS, *data, "--out", str(tmp_path / "one")])
+    alone = run([sys.executable, str(script), *ARGUMENTS, *data, "--runs", str(tmp_path / "one")])
     assert alone.returncode == 0, alone.stderr
 
     ranks = [weights(tmp_path / "two", rank) for rank in (0, 1)]
@@ -90,9 +90,9 @@ def test_dinos_centre_and_teacher_are_those_of_the_whole_batch(
     """Batches of 8, 8, 8 and 4, half of each a process; a Transformer, whose result does not depend on the rest."""
     settings = ["--method", "dino", "--arm", "vit", "--epochs", "1", "--set", "method.prototypes=32"]
     settings += ["--set", "optim.warmup=0", "--set", "optim.vit=adamw", "--data", str(class_folders)]
-    both = run([*torchrun, str(script), *ARGUMENTS, *settings, "--out", str(tmp_path / "two")])
+    both = run([*torchrun, str(script), *ARGUMENTS, *settings, "--runs", str(tmp_path / "two")])
     assert both.returncode == 0, both.stderr
-    alone = run([sys.executable, str(script), *ARGUMENTS, *settings, "--out", str(tmp_path / "one")])
+    alone = run([sys.executable, str(script), *ARGUMENTS, *settings, "--runs", str(tmp_path / "one")])
     assert alone.returncode == 0, alone.stderr
     ranks = [weights(tmp_path / "two", rank) for rank in (0, 1)]
     assert all(torch.equal(ranks[0][key], ranks[1][key]) for key in ranks[0])
@@ -104,6 +104,8 @@ def test_dinos_centre_and_teacher_are_those_of_the_whole_batch(
 
 def test_module_starts_under_torchrun(tmp_path: Path, class_folders: Path, torchrun: list[str]) -> None:
     """The command as the README gives it, with an error that every process meets."""
-    result = run([*torchrun, "-m", "cass_cli", *ARGUMENTS, "--data", str(tmp_path / "nowhere"), "--out", str(tmp_path)])
+    result = run(
+        [*torchrun, "-m", "cass_cli", *ARGUMENTS, "--data", str(tmp_path / "nowhere"), "--runs", str(tmp_path)]
+    )
     assert result.returncode != 0
     assert "nowhere" in result.stderr

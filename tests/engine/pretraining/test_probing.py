@@ -15,7 +15,7 @@ from tests.cli.conftest import TINY, make_pictures
 
 
 def pretrain(data: Path, out: Path, name: str, *more: str) -> int:
-    return run(["pretrain", *TINY, "--epochs", "3", "--data", str(data), "--out", str(out), "--name", name, *more])
+    return run(["pretrain", *TINY, "--epochs", "3", "--data", str(data), "--runs", str(out), "--name", name, *more])
 
 
 def test_probes_are_shown_and_leave_the_run_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,108 @@
+"""Every option that several commands have, written once: the same name, the same words, the same panel."""
+
+from __future__ import annotations
+
+import typer
+
+DATA, RUN_, MACHINE, OUTPUT = "Data", "Run", "Machine", "Output"
+
+# Which run, fine-tuning or trial: see `runs/names.py`.
+RUN = typer.Option(
+    help="Run, fine-tuning or trial: a name below --runs, latest, or a path. Default: the latest run.",
+    rich_help_panel=RUN_,
+    metavar="RUN",
+)
+RUNS = typer.Option("--runs", help="Folder that holds the runs.", rich_help_panel=RUN_, metavar="FOLDER")
+VARIANT = typer.Option(
+    help="Fine-tuning of the run, as in imagenet. Default: its latest.", rich_help_panel=RUN_, metavar="NAME"
+)
+FRACTION = typer.Option(help="Label fraction. Default: the largest.", rich_help_panel=RUN_, metavar="F")
+TRIAL_SEED = typer.Option("--seed", help="Seed of the trial. Default: the lowest.", rich_help_panel=RUN_)
+
+# How a folder of images is read: see `data/sources.py`.
+PRESET = typer.Option(help="Settings of a data set, see `cass presets`.", rich_help_panel=DATA, metavar="NAME")
+LABELS = typer.Option(
+    help="CSV of image, label or 0/1 columns, optional group and split: here, else in the data's folder.",
+    rich_help_panel=DATA,
+    metavar="CSV",
+)
+LAYOUT = typer.Option(
+    help="How the folder is laid out: auto, classes, flat, csv, isic2019, dermofit or npz.",
+    rich_help_panel=DATA,
+    metavar="NAME",
+)
+IMAGE_COLUMN = typer.Option(
+    help="CSV column of image names. Default: recognised.", rich_help_panel=DATA, metavar="NAME"
+)
+LABEL_COLUMN = typer.Option(
+    help="CSV column of labels, 0/1 columns as a,b,c, or none. Default: recognised.",
+    rich_help_panel=DATA,
+    metavar="NAME",
+)
+GROUP_COLUMN = typer.Option(
+    help="CSV column of patients or lesions, of which none crosses a split, or none. Default: recognised.",
+    rich_help_panel=DATA,
+    metavar="NAME",
+)
+SPLIT_COLUMN = typer.Option(
+    help="CSV column of train, val, test, or none. Default: recognised.", rich_help_panel=DATA, metavar="NAME"
+)
+ALLOW_OUTSIDE = typer.Option(
+    "--allow-outside", help="Follow paths and links out of the data's folder.", rich_help_panel=DATA
+)
+SPLIT_BY_DUPLICATES = typer.Option(
+    "--split-by-duplicates", help="Keep near-identical images in one split.", rich_help_panel=DATA
+)
+BAD_IMAGES = typer.Option(
+    help="Unreadable images: stop, or skip and record them. Default: stop.",
+    rich_help_panel=DATA,
+    metavar="stop|skip",
+)
+MAX_PIXELS = typer.Option(
+    help="Largest image that is decoded, in pixels. Default: 100 million.", rich_help_panel=DATA, min=1
+)
+IMAGE_SIZE = typer.Option(
+    help="Side of the square trained on, in pixels. Default: 384.", rich_help_panel=DATA, metavar="PIXELS"
+)
+DOWNLOAD = typer.Option("--download", help="Fetch a missing MedMNIST .npz named by --data.", rich_help_panel=DATA)
+SPLIT = typer.Option(help="Which images.", rich_help_panel=DATA, metavar="test|val|train")
+
+# On what, and how.
+DEVICE = typer.Option(help="auto, cpu, cuda or cuda:N. Default: the run's, else auto.", rich_help_panel=MACHINE)
+PRECISION = typer.Option(
+    help="auto: the faster, measured on a CPU. Default: the run's, else auto.",
+    rich_help_panel=MACHINE,
+    metavar="auto|fp32|bf16",
+)
+CACHE = typer.Option(
+    help="Where decoded images are held; auto: RAM when they fit, else a file. Default: auto.",
+    rich_help_panel=MACHINE,
+    metavar="auto|ram|disk|device|off",
+)
+WORKERS = typer.Option(help="Decoding threads; 0: one a core. Default: 0.", rich_help_panel=MACHINE, min=0)
+SET = typer.Option(
+    "--set", help="Any setting, by its dotted name; may be repeated.", rich_help_panel=MACHINE, metavar="KEY.SUB=VALUE"
+)
+
+# What comes out.
+JSON = typer.Option("--json", help="Print one JSON result on stdout, all else on stderr.", rich_help_panel=OUTPUT)
+
+# What the three map commands share besides.
+ARM = typer.Option(help="Only this arm. Default: both.", rich_help_panel=RUN_, metavar="cnn|vit")
+AVERAGED = typer.Option("--averaged", help="The averaged arms (SWA) instead of the last.", rich_help_panel=RUN_)
+COMPARE = typer.Option(
+    help="With: start (what the training began with), imagenet, random, another run or fine-tuning, or none.",
+    rich_help_panel=RUN_,
+    metavar="WHAT",
+)
+IMAGES = typer.Option(
+    help="Own pictures, or folders of them, instead of the run's; may be repeated.",
+    rich_help_panel=DATA,
+    metavar="PATH",
+)
+SAMPLES = typer.Option(
+    help="Images drawn in the split's class distribution. Default: 30; 100 for ISIC 2019.", min=1, rich_help_panel=DATA
+)
+DRAW_SEED = typer.Option("--seed", help="Decides which images are drawn.", min=0, rich_help_panel=DATA)
+PICTURES = typer.Option("--out", help="Folder of the pictures. Default: figures/ in the run.", rich_help_panel=OUTPUT)
+PDF = typer.Option("--pdf", help="Write each figure as a PDF too.", rich_help_panel=OUTPUT)

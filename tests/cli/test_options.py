@@ -1,0 +1,132 @@
+"""An option that a message names exists in every command that can raise the message."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+import cass_cli
+from cass_cli.cli.app import app
+
+PACKAGE = Path(cass_cli.__file__).parent
+GROUP = typer.main.get_command(app)
+COMMANDS: dict[str, set[str]] = {
+    name: {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    for name, command in GROUP.commands.items()  # type: ignore[attr-defined]
+}
+GLOBAL = {option for parameter in GROUP.params for option in parameter.opts}
+
+TRAIN = ("pretrain", "finetune")
+READ = (*TRAIN, "inspect")  # read a folder that is new to cass; others read what a run has read before
+NAME = (*TRAIN, "evaluate", "predict", "compare", "report", "attention-maps", "feature-maps", "similarity")
+LOOK = ("attention-maps", "feature-maps", "similarity")
+TUNED = ("evaluate", "predict")
+RAISED_BY: dict[str, tuple[str, ...]] = {
+    "config": TRAIN,
+    "data": READ,
+    "data/dataset.py": TRAIN,
+    "data/labelled_images.py": TRAIN,
+    "data/splits.py": TRAIN,
+    "data/store": TRAIN,
+    "data/layouts/medmnist.py": TRAIN,
+    "data/layouts/lookup.py": (*READ, "predict"),
+    "data/layouts/scan.py": (*READ, "predict"),
+    "data/decode": (*READ, "predict"),
+    "engine": TRAIN,
+    "engine/device.py": (*TRAIN, *TUNED, *LOOK, "benchmark-time"),
+    "engine/finetuning": ("finetune",),
+    "engine/finetuning/evaluate.py": ("evaluate",),
+    "engine/finetuning/predict.py": ("predict",),
+    "engine/pretraining": ("pretrain",),
+    "engine/looking": LOOK,
+    "engine/looking/attention_maps.py": ("attention-maps",),
+    "engine/timing/forecast.py": ("pretrain",),
+    "engine/timing/job.py": ("benchmark-time",),
+    "methods": ("pretrain",),
+    "models": TRAIN,
+    "runs/names.py": NAME,
+    "runs/directory.py": TRAIN,
+    "runs/compare.py": ("compare",),
+    "runs/images_used.py": ("report",),
+    "scores": ("finetune",),
+    "reports/html.py": ("report",),
+    "reports/inspection.py": ("inspect",),
+    "reports/predictions.py": ("predict",),
+    "reports/pretraining.py": ("pretrain",),
+    "errors.py": (),  # of all
+}
+"""Which commands can raise what a file or folder says; the longest name counts."""
+
+ONLY = {
+    ("config/flags.py", "--label-fraction"): ("finetune",),
+    ("data/store/build.py", "--cache"): TRAIN,
+    ("engine/starting_arms.py", "--init-from"): ("finetune",),
+    ("reports/inspection.py", "--bad-images"): TRAIN,  # "train with …"
+    ("reports/inspection.py", "--split-by-duplicates"): TRAIN,  # the same
+    ("runs/names.py", "--run"): (*LOOK, *TUNED, "finetune"),
+    ("runs/names.py", "--variant"): ("finetune", "evaluate", "predict"),
+    ("runs/names.py", "--label-fraction"): ("evaluate", "predict"),
+    ("runs/names.py", "--seed"): ("evaluate", "predict"),
+    ("models/arms.py", "--dino-setting"): ("pretrain",),
+    ("models/arms.py", "--init"): ("pretrain",),
+    ("models/checkpointing.py", "--accumulate"): ("pretrain",),
+}
+"""Options that fewer commands come to than the rest of the file."""
+
+
+def said() -> Iterator[tuple[str, str, str]]:
+    """Every text outside cli/ that names an option: (file, text, option)."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        file = path.relative_to(PACKAGE).as_posix()
+        if file.startswith("cli/"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        whole = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+        parts = {id(part) for node in whole for part in ast.walk(node) if part is not node}
+        single = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in docs | parts]
+        texts = [node.value for node in single if isinstance(node.value, str)]
+        for text in (*texts, *map(_constant_parts, whole)):
+            for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text):
+                yield file, text, option
+
+
+def _constant_parts(node: ast.JoinedStr) -> str:
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+
+
+def raised_by(file: str, option: str) -> tuple[str, ...]:
+    if (file, option) in ONLY:
+        return ONLY[file, option]
+    rooms = [room for room in RAISED_BY if file == room or file.startswith(f"{room}/")]
+    assert rooms, f"{file} names {option}: say in RAISED_BY which commands can raise it"
+    return RAISED_BY[max(rooms, key=len)]
+
+
+@pytest.mark.parametrize(("file", "text", "option"), sorted(set(said())))
+def test_an_option_that_a_message_names_exists_where_it_is_raised(file: str, text: str, option: str) -> None:
+    if option in GLOBAL:
+        return
+    before = text.partition(option)[0]
+    told = re.search(r"cass ([a-z-]+)[ {][^`.,]*$", before)  # "do it with: cass finetune --label-fraction 0.1"
+    named = told is not None and told[1] in COMMANDS
+    for command in [told[1]] if told and named else raised_by(file, option):
+        assert option in COMMANDS[command], f"`cass {command}` has no {option}, which {file} names"
+
+
+def test_the_messages_are_found() -> None:
+    found = {(file, option) for file, _, option in said()}
+    assert ("data/layouts/columns.py", "--image-column") in found
+    assert len(found) > 60
+
+
+def test_the_folder_of_runs_has_one_name() -> None:
+    for command in NAME:
+        assert "--runs" in COMMANDS[command]
+    for command in ("pretrain", "finetune", "evaluate", "compare"):
+        assert "--out" not in COMMANDS[command]

@@ -1,0 +1,111 @@
+"""Every command takes every spelling of a run, of a fine-tuning and of a trial, from any folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cass_cli.cli.app import run
+from tests.cli.conftest import TINY
+
+MAPS = ("--samples", "4", "--compare", "none", "--json")
+COMMANDS = {
+    "evaluate": ["evaluate", "--resamples", "0", "--json", "--run"],
+    "predict": ["predict", "{data}", "--out", "{tmp}/p.csv", "--overwrite", "--json", "--run"],
+    "compare": ["compare", "--json"],
+    "report": ["report", "--json", "--out", "{tmp}/report.html"],
+    "attention-maps": ["attention-maps", *MAPS, "--arm", "cnn", "--out", "{tmp}", "--run"],
+    "feature-maps": ["feature-maps", *MAPS, "--arm", "cnn", "--out", "{tmp}", "--run"],
+    "similarity": ["similarity", *MAPS, "--out", "{tmp}", "--run"],
+}
+RUN = ("p", "latest", "{runs}/p", "../runs/latest")
+FINE_TUNING = ("p/finetune/random", "latest/finetune/random", "{runs}/p/finetune/random", "../runs/p/finetune/random")
+TRIAL = ("p/finetune/pretrained/0.3/seed1", "{runs}/p/finetune/pretrained/0.3/seed1")
+
+
+@pytest.fixture
+def answer(tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """What a command says of a name, in a folder beside the runs."""
+    (tuned.parent / "beside").mkdir(exist_ok=True)
+    monkeypatch.chdir(tuned.parent / "beside")
+
+    def say(command: str, name: str) -> dict[str, Any]:
+        filled = [part.format(data=tuned.parent / "pictures" / "dark", tmp=tmp_path) for part in COMMANDS[command]]
+        capsys.readouterr()
+        assert run([*filled, name.format(runs=tuned), "--runs", str(tuned)]) == 0, capsys.readouterr().err
+        said: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return said
+
+    return say
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+@pytest.mark.parametrize("spellings", [RUN, FINE_TUNING, TRIAL], ids=["run", "fine-tuning", "trial"])
+def test_all_spellings_of_one_thing_give_one_answer(answer: Any, command: str, spellings: tuple[str, ...]) -> None:
+    first, *others = [_without_times(answer(command, name)) for name in spellings]
+    assert all(other == first for other in others)
+
+
+def _without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_times(v) for key, v in value.items() if "seconds" not in key and key != "bytes"}
+    if isinstance(value, list):
+        return [_without_times(item) for item in value]
+    return value if not isinstance(value, str) else value.rpartition("/")[2]
+
+
+def test_what_a_fine_tuning_means_to_each_command(answer: Any) -> None:
+    assert answer("evaluate", "p/finetune/random")["trial"].endswith("p/finetune/random/1/seed0")
+    assert answer("evaluate", "p/finetune/pretrained/0.3/seed1")["seed"] == 1
+    assert {cell["method"] for cell in answer("compare", "p/finetune/random")["cells"]} == {"From scratch"}
+    assert {cell["fraction"] for cell in answer("compare", "p/finetune/pretrained/0.3")["cells"]} == {0.3}
+    assert answer("report", "p/finetune/random")["runs"] == answer("report", "p")["runs"]
+    for command in ("attention-maps", "feature-maps"):
+        assert answer(command, "p/finetune/random") != answer(command, "p")
+
+
+def test_finetune_takes_the_run_of_a_fine_tuning_and_goes_on_with_it(
+    tuned: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("p/finetune/random", str(tuned / "p/finetune/random/1")):
+        capsys.readouterr()
+        assert run(["finetune", "--runs", str(tuned), "--run", name, "--resume", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["variant"].endswith("finetune/random")
+        assert run(["finetune", "--runs", str(tuned), "--run", name, "--init-from", "random"]) == 2
+        assert "finetune/random" in capsys.readouterr().err  # exists: the run was found
+
+
+def test_the_old_name_of_the_folder_works_and_says_the_new_one(
+    tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["compare", "p", "--out", str(tuned), "--json"]) == 0
+    said = capsys.readouterr()
+    assert said.err == "--out is called --runs now.\n"
+    assert json.loads(said.out)["cells"]
+    assert run(["evaluate", f"--out={tuned}", "--resamples", "0", "--json"]) == 0
+    assert "--out is called --runs now." in capsys.readouterr().err
+    out = tmp_path / "p.csv"
+    assert run(["predict", str(tuned.parent / "pictures/dark"), "--runs", str(tuned), "--out", str(out)]) == 0
+    assert out.exists()
+    assert "now" not in capsys.readouterr().err
+
+
+def test_next_leads_to_this_run(
+    pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = str(pretrained.parent / "pictures")
+    assert run(["pretrain", *TINY, "--data", data, "--runs", "my runs", "--name", "a"]) == 0
+    assert "Next: cass finetune --runs 'my runs' --label-fraction 0.1" in capsys.readouterr().out
+    assert run(["pretrain", *TINY, "--data", f"{data}/dark", "--runs", "my runs", "--name", "b"]) == 0
+    assert "Next: cass finetune --runs 'my runs' --labels CSV --label-fraction 0.1" in capsys.readouterr().out
+    quick = ["finetune", "--run", "a", "--epochs", "1", "--init-from", "random"]
+    assert run([*quick, "--runs", "my runs"]) == 0
+    assert "Next: cass evaluate --runs 'my runs'\n" in capsys.readouterr().out
+    assert run([*quick, "--runs", "my runs", "--variant", "v"]) == 0
+    assert "Next: cass evaluate --runs 'my runs'\n" in capsys.readouterr().out  # it is the latest
+    assert run(["evaluate", "--runs", "my runs", "--variant", "random", "--resamples", "0"]) == 0
+    assert "Next: cass predict IMAGES --runs 'my runs' --variant random\n" in capsys.readouterr().out
