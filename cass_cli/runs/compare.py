@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from math import nan
 
 from cass_cli.errors import ConfigError, RunError, did_you_mean
-from cass_cli.runs.trials import Summary, Variant, default_variant, method_name
+from cass_cli.runs.summary import TrialSummary
+from cass_cli.runs.trials import Variant, default_variant, method_name
 from cass_cli.scores.calibration import MEAN
 from cass_cli.scores.metrics import METRICS
 from cass_cli.scores.over_seeds import PairedTest, SeedSummary, holm, paired_test, summarise_seeds
@@ -50,12 +51,12 @@ class Comparison:
     notes: tuple[str, ...]
 
 
-def trials_by_method(variants: Sequence[Variant]) -> dict[str, list[Summary]]:
+def trials_by_method(variants: Sequence[Variant]) -> dict[str, list[TrialSummary]]:
     """Return the finished trials of each variant, under a name that is unique among them.
 
     A variant of its own name adds it in brackets; methods that would still be called alike add their run.
     """
-    every: list[tuple[Variant, list[Summary]]] = [(v, [trial.summary() for trial in v.trials()]) for v in variants]
+    every: list[tuple[Variant, list[TrialSummary]]] = [(v, [trial.summary() for trial in v.trials()]) for v in variants]
     found = [(variant, summaries) for variant, summaries in every if summaries]
     if not found:
         raise RunError("None of these runs has a finished fine-tuning.", hint="Make one with: cass finetune --run RUN")
@@ -69,16 +70,16 @@ def trials_by_method(variants: Sequence[Variant]) -> dict[str, list[Summary]]:
     }
 
 
-def compare(methods: Mapping[str, Sequence[Summary]], *, metric: str | None = None) -> Comparison:
+def compare(methods: Mapping[str, Sequence[TrialSummary]], *, metric: str | None = None) -> Comparison:
     """Tabulate test scores and test every method against the first, where both have the arm and the fraction."""
     everything = [summary for summaries in methods.values() for summary in summaries]
-    metric = metric or everything[0]["metric"]
+    metric = metric or everything[0].metric
     if metric not in METRICS:
         raise ConfigError(
-            f"There is no metric '{metric}'.{did_you_mean(str(metric), list(METRICS))}",
+            f"There is no metric '{metric}'.{did_you_mean(metric, list(METRICS))}",
             hint=f"Metrics: {', '.join(METRICS)}.",
         )
-    cells = tuple(cell for name, summaries in methods.items() for cell in cells_of(name, summaries, str(metric)))
+    cells = tuple(cell for name, summaries in methods.items() for cell in cells_of(name, summaries, metric))
     first = next(iter(methods))
     by_key = {(c.method, c.candidate, c.fraction): c for c in cells}
     pairs = [
@@ -89,7 +90,7 @@ def compare(methods: Mapping[str, Sequence[Summary]], *, metric: str | None = No
     tests = [paired_test(one.values, other.values) for one, other in pairs]
     adjusted = holm([test.t_p for test in tests])
     return Comparison(
-        metric=str(metric),
+        metric=metric,
         cells=cells,
         tests=tuple(
             CellTest(first, other.method, other.candidate, other.fraction, test, p)
@@ -99,37 +100,38 @@ def compare(methods: Mapping[str, Sequence[Summary]], *, metric: str | None = No
     )
 
 
-def cells_of(method: str, summaries: Sequence[Summary], metric: str) -> list[Cell]:
+def cells_of(method: str, summaries: Sequence[TrialSummary], metric: str) -> list[Cell]:
     """Return a cell for each label fraction and candidate, fractions rising, arms before their mean."""
     cells = []
-    for fraction in sorted({s["fraction"] for s in summaries}):
-        trials = [s for s in summaries if s["fraction"] == fraction]
-        arms = list(dict.fromkeys(arm for s in trials for arm in s["arms"]))
+    for fraction in sorted({s.fraction for s in summaries}):
+        trials = [s for s in summaries if s.fraction == fraction]
+        arms = list(dict.fromkeys(arm for s in trials for arm in s.arms))
         extra = [MEAN, PICK] if len(arms) > 1 else []
         for candidate in [*arms, *extra]:
-            values = {s["seed"]: value for s in trials if (value := _value(s, candidate, metric)) is not None}
-            models = [s["arms"][candidate]["model"] for s in trials if candidate in s["arms"]]
-            labels = round(sum(s["labels"] for s in trials) / len(trials))
+            values = {s.seed: value for s in trials if (value := _value(s, candidate, metric)) is not None}
+            models = [s.arms[candidate].model for s in trials if candidate in s.arms]
+            labels = round(sum(s.labels for s in trials) / len(trials))
             summary = summarise_seeds(list(values.values()))
             cells.append(Cell(method, candidate, models[0] if models else "", fraction, labels, values, summary))
     return cells
 
 
-def _value(summary: Summary, candidate: str, metric: str) -> float | None:
+def _value(summary: TrialSummary, candidate: str, metric: str) -> float | None:
     """Return the test score of a candidate in one trial; None when it has none, NaN when it is undefined."""
-    name = summary["judgement"]["pick"] if candidate == PICK else candidate
-    scores = summary["test"].get(name)
+    name = summary.judgement.pick if candidate == PICK else candidate
+    scores = summary.test.get(name)
     if scores is None:
         return None
-    return nan if scores[metric] is None else float(scores[metric])
+    value = scores[metric]
+    return nan if value is None else float(value)
 
 
-def _notes(summaries: Sequence[Summary]) -> list[str]:
+def _notes(summaries: Sequence[TrialSummary]) -> list[str]:
     notes = []
-    if len({s["test_digest"] for s in summaries}) > 1:
+    if len({s.test_digest for s in summaries}) > 1:
         notes.append("These fine-tunings were tested on different images: the rows can't be compared.")
-    if len({tuple(s["classes"]) for s in summaries}) > 1:
+    if len({s.classes for s in summaries}) > 1:
         notes.append("Their classes differ.")
-    if len({s["metric"] for s in summaries}) > 1:
+    if len({s.metric for s in summaries}) > 1:
         notes.append("Their settings name different headline metrics; the first one's is shown.")
     return notes

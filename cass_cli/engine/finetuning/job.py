@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +22,7 @@ from cass_cli.engine.signals import stop_on_signal
 from cass_cli.engine.starting_arms import available_arms, starting_body
 from cass_cli.errors import RunError
 from cass_cli.runs.directory import Run, create_run, environment, point_latest, sole_writer, write_json, write_text
+from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial, Variant
 from cass_cli.seeds import trial_seed
 
@@ -40,7 +39,7 @@ class FinetuneResult:
 
     variant: Path
     metric: str
-    trials: tuple[Mapping[str, Any], ...]
+    trials: tuple[TrialSummary, ...]
     seconds: float
 
 
@@ -173,9 +172,9 @@ def _check_free(trials: list[Trial], arms: list[ArmName], *, resume: bool, overw
             "or keep both with --variant NAME.",
         )
     for trial in taken:
-        if resume and trial.finished and set(trial.summary()["arms"]) != set(arms):
+        if resume and trial.finished and set(trial.summary().arms) != set(arms):
             raise RunError(
-                f"{trial.path} holds {' and '.join(trial.summary()['arms'])}, not {' and '.join(arms)}.",
+                f"{trial.path} holds {' and '.join(trial.summary().arms)}, not {' and '.join(arms)}.",
                 hint="Name the same --arm, or keep both with --variant NAME.",
             )
 

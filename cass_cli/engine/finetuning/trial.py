@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from cass_cli.engine.starting_arms import starting_body, with_new_head
 from cass_cli.errors import RunError
 from cass_cli.models.arms import Arm, save_arm
 from cass_cli.runs.directory import write_json
+from cass_cli.runs.summary import TrainedArm, TrialSummary
 from cass_cli.runs.trials import Trial, Variant
 from cass_cli.scores.judgement import judge, split_scores
 from cass_cli.seeds import trial_seed
@@ -45,7 +46,7 @@ class Watcher(Protocol):
     def trial(self, number: int, trials: int, trial: Trial, t: Tuning) -> None: ...
     def step(self, step: TuneStep) -> None: ...
     def epoch(self, stats: TuneEpoch) -> None: ...
-    def finished(self, summary: Mapping[str, Any]) -> None: ...
+    def finished(self, summary: TrialSummary) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def run_trial(
         watch.epoch(stats)
     restore_best(t)
     _export(job, trial, arms, t)
-    write_json(trial.files.summary, _summary(job, trial, arms, t, seconds=time.monotonic() - began))
+    summary = _summary(job, trial, arms, t, seconds=time.monotonic() - began)
+    write_json(trial.files.summary, summary.as_dict())
     shutil.rmtree(trial.files.checkpoint.parents[1])  # a finished trial is never gone on with
 
 
@@ -137,7 +139,7 @@ def _export(job: Job, trial: Trial, arms: Mapping[ArmName, Arm], t: Tuning) -> N
         save_arm(trial.files.arms / name, t.arms[name].network, name=arm.name, options=arm.options, facts=facts)
 
 
-def _summary(job: Job, trial: Trial, arms: Mapping[ArmName, Arm], t: Tuning, *, seconds: float) -> dict[str, Any]:
+def _summary(job: Job, trial: Trial, arms: Mapping[ArmName, Arm], t: Tuning, *, seconds: float) -> TrialSummary:
     """Let validation judge, score validation and test without intervals, and tell what the trial was."""
     data, settings = job.data, job.config.finetune
     rows = {split: job.images.readable(data.rows[split]) for split in ("val", "test")}
@@ -153,29 +155,26 @@ def _summary(job: Job, trial: Trial, arms: Mapping[ArmName, Arm], t: Tuning, *, 
     scores = {
         split: split_scores(logits[split], data.labels[rows[split]], data.table.classes, judged) for split in rows
     }
-    return {
-        "run": str(job.variant.run.path),
-        "variant": job.variant.name,
-        "method": job.method,
-        "init": settings.init,
-        "frozen": settings.freeze,
-        "fraction": trial.fraction,
-        "seed": trial.seed,
-        "labels": t.images,
-        "classes": list(data.table.classes),
-        "multilabel": data.table.multilabel,
-        "metric": settings.metric,
-        "epochs": t.epoch,
-        "seconds": seconds,
-        "device": str(t.device),
-        "precision": t.compute.precision,
-        "arms": {
-            name: {"model": arm.name, "weights": str(arm.weights), "best_epoch": t.arms[name].best_epoch}
-            for name, arm in arms.items()
-        },
-        "judgement": judged.as_dict(),
-        "images": {split: len(found) for split, found in rows.items()},
-        "test_digest": rows_digest(data, rows["test"]),
-        "validation": scores["val"],
-        "test": scores["test"],
-    }
+    return TrialSummary(
+        run=str(job.variant.run.path),
+        variant=job.variant.name,
+        method=job.method,
+        init=settings.init,
+        frozen=settings.freeze,
+        fraction=trial.fraction,
+        seed=trial.seed,
+        labels=t.images,
+        classes=data.table.classes,
+        multilabel=data.table.multilabel,
+        metric=settings.metric,
+        epochs=t.epoch,
+        seconds=seconds,
+        device=str(t.device),
+        precision=t.compute.precision,
+        arms={name: TrainedArm(arm.name, str(arm.weights), t.arms[name].best_epoch) for name, arm in arms.items()},
+        judgement=judged,
+        images={split: len(found) for split, found in rows.items()},
+        test_digest=rows_digest(data, rows["test"]),
+        validation=scores["val"],
+        test=scores["test"],
+    )

@@ -108,7 +108,7 @@ def compared_arms(
         if not common:
             raise RunError(f"{other.path} has none of the arms {', '.join(arms)}.", hint="Compare with another run.")
         return common
-    if compare == "start" and trial and (init := trial.summary()["init"]) in ("pretrained", "averaged"):
+    if compare == "start" and trial and (init := trial.summary().init) in ("pretrained", "averaged"):
         found = arms_of_run(run, averaged=init == "averaged")
         return {arm: found[arm] for arm in arms}
     try:
