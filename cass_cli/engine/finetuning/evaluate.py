@@ -98,8 +98,7 @@ def evaluate(
         arms.networks,
         images.store,
         images.of(rows),
-        mean=arms.mean,
-        std=arms.std,
+        spec=arms.spec,
         compute=compute,
     )
     candidates = probabilities_of(logits, summary.judgement.temperatures, multilabel=summary.multilabel)

@@ -96,7 +96,7 @@ def predict(
 ) -> Iterator[Prediction]:
     """Yield an answer for each image, in the order given. What cannot be read gets a status instead."""
     for source in sources:
-        job = DecodeJob(source.table, arms.size, max_pixels, workers or usable_cores(), lambda _done, _total: None)
+        job = DecodeJob(source.table, arms.spec.size, max_pixels, workers or usable_cores(), lambda _done, _total: None)
         waiting: list[tuple[int, Planes | BadImage]] = []
         for result in job.results(range(len(source.table))):
             waiting.append(result)
@@ -118,7 +118,7 @@ def _answer(
     answers = {}
     if good:
         pixels = torch.from_numpy(np.stack([planes.pixels for _, planes in good])).to(compute.device)
-        logits = batch_logits(arms.networks, pixels, mean=arms.mean, std=arms.std, compute=compute)
+        logits = batch_logits(arms.networks, pixels, spec=arms.spec, compute=compute)
         numbers = {name: given.cpu().double().numpy() for name, given in logits.items()}  # device sync
         answers = dict(zip([row for row, _ in good], _decide(arms, numbers, candidate), strict=True))
     for row, result in results:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cass_cli.config.schema import ARM_NAMES, ArmName, Config
 from cass_cli.data.labelled_images import Images, LabelledData, rows_digest
+from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
 from cass_cli.engine.compute import Compute
 from cass_cli.engine.finetuning.loop import TuneEpoch, TuneStep, finetune
@@ -110,8 +111,7 @@ def _tuning(job: Job, trial: Trial, subset: NDArray[np.int64]) -> tuple[dict[Arm
         seed=seed,
         arm_index={name: ARM_NAMES.index(name) for name in arms},
         compute=compute,
-        mean=config.data.mean,
-        std=config.data.std,
+        spec=ImageSpec(config.data.image_size, config.data.mean, config.data.std),
         view=config.augment.model_dump(),
         loss=loss_arguments(config.finetune, labels, classes, compute.device),
         settings=config.finetune,
@@ -123,12 +123,11 @@ def _tuning(job: Job, trial: Trial, subset: NDArray[np.int64]) -> tuple[dict[Arm
 def _export(job: Job, trial: Trial, arms: Mapping[ArmName, Arm], t: Tuning) -> None:
     """Save the best weights of each arm, for timm and for `cass predict`."""
     trial.files.arms.mkdir(exist_ok=True)
-    size = job.config.data.image_size
     for name, arm in arms.items():
         facts = {
-            "input_size": [3, size, size],
-            "mean": job.config.data.mean,
-            "std": job.config.data.std,
+            "input_size": [3, t.spec.size, t.spec.size],
+            "mean": t.spec.mean,
+            "std": t.spec.std,
             "classes": job.data.table.classes,
             "multilabel": job.data.table.multilabel,
             "method": job.method,

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.compute import Compute
 from cass_cli.errors import RunError
 from cass_cli.models.arms import load_arm
@@ -20,9 +21,7 @@ class TunedArms:
     """Networks in evaluation mode on their device, and what is needed to turn images into answers."""
 
     networks: Mapping[str, nn.Module]
-    size: int  # pixels
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    spec: ImageSpec
     summary: TrialSummary
 
 
@@ -38,8 +37,6 @@ def load_tuned(trial: Trial, compute: Compute) -> TunedArms:
         networks[name] = compute.place(network).eval().requires_grad_(False)
     return TunedArms(
         networks=networks,
-        size=int(card["input_size"][-1]),
-        mean=tuple(card["mean"]),
-        std=tuple(card["std"]),
+        spec=ImageSpec(int(card["input_size"][-1]), tuple(card["mean"]), tuple(card["std"])),
         summary=summary,
     )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cass_cli.config.load import Resolved, read_saved
 from cass_cli.config.schema import ARM_NAMES, ArmName, Config
+from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.starting_arms import starting_body
 from cass_cli.errors import ModelError, RunError
 from cass_cli.methods.build import build_arms
@@ -33,14 +34,12 @@ class Shown:
     label: str  # "after CASS, 100 epochs", "before: random weights", a run's name
     model: str  # timm's name
     network: nn.Module
-    size: int  # side in pixels
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    spec: ImageSpec
     classifier: bool  # the outputs are classes, not an embedding
 
     def inputs(self, images: Tensor, device: torch.device) -> Tensor:
         """Return uint8 images [B, 3, S, S] as the network takes them, on `device`."""
-        mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (self.mean, self.std))
+        mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (self.spec.mean, self.spec.std))
         return (images.to(device).float() / 255 - mean) / std
 
 
@@ -67,9 +66,7 @@ def _shown(arm: ArmName, path: Path, label: str) -> Shown:
         label=label or _trained(card),
         model=str(card["model"]),
         network=network.eval(),
-        size=int(card["input_size"][-1]),
-        mean=tuple(card["mean"]),
-        std=tuple(card["std"]),
+        spec=ImageSpec(int(card["input_size"][-1]), tuple(card["mean"]), tuple(card["std"])),
         classifier=bool(card.get("classes")),
     )
 
@@ -156,9 +153,7 @@ def _untrained(arm: ArmName, built: Arm, before: str, *, after: Shown) -> Shown:
         label=f"{before}{kind} weights",
         model=built.name,
         network=built.model.eval(),
-        size=after.size,
-        mean=after.mean,
-        std=after.std,
+        spec=after.spec,
         classifier=False,
     )
 

@@ -183,9 +183,9 @@ def _export(session: Session, run: Run, config: Config) -> dict[str, Path]:
     for file_name, (name, network) in networks.items():
         arm = session.arms[name]
         facts = {
-            "input_size": [3, config.data.image_size, config.data.image_size],
-            "mean": config.data.mean,
-            "std": config.data.std,
+            "input_size": [3, session.spec.size, session.spec.size],
+            "mean": session.spec.mean,
+            "std": session.spec.std,
             "method": config.method.name,
             "epochs": session.epoch,
             "averaged": file_name != name,

@@ -205,7 +205,7 @@ def _features(s: Session, arm: str, store: ImageStore) -> Tensor:
     s.method.eval()
     parts = []
     for rows in torch.from_numpy(np.arange(len(store.kept))).split(BATCH):
-        images = apply_view(store.batch(rows, s.device), unchanged(len(rows)), mean=s.mean, std=s.std)
+        images = apply_view(store.batch(rows, s.device), unchanged(len(rows)), s.spec)
         with s.compute.autocast():
             parts.append(s.method.embed(arm, images)[0].float())
     s.method.train()
