@@ -31,6 +31,7 @@ from cass_cli.engine.signals import StopRequest
 from cass_cli.engine.starting_arms import starting_body, with_new_head
 from cass_cli.errors import RunError
 from cass_cli.models.arms import Arm, save_arm
+from cass_cli.models.card import ArmCard
 from cass_cli.runs.directory import write_json
 from cass_cli.runs.summary import TrainedArm, TrialSummary
 from cass_cli.runs.trials import Trial, Variant
@@ -124,18 +125,18 @@ def _export(job: Job, trial: Trial, arms: Mapping[ArmName, Arm], t: Tuning) -> N
     """Save the best weights of each arm, for timm and for `cass predict`."""
     trial.files.arms.mkdir(exist_ok=True)
     for name, arm in arms.items():
-        facts = {
-            "input_size": [3, t.spec.size, t.spec.size],
-            "mean": t.spec.mean,
-            "std": t.spec.std,
-            "classes": job.data.table.classes,
-            "multilabel": job.data.table.multilabel,
-            "method": job.method,
-            "started_from": str(arm.weights),
-            "labels": t.images,
-            "best_epoch": t.arms[name].best_epoch,
-        }
-        save_arm(trial.files.arms / name, t.arms[name].network, name=arm.name, options=arm.options, facts=facts)
+        card = ArmCard(
+            model=arm.name,
+            options=arm.options,
+            spec=t.spec,
+            classes=job.data.table.classes,
+            multilabel=job.data.table.multilabel,
+            method=job.method,
+            started_from=str(arm.weights),
+            labels=t.images,
+            best_epoch=t.arms[name].best_epoch,
+        )
+        save_arm(trial.files.arms / name, t.arms[name].network, card)
 
 
 def _summary(job: Job, trial: Trial, arms: Mapping[ArmName, Arm], t: Tuning, *, seconds: float) -> TrialSummary:

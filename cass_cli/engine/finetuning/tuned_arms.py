@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
@@ -29,14 +28,9 @@ def load_tuned(trial: Trial, compute: Compute) -> TunedArms:
     """Load the arms of a finished trial; raise `RunError` or `ModelError` for anything else."""
     summary = trial.summary()
     networks: dict[str, nn.Module] = {}
-    card: dict[str, Any] = {}
     for name in summary.arms:
         network, card = load_arm(trial.files.arms / name)
-        if tuple(card.get("classes", ())) != summary.classes:
+        if card.classes != summary.classes:
             raise RunError(f"{trial.files.arms / name} was trained for other classes than its run.")
         networks[name] = compute.place(network).eval().requires_grad_(False)
-    return TunedArms(
-        networks=networks,
-        spec=ImageSpec(int(card["input_size"][-1]), tuple(card["mean"]), tuple(card["std"])),
-        summary=summary,
-    )
+    return TunedArms(networks, card.spec, summary)

@@ -17,6 +17,7 @@ from cass_cli.engine.starting_arms import starting_body
 from cass_cli.errors import ModelError, RunError
 from cass_cli.methods.build import build_arms
 from cass_cli.models.arms import Arm, load_arm
+from cass_cli.models.card import ArmCard
 from cass_cli.runs.directory import Run
 from cass_cli.runs.names import open_run, trial_at
 from cass_cli.runs.trials import Trial
@@ -64,20 +65,19 @@ def _shown(arm: ArmName, path: Path, label: str) -> Shown:
     return Shown(
         arm=arm,
         label=label or _trained(card),
-        model=str(card["model"]),
+        model=card.model,
         network=network.eval(),
-        spec=ImageSpec(int(card["input_size"][-1]), tuple(card["mean"]), tuple(card["std"])),
-        classifier=bool(card.get("classes")),
+        spec=card.spec,
+        classifier=bool(card.classes),
     )
 
 
-def _trained(card: Mapping[str, Any]) -> str:
-    method, epochs = str(card.get("method", "trained")), card.get("epochs")
-    method = method.upper() if len(method) <= 4 else method
-    if "labels" in card:
-        pretrained = f" after {method}" if card.get("method") != "none" else ""
-        return f"fine-tuned on {count(int(card['labels']), 'label')}{pretrained}"
-    return f"after {method}, {count(int(epochs), 'epoch')}" if epochs else f"after {method}"
+def _trained(card: ArmCard) -> str:
+    method = card.method.upper() if len(card.method) <= 4 else card.method
+    if card.labels is not None:
+        pretrained = f" after {method}" if card.method != "none" else ""
+        return f"fine-tuned on {count(card.labels, 'label')}{pretrained}"
+    return f"after {method}, {count(card.epochs, 'epoch')}" if card.epochs else f"after {method}"
 
 
 def compared_arms(

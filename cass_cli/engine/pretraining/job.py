@@ -30,6 +30,7 @@ from cass_cli.engine.signals import stop_on_signal
 from cass_cli.errors import RunError
 from cass_cli.methods.build import build_arms
 from cass_cli.models.arms import save_arm
+from cass_cli.models.card import ArmCard
 from cass_cli.runs.directory import Run, create_run, environment, point_latest, sole_writer, write_json, write_text
 
 
@@ -182,16 +183,16 @@ def _export(session: Session, run: Run, config: Config) -> dict[str, Path]:
     networks |= {f"{name}-averaged": (name, net) for name, net in refresh_averages(session).items()}
     for file_name, (name, network) in networks.items():
         arm = session.arms[name]
-        facts = {
-            "input_size": [3, session.spec.size, session.spec.size],
-            "mean": session.spec.mean,
-            "std": session.spec.std,
-            "method": config.method.name,
-            "epochs": session.epoch,
-            "averaged": file_name != name,
-            "started_from": str(arm.weights),
-        }
-        save_arm(run.arms / file_name, network, name=arm.name, options=arm.options, facts=facts)
+        card = ArmCard(
+            model=arm.name,
+            options=arm.options,
+            spec=session.spec,
+            method=config.method.name,
+            epochs=session.epoch,
+            averaged=file_name != name,
+            started_from=str(arm.weights),
+        )
+        save_arm(run.arms / file_name, network, card)
     return {file_name: run.arms / f"{file_name}.safetensors" for file_name in networks}
 
 
