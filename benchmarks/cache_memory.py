@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import signal
 import subprocess
@@ -75,7 +76,8 @@ def main() -> None:
 
 def in_own_process(phase: str, folder: str) -> dict[str, Any]:
     command = [sys.executable, __file__, *sys.argv[1:], "--phase", phase, "--folder", folder]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    own_cache = {**os.environ, "CASS_CACHE": str(Path(folder) / "cache")}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=own_cache)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -118,7 +120,6 @@ def open_store(given: argparse.Namespace) -> ImageStore:
         mode="disk",
         workers=0,
         max_pixels=DEFAULT_MAX_PIXELS,
-        cache_dir=given.folder / "cache",
         bad_images="stop",
         device=CPU,
     )

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -106,7 +105,6 @@ def inspect_samples(
     size: int = 64,
     threshold: float = THRESHOLD,
     cached: bool = False,
-    cache_dir: Path | None = None,
     workers: int = 0,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     on_progress: Callable[[int, int], None] | None = None,
@@ -128,7 +126,6 @@ def inspect_samples(
             mode="disk" if cached else "auto",
             workers=workers,
             max_pixels=max_pixels,
-            cache_dir=cache_dir,
             bad_images="skip",
             device=torch.device("cpu"),
             on_progress=on_progress,

@@ -19,7 +19,6 @@ def cached(class_folders: Path) -> Path:
         mode="disk",
         workers=1,
         max_pixels=10**6,
-        cache_dir=None,
         bad_images="stop",
         device=torch.device("cpu"),
     )

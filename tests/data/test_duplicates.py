@@ -96,7 +96,6 @@ def test_copies_of_every_kind_are_near_and_strangers_are_not(tmp_path: Path) -> 
         mode="ram",
         workers=1,
         max_pixels=10**6,
-        cache_dir=None,
         bad_images="stop",
         device=torch.device("cpu"),
     )
@@ -207,7 +206,6 @@ def test_splitting_by_clusters_ends_every_leak(tmp_path: Path) -> None:
         mode="ram",
         workers=1,
         max_pixels=10**6,
-        cache_dir=None,
         bad_images="stop",
         device=torch.device("cpu"),
     )
@@ -238,7 +236,6 @@ def test_brain_mri_leaks_as_its_notes_say(shared: Path) -> None:
         mode="ram",
         workers=2,
         max_pixels=10**7,
-        cache_dir=None,
         bad_images="stop",
         device=torch.device("cpu"),
     )

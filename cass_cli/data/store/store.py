@@ -69,7 +69,6 @@ def build_store(
     mode: Literal["auto", "ram", "disk", "device", "off"],
     workers: int,
     max_pixels: int,
-    cache_dir: Path | None,
     bad_images: Literal["stop", "skip"],
     device: torch.device,
     on_progress: Callable[[int, int], None] | None = None,
@@ -85,9 +84,9 @@ def build_store(
     if place == "off":
         store = _decode_each_time(job)
     elif place == "disk" or (place == "device" and not fits_in_memory(job.bytes)):
-        store = _in_file(job, cache_dir)
+        store = _in_file(job)
     else:
-        store = _in_memory(job, cache_dir)
+        store = _in_memory(job)
     if store.bad and (bad_images == "stop" or not len(store)):
         raise bad_image_error(store.bad, len(table))
     if store.bad:
@@ -150,11 +149,11 @@ def _decode_each_time(job: DecodeJob) -> ImageStore:
     return ImageStore(empty, "off", kept, tuple(bad), _page_notes(states), read=read)
 
 
-def _in_memory(job: DecodeJob, cache_dir: Path | None) -> ImageStore:
+def _in_memory(job: DecodeJob) -> ImageStore:
     """Decode into memory, or take the images from the cache file of an earlier run."""
     images = torch.empty((len(job.table), 3, job.size, job.size), dtype=torch.uint8)
     pixels = images.numpy()  # the same memory
-    file = existing_file(job, cache_dir)
+    file = existing_file(job)
     if file is not None:
         file.read(np.arange(len(images)), pixels)
         return ImageStore(images, "ram", np.arange(len(images)), notes=_page_notes(file.states))
@@ -179,9 +178,9 @@ def _decoded(
     return states, bad
 
 
-def _in_file(job: DecodeJob, cache_dir: Path | None) -> ImageStore:
+def _in_file(job: DecodeJob) -> ImageStore:
     """Read batches from the cache file; `images` maps it, for those who want all of it."""
-    file = cached_file(job, cache_dir)
+    file = cached_file(job)
     kept = np.flatnonzero(file.states != BAD)
     notes = (*file.notes, *_page_notes(file.states))
     return ImageStore(torch.from_numpy(file.images), "disk", kept, file.bad, notes, file.path, file.read)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,7 +68,6 @@ def evaluate(
     *,
     split: str = "test",
     resamples: int = RESAMPLES,
-    cache_dir: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Score every candidate of `trial` on the images of `split`, under the settings of its variant.
@@ -92,7 +90,7 @@ def evaluate(
         raise DataError(
             f"The {split} split of {data.table.root} has no labelled image.", hint="Choose another --split."
         )
-    images = decode(data, data.rows[split], config, device=compute.device, cache_dir=cache_dir, on_progress=on_progress)
+    images = decode(data, data.rows[split], config, device=compute.device, on_progress=on_progress)
     rows = images.readable(data.rows[split])
     logits = store_logits(
         arms.networks,

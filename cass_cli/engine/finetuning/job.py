@@ -52,7 +52,6 @@ def finetune_job(
     new_run: bool = False,
     resume: bool = False,
     overwrite: bool = False,
-    cache_dir: Path | None = None,
 ) -> FinetuneResult:
     """Train every fraction × seed that the settings name; finished trials are kept with `resume`.
 
@@ -78,7 +77,7 @@ def finetune_job(
             watch.note(why)
     subsets = {trial.path: _subset(data, trial, watch) for trial in trials}
     todo = [trial for trial in trials if overwrite or not trial.finished]
-    images = _decode_for(data, [subsets[trial.path] for trial in todo], config, compute.device, cache_dir, watch)
+    images = _decode_for(data, [subsets[trial.path] for trial in todo], config, compute.device, watch)
     if new_run:
         create_run(run.path.parent, run.path.name, overwrite=overwrite)
         _record_run(run, resolved, data)
@@ -121,12 +120,11 @@ def _decode_for(
     subsets: list[NDArray[np.int64]],
     config: Config,
     device: torch.device,
-    cache_dir: Path | None,
     watch: Watcher,
 ) -> Images:
     """Decode what any trial will look at: the label subsets, validation and test."""
     rows = np.concatenate([*subsets, data.rows["val"], data.rows["test"]])
-    images = decode(data, rows, config, device=device, cache_dir=cache_dir, on_progress=watch.decoding)
+    images = decode(data, rows, config, device=device, on_progress=watch.decoding)
     for note in images.store.notes:
         watch.note(note)
     return images

@@ -53,7 +53,6 @@ class ImageSample:
             mode="ram",
             workers=self.reading.workers,
             max_pixels=self.reading.max_pixels,
-            cache_dir=None,
             bad_images="stop",
             device=torch.device("cpu"),
         ).images

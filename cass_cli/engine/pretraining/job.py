@@ -73,7 +73,6 @@ def pretrain_job(
     watch: Watcher,
     overwrite: bool = False,
     resume: Run | None = None,
-    cache_dir: Path | None = None,
 ) -> PretrainResult:
     """Run (or, given `resume`, go on with) the pretraining that `resolved` describes, and export both arms.
 
@@ -88,7 +87,6 @@ def pretrain_job(
         seed=config.train.seed,
         saved_splits=resume.splits if resume else None,
         check_leaks=config.data.check_leaks and world.leads and not resume,
-        cache_dir=cache_dir,
         on_progress=watch.decoding,
     )
     for note in dataset.table.notes:
@@ -105,9 +103,7 @@ def pretrain_job(
         if why:
             watch.note(why)
     plan = plan_pretraining(config, dataset, compute, processes=world.size)
-    store = load_images(
-        dataset, dataset.rows("train"), config.data, device=device, cache_dir=cache_dir, on_progress=watch.decoding
-    )
+    store = load_images(dataset, dataset.rows("train"), config.data, device=device, on_progress=watch.decoding)
     for note in store.notes:
         watch.note(note)
     with process_group(world, device):
@@ -115,9 +111,7 @@ def pretrain_job(
         if world.size > 1 and device.type == "cpu" and any(isinstance(m, _BatchNorm) for m in session.method.modules()):
             watch.warn("On CPUs, batch norm counts each process's share of a batch alone: one process would differ.")
         if config.train.probe_every and world.leads:
-            looked_at = probe_data(
-                dataset, store, config.data, device=device, cache_dir=cache_dir, on_progress=watch.decoding
-            )
+            looked_at = probe_data(dataset, store, config.data, device=device, on_progress=watch.decoding)
             session.probe = partial(probe_arms, probes=looked_at)
         if state:
             _check_same_images(state, session)

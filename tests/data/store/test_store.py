@@ -57,7 +57,6 @@ def build(table: SampleTable, mode: Any = "disk", **options: Any) -> ImageStore:
         "size": SIZE,
         "workers": 2,
         "max_pixels": DEFAULT_MAX_PIXELS,
-        "cache_dir": None,
         "bad_images": "stop",
         "device": CPU,
     }
@@ -427,15 +426,18 @@ def test_disk_that_fills_up_meanwhile_is_told_and_the_build_gone_on_with(
     assert sorted(rows) == list(range(12, 30))
 
 
-def test_cache_directory_that_is_a_file_is_an_error(table: SampleTable, tmp_path: Path) -> None:
+def test_cache_directory_that_is_a_file_is_an_error(
+    table: SampleTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CASS_CACHE", str(tmp_path / "file"))
     with pytest.raises(DataError, match="cannot be used"):
-        build(table, "disk", cache_dir=tmp_path / "file")
+        build(table, "disk")
 
 
 def test_cached_images_are_for_the_user_alone(table: SampleTable) -> None:
     build(table, "disk")
-    assert image_folder(None).stat().st_mode & 0o077 == 0
+    assert image_folder().stat().st_mode & 0o077 == 0
 
 
 # ---- where they are kept
@@ -504,7 +506,7 @@ def test_list_and_clear(table: SampleTable) -> None:
     assert clear_caches(partial_only=True) == 0
     assert clear_caches(unused_days=30) == second.bytes
     assert clear_caches() == first.bytes
-    assert list(image_folder(None).iterdir()) == []
+    assert list(image_folder().iterdir()) == []
     assert np.array_equal(everything(new), expected(table))  # a run that reads it goes on
 
 
