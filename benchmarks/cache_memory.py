@@ -31,7 +31,6 @@ import torch
 from machine import write_result
 from PIL import Image
 
-from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS
 from cass_cli.data.sources import SampleTable
 from cass_cli.data.store.store import ImageStore, build_store
 
@@ -114,15 +113,7 @@ def run_phase(given: argparse.Namespace) -> dict[str, Any]:
 
 def open_store(given: argparse.Namespace) -> ImageStore:
     names = tuple(f"{i:06d}.jpg" for i in range(given.images))
-    return build_store(
-        SampleTable(given.folder / "pictures", names),
-        size=given.image_size,
-        mode="disk",
-        workers=0,
-        max_pixels=DEFAULT_MAX_PIXELS,
-        bad_images="stop",
-        device=CPU,
-    )
+    return build_store(SampleTable(given.folder / "pictures", names), size=given.image_size, mode="disk")
 
 
 def random_store(given: argparse.Namespace) -> ImageStore:

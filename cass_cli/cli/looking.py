@@ -35,10 +35,13 @@ PDF = typer.Option("--pdf", help="Write each figure as a PDF too.", rich_help_pa
 JSON = typer.Option("--json", help="Print one JSON result on stdout.", rich_help_panel=OUTPUT)
 
 
-def look(*, run: str | None, split: str, arm: str | None = None, **settings: Any) -> Any:
+def look(
+    *, run: str | None, images: list[Path] | None, split: str, samples: int | None, seed: int, **settings: Any
+) -> Any:
     """Open the run and load what the options name, as a `Look`."""
     from cass_cli.data.splits import SPLITS
     from cass_cli.engine.looking.look import look_at
+    from cass_cli.engine.looking.sample import SampleRequest
     from cass_cli.errors import ConfigError, did_you_mean
     from cass_cli.runs.names import open_run, trial_at
 
@@ -48,4 +51,5 @@ def look(*, run: str | None, split: str, arm: str | None = None, **settings: Any
         )
     trial = trial_at(RUNS, run) if run else None
     opened = trial.variant.run if trial else open_run(RUNS, run)
-    return look_at(opened, out=opened.path.parent, trial=trial, arm=arm, split=split, **settings)
+    asked = SampleRequest(tuple(images or ()), split, samples, seed)
+    return look_at(trial or opened, asked, out=opened.path.parent, **settings)

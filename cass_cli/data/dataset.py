@@ -120,10 +120,9 @@ def duplicate_pairs(
         table,
         size=COMPARED_SIZE,
         mode="disk" if data.cache == "disk" else "auto",
+        bad_images="skip",
         workers=data.workers,
         max_pixels=data.max_pixels,
-        bad_images="skip",
-        device=torch.device("cpu"),
         on_progress=on_progress,
     )
     near = near_duplicates(thumbnails(store.images))
@@ -153,10 +152,10 @@ def load_images(
         dataset.table.select(np.asarray(rows, dtype=np.int64)),
         size=data.image_size,
         mode=data.cache,
+        device=device,
+        bad_images=data.bad_images,
         workers=data.workers,
         max_pixels=data.max_pixels,
-        bad_images=data.bad_images,
-        device=device,
         on_progress=on_progress,
     )
     if len(store.kept) < 2:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS
@@ -124,10 +123,9 @@ def inspect_samples(
             table,
             size=size,
             mode="disk" if cached else "auto",
+            bad_images="skip",
             workers=workers,
             max_pixels=max_pixels,
-            bad_images="skip",
-            device=torch.device("cpu"),
             on_progress=on_progress,
         )
         bad = {image.index: image.reason for image in store.bad}  # decoding has the last word

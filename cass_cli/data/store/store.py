@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS
 from cass_cli.data.sources import SampleTable
 from cass_cli.data.space import SHARE, available_memory, fits_in_memory
 from cass_cli.data.store.build import ReadRows, cached_file, existing_file, state_of
@@ -26,6 +27,7 @@ from cass_cli.data.store.file import BAD, SEVERAL_PAGES
 from cass_cli.errors import DataError
 from cass_cli.words import shown
 
+CPU = torch.device("cpu")
 UPLOAD_BYTES = 64 * 2**20  # copied to the device at a time
 
 
@@ -66,11 +68,11 @@ def build_store(
     table: SampleTable,
     *,
     size: int,
-    mode: Literal["auto", "ram", "disk", "device", "off"],
-    workers: int,
-    max_pixels: int,
-    bad_images: Literal["stop", "skip"],
-    device: torch.device,
+    mode: Literal["auto", "ram", "disk", "device", "off"] = "auto",
+    device: torch.device = CPU,
+    bad_images: Literal["stop", "skip"] = "stop",
+    workers: int = 0,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ImageStore:
     """Decode every image of `table`, stretched to `size` × `size`, by `workers` threads (0: one a core).

@@ -82,15 +82,14 @@ def _trained(card: ArmCard) -> str:
 
 def compared_arms(
     compare: str,
-    run: Run,
+    of: Run | Trial,
     resolved: Resolved,
     arms: Mapping[ArmName, Shown],
     *,
     out: Path,
-    trial: Trial | None,
     averaged: bool,
 ) -> dict[ArmName, Shown]:
-    """Return what the `arms` of `run`, or of a `trial` of its fine-tuning, are compared with, by arm name.
+    """Return what the `arms` of a run, or of a trial of its fine-tuning, are compared with, by arm name.
 
     `start`: the weights that the pretraining, or the fine-tuning, began with. `imagenet`: the run's local weight
     files, else timm's from its hub. `random`: the seed's random weights. `none`: nothing. Anything else names another
@@ -105,12 +104,12 @@ def compared_arms(
         if not common:
             raise RunError(f"{other.path} has none of the arms {', '.join(arms)}.", hint="Compare with another run.")
         return common
-    if compare == "start" and trial and (init := trial.summary().init) in ("pretrained", "averaged"):
-        found = arms_of_run(run, averaged=init == "averaged")
+    trial = of if compare == "start" and isinstance(of, Trial) else None
+    if trial and (init := trial.summary().init) in ("pretrained", "averaged"):
+        found = arms_of_run(trial.variant.run, averaged=init == "averaged")
         return {arm: found[arm] for arm in arms}
     try:
-        tuned = trial if compare == "start" else None
-        built = _began_with(tuned, arms) if tuned else _built_anew(resolved.config, compare, arms)
+        built = _began_with(trial, arms) if trial else _built_anew(resolved.config, compare, arms)
     except ModelError as error:
         hint = "Compare with --compare random, another run, or none."
         raise ModelError(f"Cannot compare with the weights before training: {error.what}", hint=hint) from error

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cass_cli import lock
-from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS
 from cass_cli.data.decode.image import read_image
 from cass_cli.data.samples import read_sample
 from cass_cli.data.sources import SampleTable
@@ -53,14 +52,7 @@ def write_table(root: Path, count: int) -> SampleTable:
 
 
 def build(table: SampleTable, mode: Any = "disk", **options: Any) -> ImageStore:
-    defaults: dict[str, Any] = {
-        "size": SIZE,
-        "workers": 2,
-        "max_pixels": DEFAULT_MAX_PIXELS,
-        "bad_images": "stop",
-        "device": CPU,
-    }
-    return build_store(table, mode=mode, **(defaults | options))
+    return build_store(table, mode=mode, **({"size": SIZE, "workers": 2} | options))
 
 
 def expected(table: SampleTable, rows: Any = None) -> NDArray[np.uint8]:
