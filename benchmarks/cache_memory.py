@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import signal
 import subprocess
@@ -30,7 +31,6 @@ import torch
 from machine import write_result
 from PIL import Image
 
-from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS
 from cass_cli.data.sources import SampleTable
 from cass_cli.data.store.store import ImageStore, build_store
 
@@ -75,7 +75,8 @@ def main() -> None:
 
 def in_own_process(phase: str, folder: str) -> dict[str, Any]:
     command = [sys.executable, __file__, *sys.argv[1:], "--phase", phase, "--folder", folder]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    own_cache = {**os.environ, "CASS_CACHE": str(Path(folder) / "cache")}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=own_cache)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -112,16 +113,7 @@ def run_phase(given: argparse.Namespace) -> dict[str, Any]:
 
 def open_store(given: argparse.Namespace) -> ImageStore:
     names = tuple(f"{i:06d}.jpg" for i in range(given.images))
-    return build_store(
-        SampleTable(given.folder / "pictures", names),
-        size=given.image_size,
-        mode="disk",
-        workers=0,
-        max_pixels=DEFAULT_MAX_PIXELS,
-        cache_dir=given.folder / "cache",
-        bad_images="stop",
-        device=CPU,
-    )
+    return build_store(SampleTable(given.folder / "pictures", names), size=given.image_size, mode="disk")
 
 
 def random_store(given: argparse.Namespace) -> ImageStore:

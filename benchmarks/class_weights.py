@@ -40,10 +40,9 @@ def main() -> None:
         scores[scheme] = [trial.summary() for trial in variant.trials()]
     rows = []
     for metric in METRICS:
-        for arm in scores[SCHEMES[0]][0]["arms"]:
+        for arm in scores[SCHEMES[0]][0].arms:
             values = {
-                scheme: {s["seed"]: float(s["validation"][arm][metric]) for s in found}
-                for scheme, found in scores.items()
+                scheme: {s.seed: float(s.validation[arm][metric]) for s in found} for scheme, found in scores.items()
             }
             for scheme, by_seed in values.items():
                 summary, gap = summarise_seeds(list(by_seed.values())), paired_test(by_seed, values["none"])

@@ -30,6 +30,7 @@ from torchvision.transforms import InterpolationMode, v2
 
 from cass_cli.data.views.apply import apply_view
 from cass_cli.data.views.draw import draw_view
+from cass_cli.data.views.spec import ImageSpec
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 STORED = 4 / 3
@@ -93,11 +94,11 @@ def contestants(size: int, grey: bool, batch: int, device: torch.device) -> dict
     tensors = [torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous().to(device) for picture in pictures]
     store = torch.stack(tensors)
     view, resize = torchvision_view(), v2.Resize((size, size))
-    generator = torch.Generator().manual_seed(0)
+    generator, spec = torch.Generator().manual_seed(0), ImageSpec(size, MEAN, STD)
 
     def ours() -> Tensor:
         rows = torch.randperm(batch, generator=generator).to(device)
-        return apply_view(store[rows], draw_view(batch, generator=generator), mean=MEAN, std=STD)
+        return apply_view(store[rows], draw_view(batch, generator=generator), spec)
 
     runs: dict[str, Contestant] = {
         "ours": ours,

@@ -37,6 +37,7 @@ from turns import Memory, Turn, circumstances, clock, show, summarise, take_turn
 
 from cass_cli.config.schema import ARM_NAMES, Config
 from cass_cli.data.sources import SampleTable, load_samples
+from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.compute import Compute
 from cass_cli.engine.device import choose_device, set_up_backends
 from cass_cli.engine.finetuning.focal import focal_loss
@@ -143,8 +144,7 @@ def ours(task: Task) -> Turn:
         seed=0,
         arm_index={name: ARM_NAMES.index(name) for name in ARM_NAMES},
         compute=compute,
-        mean=config.data.mean,
-        std=config.data.std,
+        spec=ImageSpec(config.data.image_size, config.data.mean, config.data.std),
         view=config.augment.model_dump(),
         loss=task.loss,
         settings=config.finetune,

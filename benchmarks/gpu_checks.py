@@ -44,6 +44,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cass_cli.data.views.apply import apply_view
 from cass_cli.data.views.draw import draw_view
+from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
 from cass_cli.engine.compute import Compute
 from cass_cli.engine.device import set_up_backends
@@ -253,8 +254,7 @@ def _views_apart(s: Session) -> float:
     for index, view in enumerate(s.method.views):
         drawn = draw_view(BATCH, generator=generator(0, "views", index), **view.knobs)
         here, there = (
-            apply_view(s.store.batch(rows, place), drawn, mean=s.mean, std=s.std, out_size=view.size).cpu()
-            for place in (s.device, CPU)
+            apply_view(s.store.batch(rows, place), drawn, s.spec.at(view.size)).cpu() for place in (s.device, CPU)
         )
         apart.append((here - there).abs().max())
     return float(torch.stack(apart).max())
@@ -277,8 +277,7 @@ def _tuning_on(device: torch.device, *, precision: str = "fp32", double: bool = 
         seed=0,
         arm_index={"cnn": 0, "vit": 1},
         compute=compute,
-        mean=config.data.mean,
-        std=config.data.std,
+        spec=ImageSpec(config.data.image_size, config.data.mean, config.data.std),
         view=config.augment.model_dump(),
         loss=loss_arguments(config.finetune, labels, CLASSES, device),
         settings=config.finetune,

@@ -26,7 +26,7 @@ from machine import write_result
 
 from cass_cli.runs.compare import Comparison, compare
 from cass_cli.runs.names import find
-from cass_cli.runs.trials import Summary
+from cass_cli.runs.summary import TrialSummary
 
 METRICS = ("macro_f1", "balanced_accuracy")
 WITHOUT_PRETRAINING = {"transfer": "imagenet", "scratch": "random"}
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("arguments", nargs="*", help="data and arms, for every start")
     given = parser.parse_args()
     began = time.monotonic()
-    methods: dict[str, Sequence[Summary]] = {}
+    methods: dict[str, Sequence[TrialSummary]] = {}
     for start in given.start:
         name, _, pretraining = start.partition("=")
         _train(name, pretraining, given)
@@ -55,7 +55,7 @@ def main() -> None:
     result: dict[str, Any] = {
         "note": given.note,
         "wall_seconds_of_this_call": round(time.monotonic() - began),
-        "training_seconds": {name: round(sum(s["seconds"] for s in found)) for name, found in methods.items()},
+        "training_seconds": {name: round(sum(s.seconds for s in found)) for name, found in methods.items()},
         "pretraining": {name: _pretraining(given.out, name) for name in methods if name not in WITHOUT_PRETRAINING},
         **{metric: asdict(table) for metric, table in tables.items()},
     }

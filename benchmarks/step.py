@@ -178,9 +178,7 @@ def with_precision(config: Config, precision: str) -> Config:
 
 def decode(table: SampleTable, size: int, device: torch.device, mode: Any = "auto") -> ImageStore:
     """Decode the images as a run would."""
-    return build_store(
-        table, size=size, mode=mode, workers=0, max_pixels=10**8, cache_dir=None, bad_images="stop", device=device
-    )
+    return build_store(table, size=size, mode=mode, device=device)
 
 
 def ours(config: Config, store: ImageStore, waiting: list[float]) -> Turn:

@@ -24,7 +24,7 @@ def list_(as_json: AsJson = False) -> None:
     from cass_cli.data.store.folder import image_folder, list_caches
     from cass_cli.reports.caches import show_caches
 
-    show_caches(list_caches(), image_folder(None), as_json=as_json)
+    show_caches(list_caches(), image_folder(), as_json=as_json)
 
 
 @app.command()

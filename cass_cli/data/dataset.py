@@ -93,7 +93,6 @@ def find_dataset(
     seed: int,
     saved_splits: Path | None = None,
     check_leaks: bool = False,
-    cache_dir: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
     """List the samples of `data.path` and split them, or read the splits back from `saved_splits`.
@@ -109,7 +108,7 @@ def find_dataset(
     by_duplicates = data.split_by_duplicates and saved is None
     pairs = np.empty((0, 2), dtype=np.int64)
     if by_duplicates or check_leaks:
-        pairs = duplicate_pairs(table, data, cache_dir=cache_dir, on_progress=on_progress)
+        pairs = duplicate_pairs(table, data, on_progress=on_progress)
     if saved is not None:
         splits = read_splits(saved, table)
     else:
@@ -122,7 +121,6 @@ def duplicate_pairs(
     table: SampleTable,
     data: Data,
     *,
-    cache_dir: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Return the pairs int64 [K, 2] of rows that hold the same or nearly the same image; unreadable ones have none."""
@@ -130,11 +128,9 @@ def duplicate_pairs(
         table,
         size=COMPARED_SIZE,
         mode="disk" if data.cache == "disk" else "auto",
+        bad_images="skip",
         workers=data.workers,
         max_pixels=data.max_pixels,
-        cache_dir=cache_dir,
-        bad_images="skip",
-        device=torch.device("cpu"),
         on_progress=on_progress,
     )
     near = near_duplicates(thumbnails(store.images))
@@ -157,7 +153,6 @@ def load_images(
     data: Data,
     *,
     device: torch.device,
-    cache_dir: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ImageStore:
     """Decode the samples `rows` at the training size; row i of the store is sample `rows[store.kept[i]]`."""
@@ -165,11 +160,10 @@ def load_images(
         dataset.table.select(np.asarray(rows, dtype=np.int64)),
         size=data.image_size,
         mode=data.cache,
+        device=device,
+        bad_images=data.bad_images,
         workers=data.workers,
         max_pixels=data.max_pixels,
-        cache_dir=cache_dir,
-        bad_images=data.bad_images,
-        device=device,
         on_progress=on_progress,
     )
     if len(store.kept) < 2:

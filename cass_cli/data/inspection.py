@@ -6,10 +6,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS
@@ -106,7 +104,6 @@ def inspect_samples(
     size: int = 64,
     threshold: float = THRESHOLD,
     cached: bool = False,
-    cache_dir: Path | None = None,
     workers: int = 0,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     on_progress: Callable[[int, int], None] | None = None,
@@ -126,11 +123,9 @@ def inspect_samples(
             table,
             size=size,
             mode="disk" if cached else "auto",
+            bad_images="skip",
             workers=workers,
             max_pixels=max_pixels,
-            cache_dir=cache_dir,
-            bad_images="skip",
-            device=torch.device("cpu"),
             on_progress=on_progress,
         )
         bad = {image.index: image.reason for image in store.bad}  # decoding has the last word

@@ -100,12 +100,11 @@ def decode(
     config: Config,
     *,
     device: torch.device,
-    cache_dir: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Images:
     """Decode these rows of the table once, at the training size."""
     wanted = np.unique(rows)
-    store = load_images(data.dataset, wanted, config.data, device=device, cache_dir=cache_dir, on_progress=on_progress)
+    store = load_images(data.dataset, wanted, config.data, device=device, on_progress=on_progress)
     place = np.full(len(data.table), -1, dtype=np.int64)
     place[wanted[store.kept]] = np.arange(len(store.kept))
     return Images(store, place)

@@ -5,7 +5,7 @@ Shapes: N images, C classes, S image side.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from cass_cli.data.store.store import ImageStore
 from cass_cli.data.views.apply import apply_view
 from cass_cli.data.views.draw import unchanged
+from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.batches import prefetch
 from cass_cli.engine.compute import Compute
 
@@ -26,12 +27,11 @@ def batch_logits(
     networks: Mapping[str, nn.Module],
     pixels: Tensor,
     *,
-    mean: Sequence[float],
-    std: Sequence[float],
+    spec: ImageSpec,
     compute: Compute,
 ) -> dict[str, Tensor]:
     """Return the outputs fp32 [B, C] of each network, in evaluation mode, for uint8 images [B, 3, S, S]."""
-    images = apply_view(pixels, unchanged(len(pixels)), mean=mean, std=std)
+    images = apply_view(pixels, unchanged(len(pixels)), spec)
     images = images.contiguous(memory_format=compute.memory_format)
     with compute.autocast():
         return {name: network(images).float() for name, network in networks.items()}
@@ -42,8 +42,7 @@ def store_logits(
     store: ImageStore,
     rows: Tensor,
     *,
-    mean: Sequence[float],
-    std: Sequence[float],
+    spec: ImageSpec,
     compute: Compute,
 ) -> dict[str, NDArray[np.float64]]:
     """Return the outputs fp64 [N, C] of each network for the images `rows` of the store, in that order.
@@ -57,7 +56,7 @@ def store_logits(
         network.eval()
     parts: dict[str, list[Tensor]] = {name: [] for name in networks}
     for pixels in prefetch(lambda part: store.batch(part, compute.device), rows.split(BATCH)):
-        for name, logits in batch_logits(networks, pixels, mean=mean, std=std, compute=compute).items():
+        for name, logits in batch_logits(networks, pixels, spec=spec, compute=compute).items():
             parts[name].append(logits)
     for modules in were_training.values():
         for module in modules:

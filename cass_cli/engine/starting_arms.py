@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from cass_cli.config.schema import ARM_NAMES, ArmName, Config
 from cass_cli.errors import ModelError, RunError
 from cass_cli.models.arms import Arm, build_arm
+from cass_cli.models.card import read_card
 from cass_cli.runs.directory import Run
 from cass_cli.seeds import stream_seed
 
@@ -54,7 +54,7 @@ def starting_body(run: Run, config: Config, name: ArmName, *, seed: int) -> Arm:
     init = config.finetune.init
     if init in ("pretrained", "averaged"):
         path = arm_path(run, name, averaged=init == "averaged")
-        model, outputs = _card(path)
+        model, outputs = _told_of(path)
         return build_arm(model, image_size=config.data.image_size, outputs=outputs, weights=path)
     return build_arm(
         getattr(config.arms, name),
@@ -77,13 +77,14 @@ def with_new_head(body: Arm, name: ArmName, *, classes: int, seed: int) -> Arm:
     return Arm(network, body.name, {**body.options, "num_classes": classes}, body.weights)
 
 
-def _card(path: Path) -> tuple[str, int]:
+def _told_of(path: Path) -> tuple[str, int]:
     """Return the timm name and the outputs of an exported arm."""
-    card = path.with_suffix(".json")
+    facts = path.with_suffix(".json")
     try:
-        facts = json.loads(card.read_text(encoding="utf-8"))
-        return str(facts["model"]), int(facts["options"]["num_classes"])
+        card = read_card(facts)
+        outputs = card.outputs
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
-            f"{path} with {card.name} is not an arm saved by cass: {error}", hint="Name a finished pretraining run."
+            f"{path} with {facts.name} is not an arm saved by cass: {error}", hint="Name a finished pretraining run."
         ) from error
+    return card.model, outputs

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from cass_cli.errors import ModelError, did_you_mean
+from cass_cli.models.card import ArmCard, read_card
 from cass_cli.models.weights import WeightReport, load_weights
 
 
@@ -148,7 +149,7 @@ def embed(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     return seen[-1].flatten(1), outputs
 
 
-def save_arm(path: Path, model: nn.Module, *, name: str, options: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+def save_arm(path: Path, model: nn.Module, card: ArmCard) -> None:
     """Write `path`.safetensors and `path`.json: enough to load the arm with timm alone, strictly.
 
     >>> arm = json.load(open("cnn.json"))
@@ -156,19 +157,18 @@ def save_arm(path: Path, model: nn.Module, *, name: str, options: Mapping[str, A
     >>> model.load_state_dict(load_file("cnn.safetensors"), strict=True)
     """
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in model.state_dict().items()}
-    weights, card = path.with_suffix(".safetensors"), path.with_suffix(".json")
+    weights, facts = path.with_suffix(".safetensors"), path.with_suffix(".json")
     save_file(tensors, weights.with_suffix(".part"), metadata={"format": "pt"})
     weights.with_suffix(".part").replace(weights)
-    text = json.dumps({"model": name, "options": dict(options), **facts}, indent=2)
-    card.with_suffix(".part").write_text(text + "\n", encoding="utf-8")
-    card.with_suffix(".part").replace(card)
+    facts.with_suffix(".part").write_text(json.dumps(card.as_dict(), indent=2) + "\n", encoding="utf-8")
+    facts.with_suffix(".part").replace(facts)
 
 
-def load_arm(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+def load_arm(path: Path) -> tuple[nn.Module, ArmCard]:
     """Return the network saved as `path`.safetensors with `path`.json, and what the JSON says of it."""
     try:
-        card: dict[str, Any] = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        model: nn.Module = timm.create_model(card["model"], **card["options"])
+        card = read_card(path.with_suffix(".json"))
+        model: nn.Module = timm.create_model(card.model, **card.options)
         model.load_state_dict(load_file(path.with_suffix(".safetensors")), strict=True)
     except Exception as error:
         raise ModelError(

@@ -16,7 +16,7 @@ from cass_cli.reports.curves import plot_confusion, plot_reliability, plot_roc, 
 from cass_cli.reports.printing import print_json
 from cass_cli.runs.directory import write_json
 from cass_cli.runs.names import trial_flags
-from cass_cli.runs.trials import Trial
+from cass_cli.runs.trials import Trial, method_name
 from cass_cli.scores.bootstrap import Estimate
 from cass_cli.scores.metrics import METRICS
 from cass_cli.scores.over_seeds import format_summary
@@ -29,21 +29,19 @@ def write_evaluation(found: Evaluation) -> list[Path]:
     report, table = folder / f"evaluation-{split}.json", folder / f"predictions-{split}.csv"
     write_json(report, found.as_dict())
     write_predictions(found, table)
-    pick, figures = found.judgement.pick, found.trial.figures
+    classes, pick, figures = found.summary.classes, found.summary.judgement.pick, found.trial.figures
     title = f"{pick}, {split} split"
     return [
         report,
         table,
         plot_confusion(
-            found.scores[pick].confusion, found.classes, figures / f"confusion-{split}.png", title=f"Confusion: {title}"
+            found.scores[pick].confusion, classes, figures / f"confusion-{split}.png", title=f"Confusion: {title}"
         ),
-        plot_roc(
-            found.labels, found.probabilities[pick], found.classes, figures / f"roc-{split}.png", title=f"ROC: {title}"
-        ),
+        plot_roc(found.labels, found.probabilities[pick], classes, figures / f"roc-{split}.png", title=f"ROC: {title}"),
         plot_reliability(
             found.labels, found.probabilities, figures / f"reliability-{split}.png", title=f"Reliability, {split} split"
         ),
-        *draw_training(found.trial, METRICS[found.metric]),
+        *draw_training(found.trial, METRICS[found.summary.metric]),
     ]
 
 
@@ -52,14 +50,14 @@ def write_predictions(found: Evaluation, path: Path) -> None:
 
     Probabilities have all their digits, so that other software computes the same metrics from them.
     """
-    pick, multilabel = found.judgement.pick, found.multilabel
-    chosen = decisions(found.probabilities[pick], found.judgement.threshold(pick), found.classes)
-    truth = np.asarray(found.labels, dtype=np.float64) if multilabel else np.eye(len(found.classes))[found.labels]
-    labels = decisions(truth, np.full(len(found.classes), 0.5), found.classes)
+    judgement, classes, multilabel = found.summary.judgement, found.summary.classes, found.summary.multilabel
+    chosen = decisions(found.probabilities[judgement.pick], judgement.threshold(judgement.pick), classes)
+    truth = np.asarray(found.labels, dtype=np.float64) if multilabel else np.eye(len(classes))[found.labels]
+    labels = decisions(truth, np.full(len(classes), 0.5), classes)
     part = path.with_suffix(".part")
     with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file, lineterminator="\n", quoting=quoting_for(found.images))
-        columns = [f"{name}:{c}" for name in found.probabilities for c in found.classes]
+        columns = [f"{name}:{c}" for name in found.probabilities for c in classes]
         writer.writerow(["image", "split", "label", "chosen", *columns])
         for i, image in enumerate(found.images):
             values = [repr(float(v)) for given in found.probabilities.values() for v in given[i]]
@@ -89,21 +87,20 @@ def show_evaluation(found: Evaluation, files: list[Path], *, as_json: bool) -> N
     if as_json:
         print_json({**found.as_dict(), "files": [str(path) for path in files]})
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console, summary = Console(highlight=False, soft_wrap=True), found.summary
     first = next(iter(found.scores.values()))
     fraction = f"{found.trial.fraction:.4g} of the labels, seed {found.trial.seed}"
-    console.print(
-        f"[bold]{found.method}[/], {fraction}: {first.images:,} {found.split} images, {len(found.classes)} classes"
-    )
+    images = f"{first.images:,} {found.split} images, {len(summary.classes)} classes"
+    console.print(f"[bold]{method_name(summary)}[/], {fraction}: {images}")
     console.print()
     console.print(_metrics_table(found))
     console.print()
     console.print(_classes_table(found))
-    console.print(f"\nRecommended: [bold]{found.judgement.pick}[/]. {found.judgement.reason}")
+    console.print(f"\nRecommended: [bold]{summary.judgement.pick}[/]. {summary.judgement.reason}")
     if found.over_seeds:
         cells = ", ".join(f"{c.candidate} {format_summary(c.summary)}" for c in found.over_seeds)
-        console.print(f"Over seeds (test split): {METRICS[found.metric]} {cells}")
-    for note in dict.fromkeys([*first.notes, *found.judgement.notes, *found.notes]):
+        console.print(f"Over seeds (test split): {METRICS[summary.metric]} {cells}")
+    for note in dict.fromkeys([*first.notes, *summary.judgement.notes, *found.notes]):
         console.print(Text(f"• {note}", style="dim"))
     console.print("\nWritten:")
     for path in files:
@@ -112,27 +109,27 @@ def show_evaluation(found: Evaluation, files: list[Path], *, as_json: bool) -> N
 
 
 def _metrics_table(found: Evaluation) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    summary, table = found.summary, Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for name in found.scores:
-        arms = found.trial.summary()["arms"]
-        heading = f"{name}\n{arms[name]['model']}" if name in arms else f"{name}\nof the arms"
-        table.add_column(("→ " if name == found.judgement.pick else "") + heading, justify="right", overflow="fold")
-    for metric in dict.fromkeys([found.metric, *METRICS]):
+        heading = f"{name}\n{summary.arms[name].model}" if name in summary.arms else f"{name}\nof the arms"
+        table.add_column(("→ " if name == summary.judgement.pick else "") + heading, justify="right", overflow="fold")
+    for metric in dict.fromkeys([summary.metric, *METRICS]):
         cells = [_with_interval(scores.metrics[metric]) for scores in found.scores.values()]
-        table.add_row(METRICS[metric], *cells, style="bold" if metric == found.metric else None)
+        table.add_row(METRICS[metric], *cells, style="bold" if metric == summary.metric else None)
     return table
 
 
 def _classes_table(found: Evaluation) -> Table:
     """Return a row a class, of the recommended candidate."""
-    scores = found.scores[found.judgement.pick]
+    pick = found.summary.judgement.pick
+    scores = found.scores[pick]
     columns = {"f1": "F1", "precision": "precision", "recall": "recall", "auroc": "AUROC"}
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(f"class ({found.judgement.pick})")
+    table.add_column(f"class ({pick})")
     for heading in ("images", *columns.values()):
         table.add_column(heading, justify="right", no_wrap=True)
-    for c, name in enumerate(found.classes):
+    for c, name in enumerate(found.summary.classes):
         cells = [_with_interval(scores.per_class[key][c]) if key == "f1" else _plain(scores.per_class[key][c].value)
                  for key in columns]  # fmt: skip
         table.add_row(Text(shown(name)), f"{scores.support[c]:,}", *cells)

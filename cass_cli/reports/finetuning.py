@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +19,7 @@ from cass_cli.engine.finetuning.session import Tuning
 from cass_cli.reports.printing import print_json
 from cass_cli.runs.compare import Cell, cells_of
 from cass_cli.runs.names import find, trial_flags
+from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial, method_name
 from cass_cli.scores.metrics import METRICS
 from cass_cli.scores.over_seeds import format_summary
@@ -108,12 +108,12 @@ class FinetuneDisplay:
         self.bars.update(self.epoch_task, completed=stats.epoch)
         self._draw(now=True)
 
-    def finished(self, summary: Mapping[str, Any]) -> None:
+    def finished(self, summary: TrialSummary) -> None:
         """Say what a finished training scores on the test split."""
-        metric = summary["metric"]
-        scores = [f"{name} {v[metric]:.3f}" for name, v in summary["test"].items() if v[metric] is not None]
+        metric = summary.metric
+        scores = [f"{name} {v[metric]:.3f}" for name, v in summary.test.items() if v[metric] is not None]
         if scores:
-            which = f"fraction {summary['fraction']:g}, seed {summary['seed']}"
+            which = f"fraction {summary.fraction:g}, seed {summary.seed}"
             self.console.print(f"  {which}: test {METRICS[metric]} {', '.join(scores)}")
         self.bars.update(self.trial_task, advance=1)
         self._draw(now=True)
@@ -132,7 +132,7 @@ def show_finetuned(result: FinetuneResult, *, as_json: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print()
     console.print(scores_table(result))
-    seeds = len({trial["seed"] for trial in result.trials})
+    seeds = len({trial.seed for trial in result.trials})
     over = f"mean over {seeds} seeds ± half of the 95 % interval (Student t)" if seeds > 1 else "one seed"
     console.print(f"Test split, {over}. mean: of both arms; pick: whichever validation chose.", style="dim")
     console.print(f"\nSaved in [cyan]{result.variant}[/]")
@@ -176,5 +176,5 @@ def _as_dict(result: FinetuneResult) -> dict[str, Any]:
         "metric": result.metric,
         "seconds": result.seconds,
         "results": results,
-        "trials": list(result.trials),
+        "trials": [trial.as_dict() for trial in result.trials],
     }

@@ -46,8 +46,8 @@ def draw_attention(result: AttentionResult, folder: Path, *, pdf: bool) -> list[
         rolled = [(m.label, averaged(m.rollout)) for m in maps if m.rollout is not None]
         if len(rolled) == len(maps):
             kinds = [(f"{kinds[0][0]}, last block", kinds[0][1]), ("attention rollout, all blocks", rolled)]
-        title = f"{shown.model}: average over {where}"
-        files += plot_averages(kinds, folder / f"attention-average-{arm}.png", title=title, side=shown.size, pdf=pdf)
+        title, side = f"{shown.model}: average over {where}", shown.spec.size
+        files += plot_averages(kinds, folder / f"attention-average-{arm}.png", title=title, side=side, pdf=pdf)
         heads = [(m.label, m.heads) for m in maps if m.heads is not None]
         if heads:
             title = f"{shown.model}: heads of the last block, average over {where}"
@@ -72,7 +72,7 @@ def _overlays(result: AttentionResult, folder: Path, *, pdf: bool) -> list[Path]
 
 
 def pictures_of(look: Look, rows: list[int]) -> tuple[Any, list[str]]:
-    size = max(shown.size for shown in look.after.values())
+    size = max(shown.spec.size for shown in look.after.values())
     pictures = look.sample.pixels(size)[rows].permute(0, 2, 3, 1).numpy()
     names = [printable(Path(look.sample.table.names[row]).name) for row in rows]
     return pictures, [look.sample.label(row) or name for row, name in zip(rows, names, strict=True)]

@@ -65,13 +65,13 @@ def write_predictions(
         writer.writerow(
             ["image", "status", "chosen", "confidence", "low_confidence"]
             + (["arms_agree"] if several else [])
-            + [f"p:{name}" for name in arms.classes]
+            + [f"p:{name}" for name in arms.summary.classes]
             + columns
         )
         for p in predictions:
             tally.count(p)
             if p.probabilities is None:
-                empty = 3 + several + len(arms.classes) + len(columns)
+                empty = 3 + several + len(arms.summary.classes) + len(columns)
                 writer.writerow([p.image, p.status, *[""] * empty])
                 continue
             agree = [_yes(bool(p.agree))] if several else []
@@ -93,7 +93,7 @@ def show_predictions(tally: Tally, arms: TunedArms, candidate: str, out: Path, *
                 "arms_disagree": tally.disagreeing,
                 "chosen": dict(tally.chosen.most_common()),
                 "answered_by": candidate,
-                "flag_rule": arms.judgement.flag_rule,
+                "flag_rule": arms.summary.judgement.flag_rule,
             }
         )
         return
@@ -104,7 +104,7 @@ def show_predictions(tally: Tally, arms: TunedArms, candidate: str, out: Path, *
         console.print(Text(f"  {count:>7,}  {shown(name) or '(no class)'}"))
     if len(arms.networks) > 1:
         console.print(f"The arms disagree on {tally.disagreeing:,}.")
-    console.print(f"Low confidence: {tally.flagged:,} ({arms.judgement.flag_rule}).")
+    console.print(f"Low confidence: {tally.flagged:,} ({arms.summary.judgement.flag_rule}).")
     for bad in tally.first_unreadable:
         console.print(Text(f"Skipped {shown(bad.image)}: {bad.status}", style="yellow"))
     if tally.unreadable > LISTED:

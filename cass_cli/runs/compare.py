@@ -8,7 +8,8 @@ from math import nan
 from pathlib import Path
 
 from cass_cli.errors import ConfigError, RunError, did_you_mean
-from cass_cli.runs.trials import Summary, Trial, Variant, default_variant, method_name
+from cass_cli.runs.summary import TrialSummary
+from cass_cli.runs.trials import Trial, Variant, default_variant, method_name
 from cass_cli.scores.calibration import MEAN
 from cass_cli.scores.metrics import METRICS
 from cass_cli.scores.over_seeds import PairedTest, SeedSummary, holm, paired_test, summarise_seeds
@@ -51,12 +52,12 @@ class Comparison:
     notes: tuple[str, ...]
 
 
-def trials_by_method(trials: Iterable[Trial]) -> dict[str, list[Summary]]:
+def trials_by_method(trials: Iterable[Trial]) -> dict[str, list[TrialSummary]]:
     """Return the finished trials of each variant, under a name that is unique among them; each trial once.
 
     A variant of its own name adds it in brackets; methods that would still be called alike add their run.
     """
-    by_variant: dict[Path, tuple[Variant, list[Summary]]] = {}
+    by_variant: dict[Path, tuple[Variant, list[TrialSummary]]] = {}
     for trial in {trial.path.resolve(): trial for trial in trials}.values():
         by_variant.setdefault(trial.variant.path.resolve(), (trial.variant, []))[1].append(trial.summary())
     found = list(by_variant.values())
@@ -72,16 +73,16 @@ def trials_by_method(trials: Iterable[Trial]) -> dict[str, list[Summary]]:
     }
 
 
-def compare(methods: Mapping[str, Sequence[Summary]], *, metric: str | None = None) -> Comparison:
+def compare(methods: Mapping[str, Sequence[TrialSummary]], *, metric: str | None = None) -> Comparison:
     """Tabulate test scores and test every method against the first, where both have the arm and the fraction."""
     everything = [summary for summaries in methods.values() for summary in summaries]
-    metric = metric or everything[0]["metric"]
+    metric = metric or everything[0].metric
     if metric not in METRICS:
         raise ConfigError(
-            f"There is no metric '{metric}'.{did_you_mean(str(metric), list(METRICS))}",
+            f"There is no metric '{metric}'.{did_you_mean(metric, list(METRICS))}",
             hint=f"Metrics: {', '.join(METRICS)}.",
         )
-    cells = tuple(cell for name, summaries in methods.items() for cell in cells_of(name, summaries, str(metric)))
+    cells = tuple(cell for name, summaries in methods.items() for cell in cells_of(name, summaries, metric))
     first = next(iter(methods))
     by_key = {(c.method, c.candidate, c.fraction): c for c in cells}
     pairs = [
@@ -92,7 +93,7 @@ def compare(methods: Mapping[str, Sequence[Summary]], *, metric: str | None = No
     tests = [paired_test(one.values, other.values) for one, other in pairs]
     adjusted = holm([test.t_p for test in tests])
     return Comparison(
-        metric=str(metric),
+        metric=metric,
         cells=cells,
         tests=tuple(
             CellTest(first, other.method, other.candidate, other.fraction, test, p)
@@ -102,37 +103,38 @@ def compare(methods: Mapping[str, Sequence[Summary]], *, metric: str | None = No
     )
 
 
-def cells_of(method: str, summaries: Sequence[Summary], metric: str) -> list[Cell]:
+def cells_of(method: str, summaries: Sequence[TrialSummary], metric: str) -> list[Cell]:
     """Return a cell for each label fraction and candidate, fractions rising, arms before their mean."""
     cells = []
-    for fraction in sorted({s["fraction"] for s in summaries}):
-        trials = [s for s in summaries if s["fraction"] == fraction]
-        arms = list(dict.fromkeys(arm for s in trials for arm in s["arms"]))
+    for fraction in sorted({s.fraction for s in summaries}):
+        trials = [s for s in summaries if s.fraction == fraction]
+        arms = list(dict.fromkeys(arm for s in trials for arm in s.arms))
         extra = [MEAN, PICK] if len(arms) > 1 else []
         for candidate in [*arms, *extra]:
-            values = {s["seed"]: value for s in trials if (value := _value(s, candidate, metric)) is not None}
-            models = [s["arms"][candidate]["model"] for s in trials if candidate in s["arms"]]
-            labels = round(sum(s["labels"] for s in trials) / len(trials))
+            values = {s.seed: value for s in trials if (value := _value(s, candidate, metric)) is not None}
+            models = [s.arms[candidate].model for s in trials if candidate in s.arms]
+            labels = round(sum(s.labels for s in trials) / len(trials))
             summary = summarise_seeds(list(values.values()))
             cells.append(Cell(method, candidate, models[0] if models else "", fraction, labels, values, summary))
     return cells
 
 
-def _value(summary: Summary, candidate: str, metric: str) -> float | None:
+def _value(summary: TrialSummary, candidate: str, metric: str) -> float | None:
     """Return the test score of a candidate in one trial; None when it has none, NaN when it is undefined."""
-    name = summary["judgement"]["pick"] if candidate == PICK else candidate
-    scores = summary["test"].get(name)
+    name = summary.judgement.pick if candidate == PICK else candidate
+    scores = summary.test.get(name)
     if scores is None:
         return None
-    return nan if scores[metric] is None else float(scores[metric])
+    value = scores[metric]
+    return nan if value is None else float(value)
 
 
-def _notes(summaries: Sequence[Summary]) -> list[str]:
+def _notes(summaries: Sequence[TrialSummary]) -> list[str]:
     notes = []
-    if len({s["test_digest"] for s in summaries}) > 1:
+    if len({s.test_digest for s in summaries}) > 1:
         notes.append("These fine-tunings were tested on different images: the rows can't be compared.")
-    if len({tuple(s["classes"]) for s in summaries}) > 1:
+    if len({s.classes for s in summaries}) > 1:
         notes.append("Their classes differ.")
-    if len({s["metric"] for s in summaries}) > 1:
+    if len({s.metric for s in summaries}) > 1:
         notes.append("Their settings name different headline metrics; the first one's is shown.")
     return notes

@@ -21,6 +21,7 @@ from cass_cli.errors import RunError
 from cass_cli.runs.compare import Comparison, compare, trials_by_method
 from cass_cli.runs.directory import Run
 from cass_cli.runs.images_used import ImagesUsed, images_used
+from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial, Variant, method_name, variants_of
 
 
@@ -40,7 +41,7 @@ class Tuned:
     """One finished trial of a fine-tuning."""
 
     trial: Trial
-    summary: Mapping[str, Any]
+    summary: TrialSummary
     evaluations: Mapping[str, Mapping[str, Any]]  # what `cass evaluate` found, by split
     figures: tuple[Path, ...]
 
@@ -94,8 +95,9 @@ class RunFacts:
     @property
     def device(self) -> str:
         """What it ran on, in words."""
-        ended = [self.summary, *(tuned.summary for each in self.finetunings for tuned in each.trials)]
-        said = next((f"{s['device']}, {s['precision']}" for s in ended if s), "not recorded")
+        ended = [f"{self.summary['device']}, {self.summary['precision']}"] if self.summary else []
+        trials = [tuned.summary for each in self.finetunings for tuned in each.trials]
+        said = next(iter([*ended, *(f"{trial.device}, {trial.precision}" for trial in trials)]), "not recorded")
         gpu = self.environment.get("gpu")
         return f"{said} ({gpu})" if gpu and said.startswith("cuda") else said
 
@@ -134,7 +136,7 @@ def _facts(run: Run, *, check_leaks: bool) -> RunFacts:
         images=images_used(
             run,
             saved.config,
-            multilabel=trials[0].summary["multilabel"] if trials else None,
+            multilabel=trials[0].summary.multilabel if trials else None,
             check_leaks=check_leaks,
         ),
         rows=tuple(rows),
@@ -200,7 +202,7 @@ def _cost(rows: Sequence[Mapping[str, Any]], trials: Sequence[Tuned]) -> Cost:
         pretraining_seconds=seconds,
         images_per_second=median(speeds) if speeds else math.nan,
         waiting_share=sum(row.get("waiting", math.nan) for row in rows) / seconds if seconds else math.nan,
-        finetuning_seconds=sum(tuned.summary["seconds"] for tuned in trials),
+        finetuning_seconds=sum(tuned.summary.seconds for tuned in trials),
         trials=len(trials),
     )
 

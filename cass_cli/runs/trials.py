@@ -5,16 +5,11 @@ A variant is one set of settings (its config.yaml); below it lie the label fract
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from cass_cli.errors import RunError
 from cass_cli.runs.directory import Run
-
-Summary = Mapping[str, Any]  # a trial's summary.json
+from cass_cli.runs.summary import TrialSummary, read_summary
 
 FOLDER = "finetune"
 
@@ -40,13 +35,9 @@ class Trial:
     def figures(self) -> Path:
         return self.path / "figures"
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> TrialSummary:
         """Return what the finished trial said of itself; raise `RunError` if it is damaged."""
-        try:
-            value: dict[str, Any] = json.loads(self.files.summary.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RunError(f"{self.files.summary} cannot be read: {error}.", hint="Fine-tune again.") from error
-        return value
+        return read_summary(self.files.summary)
 
 
 @dataclass(frozen=True)
@@ -87,22 +78,22 @@ def variants_of(run: Run) -> list[Variant]:
     return [Variant(run, path.name) for path in paths if not path.is_symlink() and (path / "config.yaml").is_file()]
 
 
-def method_name(summary: Summary) -> str:
+def method_name(summary: TrialSummary) -> str:
     """Return what a table calls the way that a trial started."""
-    pretrained = str(summary["method"]).upper()
+    pretrained = summary.method.upper()
     names = {
         "pretrained": pretrained,
         "averaged": f"{pretrained} (averaged)",
         "imagenet": "Transfer",
         "random": "From scratch",
     }
-    name = names[summary["init"]]
-    return f"{name}, frozen" if summary["frozen"] else name
+    name = names[summary.init]
+    return f"{name}, frozen" if summary.frozen else name
 
 
-def default_variant(summary: Summary) -> str:
+def default_variant(summary: TrialSummary) -> str:
     """Return the name that a fine-tuning has unless it is given one."""
-    return variant_name(summary["init"], freeze=summary["frozen"])
+    return variant_name(summary.init, freeze=summary.frozen)
 
 
 def variant_name(init: str, *, freeze: bool) -> str:

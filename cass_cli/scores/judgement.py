@@ -6,7 +6,7 @@ The test split has no part in it: it is scored by what was decided. Shapes: N im
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,11 @@ class Judgement:
     flag_below: float  # confidence of the pick below which an answer is flagged
     flag_rule: str
     notes: Sequence[str] = ()
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Judgement:
+        """Read what `as_dict` returned, without what a later version may have added; `TypeError` if some is missing."""
+        return cls(**{field.name: value[field.name] for field in fields(cls) if field.name in value})
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""

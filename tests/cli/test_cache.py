@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 
 from cass_cli.cli.app import run
 from cass_cli.data.sources import load_samples
@@ -13,16 +12,7 @@ from cass_cli.data.store.store import build_store
 
 @pytest.fixture
 def cached(class_folders: Path) -> Path:
-    build_store(
-        load_samples(class_folders),
-        size=16,
-        mode="disk",
-        workers=1,
-        max_pixels=10**6,
-        cache_dir=None,
-        bad_images="stop",
-        device=torch.device("cpu"),
-    )
+    build_store(load_samples(class_folders), size=16, mode="disk")
     return class_folders
 
 

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from cass_cli.data.views import colour
 from cass_cli.data.views.draw import ViewParameters, unchanged
+from cass_cli.data.views.spec import ImageSpec
 
 SIDE = 48
-PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # so that the output is pixels in 0–1
+PLAIN = ImageSpec(SIDE, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))  # so that the output is pixels in 0–1
 SAME_ARITHMETIC = 2e-6
 """Tolerance, of the pixel range 0–1, where only rounding differs."""
 

@@ -90,16 +90,7 @@ def test_copies_of_every_kind_are_near_and_strangers_are_not(tmp_path: Path) -> 
     saved(other, tmp_path / "5.png")
     saved(picture.flip(2), tmp_path / "6.png")  # a mirror image is another picture
     table = load_samples(tmp_path)
-    store = build_store(
-        table,
-        size=64,
-        mode="ram",
-        workers=1,
-        max_pixels=10**6,
-        cache_dir=None,
-        bad_images="stop",
-        device=torch.device("cpu"),
-    )
+    store = build_store(table, size=64, mode="ram")
     assert near_duplicates(thumbnails(store.images)).clusters.tolist() == [0, 0, 0, 0, 0, -1, -1]
 
 
@@ -201,16 +192,7 @@ def test_splitting_by_clusters_ends_every_leak(tmp_path: Path) -> None:
         if i < 12:
             saved(images[i], tmp_path / f"{i:02d}-again.jpg")
     table = load_samples(tmp_path)
-    store = build_store(
-        table,
-        size=64,
-        mode="ram",
-        workers=1,
-        max_pixels=10**6,
-        cache_dir=None,
-        bad_images="stop",
-        device=torch.device("cpu"),
-    )
+    store = build_store(table, size=64, mode="ram")
     pairs = near_duplicates(thumbnails(store.images)).pairs
     assert len(pairs) == 12
     ids = cluster_numbers(pairs, len(table))
@@ -232,16 +214,7 @@ def test_rows_left_out_of_the_store_shift_nothing(tmp_path: Path) -> None:
 def test_brain_mri_leaks_as_its_notes_say(shared: Path) -> None:
     """The notes on the data count up to 259 of 394 test slices with a near-identical train slice."""
     table = load_samples(shared / "data" / "brain_mri")
-    store = build_store(
-        table,
-        size=64,
-        mode="ram",
-        workers=2,
-        max_pixels=10**7,
-        cache_dir=None,
-        bad_images="stop",
-        device=torch.device("cpu"),
-    )
+    store = build_store(table, size=64, mode="ram")
     assert table.splits is not None
     leaks = find_leaks(table, table.splits, near_duplicates(thumbnails(store.images)).pairs)
     assert leaks.images["test", "train"] == 259

@@ -8,8 +8,10 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
+from cass_cli.data.views.spec import ImageSpec
 from cass_cli.errors import ModelError
 from cass_cli.models.arms import build_arm, embed, load_arm, save_arm
+from cass_cli.models.card import ArmCard
 
 
 def test_start_is_a_function_of_the_seed() -> None:
@@ -112,13 +114,16 @@ def test_model_without_imagenet_weights() -> None:
 
 def test_saved_arm_loads_with_timm_alone(tmp_path: Path) -> None:
     arm = build_arm("test_vit", image_size=48, outputs=10, seed=3)
-    save_arm(tmp_path / "vit", arm.model, name=arm.name, options=arm.options, facts={"mean": [0, 0, 0]})
+    saved = ArmCard(arm.name, arm.options, ImageSpec(48, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)))
+    save_arm(tmp_path / "vit", arm.model, saved)
     card = json.loads((tmp_path / "vit.json").read_text())
     model = timm.create_model(card["model"], **card["options"])
     model.load_state_dict(load_file(tmp_path / "vit.safetensors"), strict=True)
     images = torch.randn(2, 3, 48, 48)
     assert torch.equal(model.eval()(images), arm.model.eval()(images))
-    assert torch.equal(load_arm(tmp_path / "vit")[0].eval()(images), arm.model(images))
+    network, read = load_arm(tmp_path / "vit")
+    assert torch.equal(network.eval()(images), arm.model(images))
+    assert read == saved
     with pytest.raises(ModelError, match="not an arm saved by cass"):
         load_arm(tmp_path / "nothing")
 

@@ -12,6 +12,7 @@ from PIL import Image
 from cass_cli.config.load import Layer, resolve, to_yaml
 from cass_cli.scores.bootstrap import Estimate
 from cass_cli.scores.metrics import METRICS, PER_CLASS
+from tests.runs.summaries import JUDGEMENT, summary_json
 
 CLASSES = ("<b>&", "plain")  # a class name that would be markup
 SCORES = {"cnn": 0.71234567, "vit": 0.61234567, "mean": 0.72345678}
@@ -66,13 +67,8 @@ def add_trial(run: Path, *, seed: int = 0, variant: str = "pretrained", init: st
     (trial / "figures").mkdir(parents=True)
     (folder / "config.yaml").write_text((run / "config.yaml").read_text())
     scores = {name: dict.fromkeys(METRICS, value + seed / 100) for name, value in SCORES.items()}
-    judgement = {"pick": "mean", "reason": "It is better.", "notes": []}
-    summary = {
-        **{"method": "cass", "init": init, "frozen": False, "fraction": 1.0, "seed": seed, "labels": 4},
-        **{"classes": CLASSES, "multilabel": False, "metric": "macro_f1", "epochs": 2, "seconds": 3.5},
-        **{"device": "cpu", "precision": "fp32", "test_digest": "x", "judgement": judgement, "test": scores},
-        "arms": {arm: {"model": f"model-{arm}", "weights": "", "best_epoch": 1} for arm in ("cnn", "vit")},
-    }
+    judgement = JUDGEMENT | {"pick": "mean"}
+    summary = summary_json(init=init, seed=seed, labels=4, classes=CLASSES, judgement=judgement, test=scores)
     (trial / "summary.json").write_text(json.dumps(summary))
     (trial / "evaluation-test.json").write_text(json.dumps(_evaluation(judgement)))
     draw(trial / "figures" / "confusion-test.png")

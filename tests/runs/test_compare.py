@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import isnan
-from typing import Any
 
 import pytest
 from scipy import stats
@@ -11,18 +10,17 @@ from scipy import stats
 from cass_cli.errors import ConfigError
 from cass_cli.reports.comparison import as_csv, as_latex, as_markdown, table_rows
 from cass_cli.runs.compare import compare
+from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import method_name
+from tests.runs.summaries import summary_of
 
 
 def trial(
     seed: int, score: float | None, *, fraction: float = 0.1, init: str = "pretrained", digest: str = "d"
-) -> dict[str, Any]:
+) -> TrialSummary:
     scores = {name: {"macro_f1": score, "accuracy": 0.5} for name in ("cnn", "vit", "mean")}
-    return {
-        "method": "cass", "init": init, "frozen": False, "fraction": fraction, "seed": seed, "labels": 10,
-        "metric": "macro_f1", "arms": {"cnn": {"model": "a_b"}, "vit": {"model": "v"}}, "classes": ["x", "y"],
-        "judgement": {"pick": "vit"}, "test": scores, "test_digest": digest,
-    }  # fmt: skip
+    arms = {name: {"model": model, "weights": "", "best_epoch": 1} for name, model in (("cnn", "a_b"), ("vit", "v"))}
+    return summary_of(init=init, fraction=fraction, seed=seed, arms=arms, test=scores, test_digest=digest)
 
 
 def test_tests_are_paired_by_seed_and_adjusted() -> None:

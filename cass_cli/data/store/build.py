@@ -46,13 +46,13 @@ def state_of(result: Planes | BadImage) -> int:
     return SEVERAL_PAGES if result.several_pages else READ
 
 
-def cached_file(job: DecodeJob, cache_dir: Path | None) -> CacheFile:
+def cached_file(job: DecodeJob) -> CacheFile:
     """Return the cache file of the job's images; a second run that asks meanwhile waits, then opens the same file.
 
     Raises `DataError` when the disk is too small or the directory cannot be used; what was written of the file
     stays, and the next run goes on with it. Unreadable images are tried again each time.
     """
-    header, folder = header_of(job.table, job.size), image_folder(cache_dir)
+    header, folder = header_of(job.table, job.size), image_folder()
     path = folder / (header.key + FINISHED)
     with _disk_errors(folder, header):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -70,10 +70,10 @@ def cached_file(job: DecodeJob, cache_dir: Path | None) -> CacheFile:
             return _opened(path, header, found, bad, notes)
 
 
-def existing_file(job: DecodeJob, cache_dir: Path | None) -> CacheFile | None:
+def existing_file(job: DecodeJob) -> CacheFile | None:
     """Return the cache file of the job's images if it is there, valid, and knows of no unreadable image."""
     header = header_of(job.table, job.size)
-    path = image_folder(cache_dir) / (header.key + FINISHED)
+    path = image_folder() / (header.key + FINISHED)
     states = finished_states(path, header)
     if states is None or (states == BAD).any():
         return None

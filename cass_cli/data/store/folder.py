@@ -26,14 +26,14 @@ class CacheEntry:
     complete: bool  # False: an interrupted build, which a further run goes on with
 
 
-def image_folder(cache_dir: Path | None) -> Path:
+def image_folder() -> Path:
     """Return the folder of the cache files."""
-    return (default_cache_dir() if cache_dir is None else cache_dir) / "images"
+    return default_cache_dir() / "images"
 
 
-def list_caches(cache_dir: Path | None = None) -> tuple[CacheEntry, ...]:
+def list_caches() -> tuple[CacheEntry, ...]:
     """Return every cache file, the last used first; a damaged one counts no images."""
-    folder = image_folder(cache_dir)
+    folder = image_folder()
     paths = [p for p in folder.iterdir() if p.suffix in {FINISHED, PARTIAL}] if folder.is_dir() else []
     entries = [_entry(path) for path in paths]
     return tuple(sorted(entries, key=lambda entry: -entry.last_used))
@@ -54,13 +54,13 @@ def _entry(path: Path) -> CacheEntry:
     )
 
 
-def clear_caches(cache_dir: Path | None = None, *, unused_days: float = 0.0, partial_only: bool = False) -> int:
+def clear_caches(*, unused_days: float = 0.0, partial_only: bool = False) -> int:
     """Delete cache files not used for `unused_days`, or only unfinished ones; returns the bytes freed.
 
     Files that a run is building are left alone. A run that reads one keeps reading it: the system frees it after.
     """
     freed = 0
-    for entry in list_caches(cache_dir):
+    for entry in list_caches():
         if (partial_only and entry.complete) or time.time() - entry.last_used < unused_days * 86_400 > 0:
             continue
         lock = entry.path.with_suffix(LOCK)

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS
 from cass_cli.data.sources import SampleTable
 from cass_cli.data.space import SHARE, available_memory, fits_in_memory
 from cass_cli.data.store.build import ReadRows, cached_file, existing_file, state_of
@@ -26,6 +27,7 @@ from cass_cli.data.store.file import BAD, SEVERAL_PAGES
 from cass_cli.errors import DataError
 from cass_cli.words import shown
 
+CPU = torch.device("cpu")
 UPLOAD_BYTES = 64 * 2**20  # copied to the device at a time
 
 
@@ -66,12 +68,11 @@ def build_store(
     table: SampleTable,
     *,
     size: int,
-    mode: Literal["auto", "ram", "disk", "device", "off"],
-    workers: int,
-    max_pixels: int,
-    cache_dir: Path | None,
-    bad_images: Literal["stop", "skip"],
-    device: torch.device,
+    mode: Literal["auto", "ram", "disk", "device", "off"] = "auto",
+    device: torch.device = CPU,
+    bad_images: Literal["stop", "skip"] = "stop",
+    workers: int = 0,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ImageStore:
     """Decode every image of `table`, stretched to `size` × `size`, by `workers` threads (0: one a core).
@@ -85,9 +86,9 @@ def build_store(
     if place == "off":
         store = _decode_each_time(job)
     elif place == "disk" or (place == "device" and not fits_in_memory(job.bytes)):
-        store = _in_file(job, cache_dir)
+        store = _in_file(job)
     else:
-        store = _in_memory(job, cache_dir)
+        store = _in_memory(job)
     if store.bad and (bad_images == "stop" or not len(store)):
         raise bad_image_error(store.bad, len(table))
     if store.bad:
@@ -150,11 +151,11 @@ def _decode_each_time(job: DecodeJob) -> ImageStore:
     return ImageStore(empty, "off", kept, tuple(bad), _page_notes(states), read=read)
 
 
-def _in_memory(job: DecodeJob, cache_dir: Path | None) -> ImageStore:
+def _in_memory(job: DecodeJob) -> ImageStore:
     """Decode into memory, or take the images from the cache file of an earlier run."""
     images = torch.empty((len(job.table), 3, job.size, job.size), dtype=torch.uint8)
     pixels = images.numpy()  # the same memory
-    file = existing_file(job, cache_dir)
+    file = existing_file(job)
     if file is not None:
         file.read(np.arange(len(images)), pixels)
         return ImageStore(images, "ram", np.arange(len(images)), notes=_page_notes(file.states))
@@ -179,9 +180,9 @@ def _decoded(
     return states, bad
 
 
-def _in_file(job: DecodeJob, cache_dir: Path | None) -> ImageStore:
+def _in_file(job: DecodeJob) -> ImageStore:
     """Read batches from the cache file; `images` maps it, for those who want all of it."""
-    file = cached_file(job, cache_dir)
+    file = cached_file(job)
     kept = np.flatnonzero(file.states != BAD)
     notes = (*file.notes, *_page_notes(file.states))
     return ImageStore(torch.from_numpy(file.images), "disk", kept, file.bad, notes, file.path, file.read)

@@ -9,7 +9,7 @@ Legend: n samples, S side in pixels.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,31 +18,24 @@ from torch import Tensor
 
 from cass_cli.data.views import colour, geometry
 from cass_cli.data.views.draw import ViewParameters
+from cass_cli.data.views.spec import ImageSpec
 
 PIXELS_AT_ONCE = 2**17
 """A core's share of one go on a CPU: measured best of 2¹⁵ to 2¹⁹ at 128, 224 and 384 px."""
 
 
-def apply_view(
-    images: Tensor,
-    parameters: ViewParameters,
-    *,
-    mean: Sequence[float],
-    std: Sequence[float],
-    out_size: int | None = None,
-) -> Tensor:
-    """Apply the parameters to uint8 images [n, 3, S, S] on any device: float32 [n, 3, out_size, out_size].
+def apply_view(images: Tensor, parameters: ViewParameters, spec: ImageSpec) -> Tensor:
+    """Apply the parameters to uint8 images [n, 3, S, S] on any device: float32 [n, 3, spec.size, spec.size].
 
     Order: colours, one resampling (black outside the image), blur, solarise, normalise. Where a box is cut
     out, that comes first, as in DINO and BYOL, and contrast refers to the crop. Samples that are at most
     flipped keep their pixels bit for bit.
     """
-    side = images.shape[-1]
+    side, size = images.shape[-1], spec.size
     assert images.shape[-2] == side, "rotations are meant for square images"
-    size = out_size or side
     shrink = _shrinking(parameters, side, size)
     flips, changes = _plan(parameters, shrink, resized=size != side, size=size)
-    scale, offset = (_upload(values, images.device) for values in colour.normalisation(mean, std))
+    scale, offset = (_upload(values, images.device) for values in colour.normalisation(spec.mean, spec.std))
     output = torch.empty(len(images), 3, size, size, device=images.device)
     for rows, changed, grey in _portions(images, changes, shrink):
         pixels = _run(flips, _take(images, rows), rows)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +22,10 @@ from cass_cli.engine.finetuning.tuned_arms import load_tuned
 from cass_cli.engine.inference import store_logits
 from cass_cli.errors import DataError, RunError
 from cass_cli.runs.compare import Cell, cells_of
+from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial, method_name
 from cass_cli.scores.bootstrap import RESAMPLES
-from cass_cli.scores.judgement import Judgement, probabilities_of, score_candidates
+from cass_cli.scores.judgement import probabilities_of, score_candidates
 from cass_cli.scores.metrics import Scores
 from cass_cli.scores.values import Floats
 
@@ -35,12 +35,8 @@ class Evaluation:
     """The scores of one trial on one split, and the predictions that they were computed from."""
 
     trial: Trial
-    method: str
+    summary: TrialSummary  # of the trial
     split: str
-    metric: str
-    classes: tuple[str, ...]
-    multilabel: bool
-    judgement: Judgement
     scores: Mapping[str, Scores]  # by candidate: each arm, and "mean"
     over_seeds: tuple[Cell, ...]  # test scores of all seeds of this fraction; empty for a single seed
     images: tuple[str, ...]  # names [N]
@@ -52,13 +48,13 @@ class Evaluation:
         """Return plain JSON values."""
         return {
             "trial": str(self.trial.path),
-            "method": self.method,
+            "method": method_name(self.summary),
             "fraction": self.trial.fraction,
             "seed": self.trial.seed,
             "split": self.split,
-            "metric": self.metric,
-            "recommended": self.judgement.pick,
-            "judgement": self.judgement.as_dict(),
+            "metric": self.summary.metric,
+            "recommended": self.summary.judgement.pick,
+            "judgement": self.summary.judgement.as_dict(),
             "scores": {name: found.as_dict() for name, found in self.scores.items()},
             "over_seeds": {cell.candidate: cell.summary.as_dict() for cell in self.over_seeds},
             "notes": list(self.notes),
@@ -71,7 +67,6 @@ def evaluate(
     *,
     split: str = "test",
     resamples: int = RESAMPLES,
-    cache_dir: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Score every candidate of `trial` on the images of `split`, under the settings of its variant.
@@ -83,40 +78,36 @@ def evaluate(
     compute = choose_compute(config.train)
     arms = load_tuned(trial, compute)
     data = find_labelled(config, trial.variant.run.splits)
-    if data.table.classes != arms.classes:
+    summary = arms.summary
+    if data.table.classes != summary.classes:
+        known, learned = (", ".join(classes) for classes in (data.table.classes, summary.classes))
         raise RunError(
-            f"The data show the classes {', '.join(data.table.classes)}; the arms learned {', '.join(arms.classes)}.",
+            f"The data show the classes {known}; the arms learned {learned}.",
             hint="Point --data to the images that the run was made from, or fine-tune on these.",
         )
     if not len(data.rows[split]):
         raise DataError(
             f"The {split} split of {data.table.root} has no labelled image.", hint="Choose another --split."
         )
-    images = decode(data, data.rows[split], config, device=compute.device, cache_dir=cache_dir, on_progress=on_progress)
+    images = decode(data, data.rows[split], config, device=compute.device, on_progress=on_progress)
     rows = images.readable(data.rows[split])
     logits = store_logits(
         arms.networks,
         images.store,
         images.of(rows),
-        mean=arms.mean,
-        std=arms.std,
+        spec=arms.spec,
         compute=compute,
     )
-    candidates = probabilities_of(logits, arms.judgement.temperatures, multilabel=arms.multilabel)
+    candidates = probabilities_of(logits, summary.judgement.temperatures, multilabel=summary.multilabel)
     labels: NDArray[Any] = data.labels[rows]
-    metric = str(arms.summary["metric"])
     return Evaluation(
         trial=trial,
-        method=method_name(arms.summary),
+        summary=summary,
         split=split,
-        metric=metric,
-        classes=arms.classes,
-        multilabel=arms.multilabel,
-        judgement=arms.judgement,
         scores=score_candidates(
-            candidates, labels, arms.classes, arms.judgement, groups=data.groups(rows), resamples=resamples
+            candidates, labels, summary.classes, summary.judgement, groups=data.groups(rows), resamples=resamples
         ),
-        over_seeds=_over_seeds(trial, metric),
+        over_seeds=_over_seeds(trial, summary.metric),
         images=tuple(data.table.names[i] for i in rows),
         labels=labels,
         probabilities=candidates,

@@ -5,10 +5,8 @@ from __future__ import annotations
 import shlex
 import shutil
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +24,7 @@ from cass_cli.engine.starting_arms import available_arms, starting_body
 from cass_cli.errors import RunError
 from cass_cli.runs.directory import Run, create_run, environment, point_latest, sole_writer, write_json, write_text
 from cass_cli.runs.names import run_flags
+from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial, Variant
 from cass_cli.seeds import trial_seed
 
@@ -42,7 +41,7 @@ class FinetuneResult:
 
     variant: Path
     metric: str
-    trials: tuple[Mapping[str, Any], ...]
+    trials: tuple[TrialSummary, ...]
     seconds: float
 
 
@@ -55,7 +54,6 @@ def finetune_job(
     new_run: bool = False,
     resume: bool = False,
     overwrite: bool = False,
-    cache_dir: Path | None = None,
 ) -> FinetuneResult:
     """Train every fraction × seed that the settings name; finished trials are kept with `resume`.
 
@@ -81,7 +79,7 @@ def finetune_job(
             watch.note(why)
     subsets = {trial.path: _subset(data, trial, watch) for trial in trials}
     todo = [trial for trial in trials if overwrite or not trial.finished]
-    images = _decode_for(data, [subsets[trial.path] for trial in todo], config, compute.device, cache_dir, watch)
+    images = _decode_for(data, [subsets[trial.path] for trial in todo], config, compute.device, watch)
     if new_run:
         create_run(run.path.parent, run.path.name, overwrite=overwrite)
         _record_run(run, resolved, data)
@@ -125,12 +123,11 @@ def _decode_for(
     subsets: list[NDArray[np.int64]],
     config: Config,
     device: torch.device,
-    cache_dir: Path | None,
     watch: Watcher,
 ) -> Images:
     """Decode what any trial will look at: the label subsets, validation and test."""
     rows = np.concatenate([*subsets, data.rows["val"], data.rows["test"]])
-    images = decode(data, rows, config, device=device, cache_dir=cache_dir, on_progress=watch.decoding)
+    images = decode(data, rows, config, device=device, on_progress=watch.decoding)
     for note in images.store.notes:
         watch.note(note)
     return images
@@ -176,9 +173,9 @@ def _check_free(trials: list[Trial], arms: list[ArmName], *, resume: bool, overw
             "or keep both with --variant NAME.",
         )
     for trial in taken:
-        if resume and trial.finished and set(trial.summary()["arms"]) != set(arms):
+        if resume and trial.finished and set(trial.summary().arms) != set(arms):
             raise RunError(
-                f"{trial.path} holds {' and '.join(trial.summary()['arms'])}, not {' and '.join(arms)}.",
+                f"{trial.path} holds {' and '.join(trial.summary().arms)}, not {' and '.join(arms)}.",
                 hint="Name the same --arm, or keep both with --variant NAME.",
             )
 

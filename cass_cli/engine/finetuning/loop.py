@@ -127,7 +127,7 @@ def _step(t: Tuning, pixels: Tensor, targets: Tensor, *, lr: float) -> dict[str,
     Returns the losses, on the device.
     """
     view = draw_view(len(pixels), generator=generator(t.seed, "views", t.epoch, t.batch), **t.view)
-    images = apply_view(pixels, view, mean=t.mean, std=t.std)
+    images = apply_view(pixels, view, t.spec)
     losses = {}
     for name, arm in t.arms.items():
         if arm.stopped:

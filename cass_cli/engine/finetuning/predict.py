@@ -84,7 +84,7 @@ def choose_candidate(arms: TunedArms, asked: str | None) -> str:
     """Return the candidate that answers: the one asked for, else the one that validation recommended."""
     known = [*arms.networks, *([MEAN] if len(arms.networks) > 1 else [])]
     if asked is None:
-        return arms.judgement.pick
+        return arms.summary.judgement.pick
     if asked not in known:
         raise ConfigError(f"This fine-tuning has no '{asked}'.{did_you_mean(asked, known)}", hint=", ".join(known))
     return asked
@@ -134,7 +134,7 @@ def predict(
 ) -> Iterator[Prediction]:
     """Yield an answer for each image, in the order given. What cannot be read gets a status instead."""
     for source in sources:
-        job = DecodeJob(source.table, arms.size, max_pixels, workers or usable_cores(), lambda _done, _total: None)
+        job = DecodeJob(source.table, arms.spec.size, max_pixels, workers or usable_cores(), lambda _done, _total: None)
         waiting: list[tuple[int, Planes | BadImage]] = []
         for result in job.results(range(len(source.table))):
             waiting.append(result)
@@ -156,7 +156,7 @@ def _answer(
     answers = {}
     if good:
         pixels = torch.from_numpy(np.stack([planes.pixels for _, planes in good])).to(compute.device)
-        logits = batch_logits(arms.networks, pixels, mean=arms.mean, std=arms.std, compute=compute)
+        logits = batch_logits(arms.networks, pixels, spec=arms.spec, compute=compute)
         numbers = {name: given.cpu().double().numpy() for name, given in logits.items()}  # device sync
         answers = dict(zip([row for row, _ in good], _decide(arms, numbers, candidate), strict=True))
     for row, result in results:
@@ -169,7 +169,7 @@ def _answer(
                 status="ok",
                 chosen=chosen,
                 confidence=sure,
-                flagged=sure < arms.judgement.flag_below,
+                flagged=sure < arms.summary.judgement.flag_below,
                 agree=len(set(by_arm)) == 1 if len(by_arm) > 1 else None,
                 probabilities=probabilities,
                 by_arm=by_arm,
@@ -180,11 +180,10 @@ def _decide(
     arms: TunedArms, logits: dict[str, Floats], candidate: str
 ) -> list[tuple[str, float, Floats, tuple[str, ...]]]:
     """Return choice, confidence, probabilities and the arms' choices of each image from outputs [B, C] by arm."""
-    candidates = probabilities_of(logits, arms.judgement.temperatures, multilabel=arms.multilabel)
-    choices = {
-        name: decisions(given, arms.judgement.threshold(name), arms.classes) for name, given in candidates.items()
-    }
-    sure = confidence(candidates[candidate], multilabel=arms.multilabel)
+    judgement, classes, multilabel = arms.summary.judgement, arms.summary.classes, arms.summary.multilabel
+    candidates = probabilities_of(logits, judgement.temperatures, multilabel=multilabel)
+    choices = {name: decisions(given, judgement.threshold(name), classes) for name, given in candidates.items()}
+    sure = confidence(candidates[candidate], multilabel=multilabel)
     by_arm = zip(*(choices[name] for name in logits), strict=True)
     return [
         (chosen, float(s), row, tuple(arm_choices))

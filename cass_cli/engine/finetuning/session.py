@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from cass_cli.config.schema import Finetune
 from cass_cli.data.splits import Labels
 from cass_cli.data.store.store import ImageStore
+from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.compute import Compute
 from cass_cli.engine.finetuning.focal import class_weights, focal_loss
 from cass_cli.engine.inference import store_logits
@@ -53,8 +54,7 @@ class Tuning:
     seed: int  # of all streams of chance
     arm_index: Mapping[str, int]
     compute: Compute
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    spec: ImageSpec
     view: Mapping[str, Any]
     loss: Mapping[str, Any]  # arguments of the focal loss
     settings: Finetune
@@ -132,8 +132,7 @@ def outputs(t: Tuning, names: list[str], rows: Tensor) -> dict[str, np.ndarray]:
         {name: t.arms[name].network for name in names},
         t.store,
         rows,
-        mean=t.mean,
-        std=t.std,
+        spec=t.spec,
         compute=t.compute,
     )
 

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cass_cli.config.schema import ARM_NAMES, ArmName, Config
 from cass_cli.data.labelled_images import Images, LabelledData, rows_digest
+from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
 from cass_cli.engine.compute import Compute
 from cass_cli.engine.finetuning.loop import TuneEpoch, TuneStep, finetune
@@ -30,7 +31,9 @@ from cass_cli.engine.signals import StopRequest
 from cass_cli.engine.starting_arms import starting_body, with_new_head
 from cass_cli.errors import RunError
 from cass_cli.models.arms import Arm, save_arm
+from cass_cli.models.card import ArmCard
 from cass_cli.runs.directory import write_json
+from cass_cli.runs.summary import TrainedArm, TrialSummary
 from cass_cli.runs.trials import Trial, Variant
 from cass_cli.scores.judgement import judge, split_scores
 from cass_cli.seeds import trial_seed
@@ -45,7 +48,7 @@ class Watcher(Protocol):
     def trial(self, number: int, trials: int, trial: Trial, t: Tuning) -> None: ...
     def step(self, step: TuneStep) -> None: ...
     def epoch(self, stats: TuneEpoch) -> None: ...
-    def finished(self, summary: Mapping[str, Any]) -> None: ...
+    def finished(self, summary: TrialSummary) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ def run_trial(
         watch.epoch(stats)
     restore_best(t)
     _export(job, trial, arms, t)
-    write_json(trial.files.summary, _summary(job, trial, arms, t, seconds=time.monotonic() - began))
+    summary = _summary(job, trial, arms, t, seconds=time.monotonic() - began)
+    write_json(trial.files.summary, summary.as_dict())
     shutil.rmtree(trial.files.checkpoint.parents[1])  # a finished trial is never gone on with
 
 
@@ -108,8 +112,7 @@ def _tuning(job: Job, trial: Trial, subset: NDArray[np.int64]) -> tuple[dict[Arm
         seed=seed,
         arm_index={name: ARM_NAMES.index(name) for name in arms},
         compute=compute,
-        mean=config.data.mean,
-        std=config.data.std,
+        spec=ImageSpec(config.data.image_size, config.data.mean, config.data.std),
         view=config.augment.model_dump(),
         loss=loss_arguments(config.finetune, labels, classes, compute.device),
         settings=config.finetune,
@@ -121,23 +124,22 @@ def _tuning(job: Job, trial: Trial, subset: NDArray[np.int64]) -> tuple[dict[Arm
 def _export(job: Job, trial: Trial, arms: Mapping[ArmName, Arm], t: Tuning) -> None:
     """Save the best weights of each arm, for timm and for `cass predict`."""
     trial.files.arms.mkdir(exist_ok=True)
-    size = job.config.data.image_size
     for name, arm in arms.items():
-        facts = {
-            "input_size": [3, size, size],
-            "mean": job.config.data.mean,
-            "std": job.config.data.std,
-            "classes": job.data.table.classes,
-            "multilabel": job.data.table.multilabel,
-            "method": job.method,
-            "started_from": str(arm.weights),
-            "labels": t.images,
-            "best_epoch": t.arms[name].best_epoch,
-        }
-        save_arm(trial.files.arms / name, t.arms[name].network, name=arm.name, options=arm.options, facts=facts)
+        card = ArmCard(
+            model=arm.name,
+            options=arm.options,
+            spec=t.spec,
+            classes=job.data.table.classes,
+            multilabel=job.data.table.multilabel,
+            method=job.method,
+            started_from=str(arm.weights),
+            labels=t.images,
+            best_epoch=t.arms[name].best_epoch,
+        )
+        save_arm(trial.files.arms / name, t.arms[name].network, card)
 
 
-def _summary(job: Job, trial: Trial, arms: Mapping[ArmName, Arm], t: Tuning, *, seconds: float) -> dict[str, Any]:
+def _summary(job: Job, trial: Trial, arms: Mapping[ArmName, Arm], t: Tuning, *, seconds: float) -> TrialSummary:
     """Let validation judge, score validation and test without intervals, and tell what the trial was."""
     data, settings = job.data, job.config.finetune
     rows = {split: job.images.readable(data.rows[split]) for split in ("val", "test")}
@@ -153,29 +155,26 @@ def _summary(job: Job, trial: Trial, arms: Mapping[ArmName, Arm], t: Tuning, *, 
     scores = {
         split: split_scores(logits[split], data.labels[rows[split]], data.table.classes, judged) for split in rows
     }
-    return {
-        "run": str(job.variant.run.path),
-        "variant": job.variant.name,
-        "method": job.method,
-        "init": settings.init,
-        "frozen": settings.freeze,
-        "fraction": trial.fraction,
-        "seed": trial.seed,
-        "labels": t.images,
-        "classes": list(data.table.classes),
-        "multilabel": data.table.multilabel,
-        "metric": settings.metric,
-        "epochs": t.epoch,
-        "seconds": seconds,
-        "device": str(t.device),
-        "precision": t.compute.precision,
-        "arms": {
-            name: {"model": arm.name, "weights": str(arm.weights), "best_epoch": t.arms[name].best_epoch}
-            for name, arm in arms.items()
-        },
-        "judgement": judged.as_dict(),
-        "images": {split: len(found) for split, found in rows.items()},
-        "test_digest": rows_digest(data, rows["test"]),
-        "validation": scores["val"],
-        "test": scores["test"],
-    }
+    return TrialSummary(
+        run=str(job.variant.run.path),
+        variant=job.variant.name,
+        method=job.method,
+        init=settings.init,
+        frozen=settings.freeze,
+        fraction=trial.fraction,
+        seed=trial.seed,
+        labels=t.images,
+        classes=data.table.classes,
+        multilabel=data.table.multilabel,
+        metric=settings.metric,
+        epochs=t.epoch,
+        seconds=seconds,
+        device=str(t.device),
+        precision=t.compute.precision,
+        arms={name: TrainedArm(arm.name, str(arm.weights), t.arms[name].best_epoch) for name, arm in arms.items()},
+        judgement=judged,
+        images={split: len(found) for split, found in rows.items()},
+        test_digest=rows_digest(data, rows["test"]),
+        validation=scores["val"],
+        test=scores["test"],
+    )

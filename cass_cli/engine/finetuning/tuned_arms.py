@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from torch import nn
 
+from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.compute import Compute
 from cass_cli.errors import RunError
 from cass_cli.models.arms import load_arm
+from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial
-from cass_cli.scores.judgement import Judgement
 
 
 @dataclass(frozen=True)
@@ -20,37 +20,17 @@ class TunedArms:
     """Networks in evaluation mode on their device, and what is needed to turn images into answers."""
 
     networks: Mapping[str, nn.Module]
-    classes: tuple[str, ...]
-    multilabel: bool
-    size: int  # pixels
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    judgement: Judgement
-    summary: Mapping[str, Any]
+    spec: ImageSpec
+    summary: TrialSummary
 
 
 def load_tuned(trial: Trial, compute: Compute) -> TunedArms:
     """Load the arms of a finished trial; raise `RunError` or `ModelError` for anything else."""
     summary = trial.summary()
-    try:
-        judgement = Judgement(**summary["judgement"])
-        names, classes = list(summary["arms"]), tuple(summary["classes"])
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{trial.files.summary} is no summary of a fine-tuning.", hint="Fine-tune again.") from error
     networks: dict[str, nn.Module] = {}
-    card: dict[str, Any] = {}
-    for name in names:
+    for name in summary.arms:
         network, card = load_arm(trial.files.arms / name)
-        if tuple(card.get("classes", ())) != classes:
+        if card.classes != summary.classes:
             raise RunError(f"{trial.files.arms / name} was trained for other classes than its run.")
         networks[name] = compute.place(network).eval().requires_grad_(False)
-    return TunedArms(
-        networks=networks,
-        classes=classes,
-        multilabel=bool(summary["multilabel"]),
-        size=int(card["input_size"][-1]),
-        mean=tuple(card["mean"]),
-        std=tuple(card["std"]),
-        judgement=judgement,
-        summary=summary,
-    )
+    return TunedArms(networks, card.spec, summary)

@@ -10,7 +10,7 @@ import torch
 
 from cass_cli.config.schema import ArmName
 from cass_cli.engine.device import choose_device
-from cass_cli.engine.looking.sample import ImageSample, sample_of_paths, sample_of_run
+from cass_cli.engine.looking.sample import ImageSample, SampleRequest, sample_of_paths, sample_of_run
 from cass_cli.engine.looking.shown import Shown, arms_of_run, compared_arms, saved_settings
 from cass_cli.errors import RunError, did_you_mean
 from cass_cli.runs.directory import Run
@@ -36,25 +36,21 @@ class Look:
 
 
 def look_at(
-    run: Run,
+    of: Run | Trial,
+    asked: SampleRequest,
     *,
     runs: Path,
-    compare: str,
-    trial: Trial | None = None,
+    compare: str = "start",
     averaged: bool = False,
     arm: str | None = None,
-    images: list[Path] | None = None,
-    split: str = "test",
-    samples: int | None = None,
-    seed: int = 0,
     device: str | None = None,
 ) -> Look:
-    """Load the arms of `run`, or of a `trial` of its fine-tuning, what they are compared with, and the images to show.
+    """Load the arms of a run, or of a trial of its fine-tuning, what they are compared with, and the images asked for.
 
     `arm` leaves one arm; another run to `compare` with is looked for in `runs`, then here.
     """
+    run, files = (of.variant.run, of.files) if isinstance(of, Trial) else (of, of)
     resolved = saved_settings(run)
-    files = trial.files if trial else run
     arms = arms_of_run(files, averaged=averaged)
     if arm is not None and arm not in arms:
         raise RunError(
@@ -63,13 +59,13 @@ def look_at(
     after = {name: shown for name, shown in arms.items() if arm in (None, name)}
     return Look(
         run=files.path,
-        sample=sample_of_paths(images, resolved.config.data)
-        if images
-        else sample_of_run(run, resolved, split=split, samples=samples, seed=seed),
-        before=compared_arms(compare, run, resolved, after, runs=runs, trial=trial, averaged=averaged),
+        sample=sample_of_paths(asked.paths, resolved.config.data)
+        if asked.paths
+        else sample_of_run(run, resolved, asked),
+        before=compared_arms(compare, of, resolved, after, runs=runs, averaged=averaged),
         after=after,
         device=choose_device(device or resolved.config.train.device),
-        split="" if images else split,
+        split="" if asked.paths else asked.split,
     )
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -26,6 +25,16 @@ from cass_cli.words import count
 
 SAMPLES = 30  # C.4
 SAMPLES_IMBALANCED = 100  # C.4, ISIC 2019: "so that each class may have an example in our sample"
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """Which images are asked for: pictures of the user's own, else some of a split of the run."""
+
+    paths: tuple[Path, ...] = ()
+    split: str = "test"
+    samples: int | None = None  # None: 30 as in C.4, or 100 for ISIC 2019
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,16 +56,8 @@ class ImageSample:
         return self._decoded[size]
 
     def _read(self, size: int) -> Tensor:
-        return build_store(
-            self.table,
-            size=size,
-            mode="ram",
-            workers=self.reading.workers,
-            max_pixels=self.reading.max_pixels,
-            cache_dir=None,
-            bad_images="stop",
-            device=torch.device("cpu"),
-        ).images
+        workers, max_pixels = self.reading.workers, self.reading.max_pixels
+        return build_store(self.table, size=size, mode="ram", workers=workers, max_pixels=max_pixels).images
 
     def label(self, row: int) -> str:
         """Return the class of an image, or its classes joined by +, or "" where none is known."""
@@ -68,12 +69,12 @@ class ImageSample:
         return classes[labels[row]] if labels[row] >= 0 else ""
 
 
-def sample_of_run(run: Run, resolved: Resolved, *, split: str, samples: int | None, seed: int) -> ImageSample:
-    """Draw `samples` images of `split`, by default 30 as in C.4, or 100 for ISIC 2019; fewer if there are fewer.
+def sample_of_run(run: Run, resolved: Resolved, asked: SampleRequest) -> ImageSample:
+    """Draw the images asked for from a split of the run; fewer if there are fewer.
 
     Raises `DataError` when the split is empty or the images are gone.
     """
-    data = resolved.config.data
+    data, split, seed = resolved.config.data, asked.split, asked.seed
     dataset = find_dataset(data, seed=resolved.config.train.seed, saved_splits=run.splits)
     rows = dataset.rows(split)
     if len(rows) == 0:
@@ -83,7 +84,7 @@ def sample_of_run(run: Run, resolved: Resolved, *, split: str, samples: int | No
             hint="Choose another --split, or name pictures with --images.",
         )
     isic = "isic2019" in (data.layout, resolved.origins.get("data.path", "").removeprefix("preset "))
-    wanted = samples or (SAMPLES_IMBALANCED if isic else SAMPLES)
+    wanted = asked.samples or (SAMPLES_IMBALANCED if isic else SAMPLES)
     table = dataset.table.select(rows)
     drawn = table.select(draw_rows(table.labels, len(table), samples=wanted, seed=seed))
     many, few = count(len(rows), f"{split} image"), count(len(drawn), "image")

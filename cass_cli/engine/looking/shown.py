@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from cass_cli.config.load import Resolved, read_saved
 from cass_cli.config.schema import ARM_NAMES, ArmName, Config
+from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.starting_arms import starting_body
 from cass_cli.errors import ModelError, RunError
 from cass_cli.methods.build import build_arms
 from cass_cli.models.arms import Arm, load_arm
+from cass_cli.models.card import ArmCard
 from cass_cli.runs.directory import Run
 from cass_cli.runs.names import find
 from cass_cli.runs.trials import Trial
@@ -33,14 +35,12 @@ class Shown:
     label: str  # "after CASS, 100 epochs", "before: random weights", a run's name
     model: str  # timm's name
     network: nn.Module
-    size: int  # side in pixels
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    spec: ImageSpec
     classifier: bool  # the outputs are classes, not an embedding
 
     def inputs(self, images: Tensor, device: torch.device) -> Tensor:
         """Return uint8 images [B, 3, S, S] as the network takes them, on `device`."""
-        mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (self.mean, self.std))
+        mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (self.spec.mean, self.spec.std))
         return (images.to(device).float() / 255 - mean) / std
 
 
@@ -65,35 +65,31 @@ def _shown(arm: ArmName, path: Path, label: str) -> Shown:
     return Shown(
         arm=arm,
         label=label or _trained(card),
-        model=str(card["model"]),
+        model=card.model,
         network=network.eval(),
-        size=int(card["input_size"][-1]),
-        mean=tuple(card["mean"]),
-        std=tuple(card["std"]),
-        classifier=bool(card.get("classes")),
+        spec=card.spec,
+        classifier=bool(card.classes),
     )
 
 
-def _trained(card: Mapping[str, Any]) -> str:
-    method, epochs = str(card.get("method", "trained")), card.get("epochs")
-    method = method.upper() if len(method) <= 4 else method
-    if "labels" in card:
-        pretrained = f" after {method}" if card.get("method") != "none" else ""
-        return f"fine-tuned on {count(int(card['labels']), 'label')}{pretrained}"
-    return f"after {method}, {count(int(epochs), 'epoch')}" if epochs else f"after {method}"
+def _trained(card: ArmCard) -> str:
+    method = card.method.upper() if len(card.method) <= 4 else card.method
+    if card.labels is not None:
+        pretrained = f" after {method}" if card.method != "none" else ""
+        return f"fine-tuned on {count(card.labels, 'label')}{pretrained}"
+    return f"after {method}, {count(card.epochs, 'epoch')}" if card.epochs else f"after {method}"
 
 
 def compared_arms(
     compare: str,
-    run: Run,
+    of: Run | Trial,
     resolved: Resolved,
     arms: Mapping[ArmName, Shown],
     *,
     runs: Path,
-    trial: Trial | None,
     averaged: bool,
 ) -> dict[ArmName, Shown]:
-    """Return what the `arms` of `run`, or of a `trial` of its fine-tuning, are compared with, by arm name.
+    """Return what the `arms` of a run, or of a trial of its fine-tuning, are compared with, by arm name.
 
     `start`: the weights that the pretraining, or the fine-tuning, began with. `imagenet`: the run's local weight
     files, else timm's from its hub. `random`: the seed's random weights. `none`: nothing. Anything else names another
@@ -108,12 +104,12 @@ def compared_arms(
         if not common:
             raise RunError(f"{other.path} has none of the arms {', '.join(arms)}.", hint="Compare with another run.")
         return common
-    if compare == "start" and trial and (init := trial.summary()["init"]) in ("pretrained", "averaged"):
-        found = arms_of_run(run, averaged=init == "averaged")
+    trial = of if compare == "start" and isinstance(of, Trial) else None
+    if trial and (init := trial.summary().init) in ("pretrained", "averaged"):
+        found = arms_of_run(trial.variant.run, averaged=init == "averaged")
         return {arm: found[arm] for arm in arms}
     try:
-        tuned = trial if compare == "start" else None
-        built = _began_with(tuned, arms) if tuned else _built_anew(resolved.config, compare, arms)
+        built = _began_with(trial, arms) if trial else _built_anew(resolved.config, compare, arms)
     except ModelError as error:
         hint = "Compare with --compare random, another run, or none."
         raise ModelError(f"Cannot compare with the weights before training: {error.what}", hint=hint) from error
@@ -156,9 +152,7 @@ def _untrained(arm: ArmName, built: Arm, before: str, *, after: Shown) -> Shown:
         label=f"{before}{kind} weights",
         model=built.name,
         network=built.model.eval(),
-        size=after.size,
-        mean=after.mean,
-        std=after.std,
+        spec=after.spec,
         classifier=False,
     )
 

@@ -30,6 +30,7 @@ from cass_cli.engine.signals import resumed_by, stop_on_signal
 from cass_cli.errors import RunError
 from cass_cli.methods.build import build_arms
 from cass_cli.models.arms import save_arm
+from cass_cli.models.card import ArmCard
 from cass_cli.runs.directory import Run, create_run, environment, point_latest, sole_writer, write_json, write_text
 from cass_cli.runs.names import run_flags
 
@@ -74,7 +75,6 @@ def pretrain_job(
     watch: Watcher,
     overwrite: bool = False,
     resume: Run | None = None,
-    cache_dir: Path | None = None,
 ) -> PretrainResult:
     """Run (or, given `resume`, go on with) the pretraining that `resolved` describes, and export both arms.
 
@@ -89,7 +89,6 @@ def pretrain_job(
         seed=config.train.seed,
         saved_splits=resume.splits if resume else None,
         check_leaks=config.data.check_leaks and world.leads and not resume,
-        cache_dir=cache_dir,
         on_progress=watch.decoding,
     )
     for note in dataset.table.notes:
@@ -106,9 +105,7 @@ def pretrain_job(
         if why:
             watch.note(why)
     plan = plan_pretraining(config, dataset, compute, processes=world.size)
-    store = load_images(
-        dataset, dataset.rows("train"), config.data, device=device, cache_dir=cache_dir, on_progress=watch.decoding
-    )
+    store = load_images(dataset, dataset.rows("train"), config.data, device=device, on_progress=watch.decoding)
     for note in store.notes:
         watch.note(note)
     with process_group(world, device):
@@ -116,9 +113,7 @@ def pretrain_job(
         if world.size > 1 and device.type == "cpu" and any(isinstance(m, _BatchNorm) for m in session.method.modules()):
             watch.warn("On CPUs, batch norm counts each process's share of a batch alone: one process would differ.")
         if config.train.probe_every and world.leads:
-            looked_at = probe_data(
-                dataset, store, config.data, device=device, cache_dir=cache_dir, on_progress=watch.decoding
-            )
+            looked_at = probe_data(dataset, store, config.data, device=device, on_progress=watch.decoding)
             session.probe = partial(probe_arms, probes=looked_at)
         if state:
             _check_same_images(state, session)
@@ -186,16 +181,16 @@ def _export(session: Session, run: Run, config: Config) -> dict[str, Path]:
     networks |= {f"{name}-averaged": (name, net) for name, net in refresh_averages(session).items()}
     for file_name, (name, network) in networks.items():
         arm = session.arms[name]
-        facts = {
-            "input_size": [3, config.data.image_size, config.data.image_size],
-            "mean": config.data.mean,
-            "std": config.data.std,
-            "method": config.method.name,
-            "epochs": session.epoch,
-            "averaged": file_name != name,
-            "started_from": str(arm.weights),
-        }
-        save_arm(run.arms / file_name, network, name=arm.name, options=arm.options, facts=facts)
+        card = ArmCard(
+            model=arm.name,
+            options=arm.options,
+            spec=session.spec,
+            method=config.method.name,
+            epochs=session.epoch,
+            averaged=file_name != name,
+            started_from=str(arm.weights),
+        )
+        save_arm(run.arms / file_name, network, card)
     return {file_name: run.arms / f"{file_name}.safetensors" for file_name in networks}
 
 

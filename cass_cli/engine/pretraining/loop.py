@@ -159,12 +159,12 @@ def train_step(
     """
     torch.manual_seed(stream_seed(s.train.seed, "layers", s.epoch, s.batch, s.world.rank))  # dropout
     draw = generator(s.train.seed, "views", s.epoch, s.batch)
-    drawn = [(view.size, draw_view(len(batch), generator=draw, **view.knobs)) for view in s.method.views]
+    drawn = [(s.spec.at(view.size), draw_view(len(batch), generator=draw, **view.knobs)) for view in s.method.views]
     parts, progress = _parts(s, len(batch)), s.step / s.steps
     total, waiting = torch.zeros((), device=s.device), 0.0
     for i, (part, pixels) in enumerate(zip(parts, images, strict=True)):
         began = time.monotonic()
-        views = [apply_view(pixels, view[part], mean=s.mean, std=s.std, out_size=size) for size, view in drawn]
+        views = [apply_view(pixels, view[part], spec) for spec, view in drawn]
         mark("data")
         waiting += time.monotonic() - began
         last = i == len(parts) - 1

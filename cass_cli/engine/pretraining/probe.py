@@ -12,7 +12,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -171,7 +170,6 @@ def probe_data(
     data: Data,
     *,
     device: torch.device,
-    cache_dir: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ProbeData:
     """Decode the validation images; raise `DataError` when there are no labels or no validation images."""
@@ -182,7 +180,7 @@ def probe_data(
         raise DataError(
             f"There are no {lacking} to probe with in {dataset.table.root}.", hint="Leave --probe-every out."
         )
-    store = load_images(dataset, rows, data, device=device, cache_dir=cache_dir, on_progress=on_progress)
+    store = load_images(dataset, rows, data, device=device, on_progress=on_progress)
     return ProbeData(labels[dataset.rows("train")[train.kept]], store, labels[rows[store.kept]])
 
 
@@ -205,7 +203,7 @@ def _features(s: Session, arm: str, store: ImageStore) -> Tensor:
     s.method.eval()
     parts = []
     for rows in torch.from_numpy(np.arange(len(store.kept))).split(BATCH):
-        images = apply_view(store.batch(rows, s.device), unchanged(len(rows)), mean=s.mean, std=s.std)
+        images = apply_view(store.batch(rows, s.device), unchanged(len(rows)), s.spec)
         with s.compute.autocast():
             parts.append(s.method.embed(arm, images)[0].float())
     s.method.train()

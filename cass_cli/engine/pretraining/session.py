@@ -16,6 +16,7 @@ from cass_cli.config.schema import Config, Optim, Train
 from cass_cli.data.store.store import ImageStore
 from cass_cli.data.views.apply import apply_view
 from cass_cli.data.views.draw import draw_view, unchanged
+from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.batches import batch_bounds, epoch_order
 from cass_cli.engine.compute import Compute
 from cass_cli.engine.distributed import World
@@ -40,8 +41,7 @@ class Session:
     world: World
     compute: Compute
     compiled: bool
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    spec: ImageSpec
     optim: Optim
     train: Train
     parallel: Any
@@ -110,8 +110,7 @@ def build_session(
         world=world,
         compute=compute,
         compiled=compiled,
-        mean=config.data.mean,
-        std=config.data.std,
+        spec=ImageSpec(config.data.image_size, config.data.mean, config.data.std),
         optim=optim,
         train=train,
         parallel=method if world.size == 1 else DistributedDataParallel(method, device_ids=ids),
@@ -169,7 +168,7 @@ def measure_gauges(s: Session) -> dict[str, ArmGauges]:
 
 def plain_view(s: Session, rows: Tensor) -> Tensor:
     """Return the images `rows` of the store, normalised and not augmented: [B, 3, S, S]."""
-    return apply_view(s.store.batch(rows, s.device), unchanged(len(rows)), mean=s.mean, std=s.std)
+    return apply_view(s.store.batch(rows, s.device), unchanged(len(rows)), s.spec)
 
 
 @torch.no_grad()
@@ -192,4 +191,4 @@ def _augmented_epoch(s: Session) -> Any:
     for index, (start, stop) in enumerate(batch_bounds(s.images, s.train.batch_size)):
         draw = generator(s.train.seed, "views", s.train.epochs, index)
         view = draw_view(stop - start, generator=draw, **s.method.views[0].knobs)
-        yield apply_view(s.store.batch(order[start:stop], s.device), view, mean=s.mean, std=s.std)
+        yield apply_view(s.store.batch(order[start:stop], s.device), view, s.spec)

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cass_cli import lock
-from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS
 from cass_cli.data.decode.image import read_image
 from cass_cli.data.samples import read_sample
 from cass_cli.data.sources import SampleTable
@@ -53,15 +52,7 @@ def write_table(root: Path, count: int) -> SampleTable:
 
 
 def build(table: SampleTable, mode: Any = "disk", **options: Any) -> ImageStore:
-    defaults: dict[str, Any] = {
-        "size": SIZE,
-        "workers": 2,
-        "max_pixels": DEFAULT_MAX_PIXELS,
-        "cache_dir": None,
-        "bad_images": "stop",
-        "device": CPU,
-    }
-    return build_store(table, mode=mode, **(defaults | options))
+    return build_store(table, mode=mode, **({"size": SIZE, "workers": 2} | options))
 
 
 def expected(table: SampleTable, rows: Any = None) -> NDArray[np.uint8]:
@@ -427,15 +418,18 @@ def test_disk_that_fills_up_meanwhile_is_told_and_the_build_gone_on_with(
     assert sorted(rows) == list(range(12, 30))
 
 
-def test_cache_directory_that_is_a_file_is_an_error(table: SampleTable, tmp_path: Path) -> None:
+def test_cache_directory_that_is_a_file_is_an_error(
+    table: SampleTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CASS_CACHE", str(tmp_path / "file"))
     with pytest.raises(DataError, match="cannot be used"):
-        build(table, "disk", cache_dir=tmp_path / "file")
+        build(table, "disk")
 
 
 def test_cached_images_are_for_the_user_alone(table: SampleTable) -> None:
     build(table, "disk")
-    assert image_folder(None).stat().st_mode & 0o077 == 0
+    assert image_folder().stat().st_mode & 0o077 == 0
 
 
 # ---- where they are kept
@@ -504,7 +498,7 @@ def test_list_and_clear(table: SampleTable) -> None:
     assert clear_caches(partial_only=True) == 0
     assert clear_caches(unused_days=30) == second.bytes
     assert clear_caches() == first.bytes
-    assert list(image_folder(None).iterdir()) == []
+    assert list(image_folder().iterdir()) == []
     assert np.array_equal(everything(new), expected(table))  # a run that reads it goes on
 
 

@@ -24,7 +24,7 @@ def test_jitter_equals_torchvision(operation: str) -> None:
     factors = (0.8, 0.9, 1.1, 1.2)
     images = random_images(4)
     parameters = view(4, coefficients=torch.cat([jitter_by(1, **{operation: f}) for f in factors]))
-    output = apply_view(images, parameters, **PLAIN)
+    output = apply_view(images, parameters, PLAIN)
     adjust = getattr(reference, f"adjust_{operation}")
     for image, factor, got in zip(images, factors, output, strict=True):
         torch.testing.assert_close(got, adjust(image / 255, factor), atol=GREY_WEIGHTS, rtol=0)
@@ -34,7 +34,7 @@ def test_brightness_contrast_saturation_in_this_order_as_one_map() -> None:
     images = random_images(1)
     expected = reference.adjust_brightness(images[0] / 255, 1.15)
     expected = reference.adjust_saturation(reference.adjust_contrast(expected, 0.8), 1.2)
-    got = apply_view(images, view(1, coefficients=jitter_by(1, 1.15, 0.8, 1.2)), **PLAIN)[0]
+    got = apply_view(images, view(1, coefficients=jitter_by(1, 1.15, 0.8, 1.2)), PLAIN)[0]
     torch.testing.assert_close(got, expected, atol=GREY_WEIGHTS, rtol=0)
 
 
@@ -50,10 +50,10 @@ def test_hue_equals_torchvision() -> None:
     images = random_images(len(shifts), low=0, high=256)
     images[:, :, :8] = images[:, :1, :8]  # grey rows, where hue is undefined
     images[:, 0, 8:12] = images[:, 1, 8:12]  # two channels equal
-    output = apply_view(images, view(len(shifts), hue=doubles(*shifts)), **PLAIN)
+    output = apply_view(images, view(len(shifts), hue=doubles(*shifts)), PLAIN)
     for image, shift, got in zip(images, shifts, output, strict=True):
         torch.testing.assert_close(got, reference.adjust_hue(image / 255, shift), atol=SAME_ARITHMETIC, rtol=0)
-    plain = apply_view(images, unchanged(len(shifts)), **PLAIN)
+    plain = apply_view(images, unchanged(len(shifts)), PLAIN)
     assert torch.equal(output[3], plain[3])  # a shift of nought is not computed at all
 
 
@@ -63,14 +63,14 @@ def test_values_are_clamped_once_after_all_colours() -> None:
     raw = colour.recolour_(images.float(), coefficients.float()) / 255
     assert raw.max() > 1
     assert raw.min() < 0
-    got = apply_view(images, view(1, coefficients=coefficients), **PLAIN)
+    got = apply_view(images, view(1, coefficients=coefficients), PLAIN)
     torch.testing.assert_close(got, raw.clamp(0, 1), atol=SAME_ARITHMETIC, rtol=0)
 
 
 def test_greying_equals_torchvision() -> None:
     images = random_images(3, low=0, high=256)
     coefficients = colour.greyed(jitter_by(3, 0.9), torch.tensor([True, False, True]))
-    output = apply_view(images, view(3, coefficients=coefficients), **PLAIN)
+    output = apply_view(images, view(3, coefficients=coefficients), PLAIN)
     for row, (image, got) in enumerate(zip(images, output, strict=True)):
         expected = reference.adjust_brightness(image / 255, 0.9)
         expected = expected if row == 1 else reference.rgb_to_grayscale(expected, num_output_channels=3)
@@ -79,7 +79,7 @@ def test_greying_equals_torchvision() -> None:
 
 def test_solarise_equals_torchvision() -> None:
     images = random_images(3, low=0, high=256)
-    output = apply_view(images, view(3, solarise=doubles(0.5, 0.8, draw.NEVER_SOLARISED)), **PLAIN)
+    output = apply_view(images, view(3, solarise=doubles(0.5, 0.8, draw.NEVER_SOLARISED)), PLAIN)
     for image, threshold, got in zip(images, (0.5, 0.8, 1.1), output, strict=True):
         pixels = image / 255
         expected = reference.solarize(pixels, threshold) if threshold < 1 else pixels
@@ -89,7 +89,7 @@ def test_solarise_equals_torchvision() -> None:
 def test_blur_equals_torchvision() -> None:
     sigmas = (0.1, 0.7, 2.0, 0.0)
     images = random_images(4, low=0, high=256)
-    output = apply_view(images, view(4, sigma=doubles(*sigmas)), **PLAIN)
+    output = apply_view(images, view(4, sigma=doubles(*sigmas)), PLAIN)
     for image, sigma, got in zip(images, sigmas, output, strict=True):
         kernel = 2 * colour.blur_radius(sigma) + 1
         expected = reference.gaussian_blur(image / 255, [kernel] * 2, [sigma] * 2) if sigma else image / 255

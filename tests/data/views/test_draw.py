@@ -37,7 +37,7 @@ def test_switching_one_operation_leaves_the_others() -> None:
 
 def test_same_seed_same_pixels_and_another_seed_others() -> None:
     images = random_images(12)
-    first, again, other = (apply_view(images, draw_view(12, generator=seeded(s)), **PLAIN) for s in (1, 1, 2))
+    first, again, other = (apply_view(images, draw_view(12, generator=seeded(s)), PLAIN) for s in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -95,7 +95,7 @@ def test_a_crop_that_never_fits_is_the_whole_image() -> None:
     "knobs", [{}, *byol.VIEWS, *dino.GLOBAL_VIEWS, dino.LOCAL_VIEW, dino.PACKAGE_GLOBAL_VIEW, mae.VIEW]
 )
 def test_every_recipe_draws_and_applies(knobs: draw.ViewKnobs) -> None:
-    output = apply_view(random_images(9), draw_view(9, generator=seeded(), **knobs), **PLAIN, out_size=32)
+    output = apply_view(random_images(9), draw_view(9, generator=seeded(), **knobs), PLAIN.at(32))
     assert output.shape == (9, 3, 32, 32)
     assert output.dtype == torch.float32
     assert output.min() >= 0

@@ -17,7 +17,7 @@ BILINEAR = InterpolationMode.BILINEAR
 def test_rotation_equals_torchvision() -> None:
     angles = (-10.0, -3.3, 5.0, 90.0)
     images = random_images(4, low=0, high=256)
-    output = apply_view(images, view(4, homography=geometry.rotation(doubles(*angles))), **PLAIN)
+    output = apply_view(images, view(4, homography=geometry.rotation(doubles(*angles))), PLAIN)
     for image, angle, got in zip(images, angles, output, strict=True):
         expected = reference.affine(
             image / 255, angle=angle, translate=[0, 0], scale=1.0, shear=[0.0, 0.0], interpolation=BILINEAR
@@ -32,7 +32,7 @@ def test_perspective_equals_torchvision_with_the_same_points() -> None:
     # torchvision samples at the pixel's index + ½ and takes the points in the same coordinates, so a point p
     # is at 2p/S − 1 here, with no shift. (Its RandomPerspective draws corners at S − 1; ours are at the edge, S.)
     points = torch.tensor([[start] * 2, ends], dtype=torch.float64) * 2 / SIDE - 1
-    output = apply_view(images, view(2, homography=geometry.perspective(points[0], points[1])), **PLAIN)
+    output = apply_view(images, view(2, homography=geometry.perspective(points[0], points[1])), PLAIN)
     for image, end, got in zip(images, ends, output, strict=True):
         expected = reference.perspective(image / 255, start, end, interpolation=BILINEAR)
         torch.testing.assert_close(got, expected, atol=1e-4, rtol=0)
@@ -46,7 +46,7 @@ def test_crop_equals_torchvision_enlarging() -> None:
         for top, left, height, width in boxes
     ]
     mirrored = geometry.mirror(torch.tensor([False, True, False]), torch.tensor([False] * 3))
-    output = apply_view(images, view(3, crop=torch.tensor(crop, dtype=torch.float64), homography=mirrored), **PLAIN)
+    output = apply_view(images, view(3, crop=torch.tensor(crop, dtype=torch.float64), homography=mirrored), PLAIN)
     for row, (image, box, got) in enumerate(zip(images, boxes, output, strict=True)):
         expected = reference.resized_crop(image / 255, *box, [SIDE, SIDE], interpolation=BILINEAR, antialias=True)
         expected = reference.horizontal_flip(expected) if row == 1 else expected
@@ -56,7 +56,7 @@ def test_crop_equals_torchvision_enlarging() -> None:
 
 def test_shrinking_is_antialiased() -> None:
     images = random_images(2, low=0, high=256, side=96)
-    output = apply_view(images, unchanged(2), **PLAIN, out_size=32)
+    output = apply_view(images, unchanged(2), PLAIN.at(32))
     expected = reference.resize(images / 255, [32, 32], antialias=True)
     aliased = reference.resize(images / 255, [32, 32], antialias=False)
     ours, careless = (output - expected).abs().mean(), (aliased - expected).abs().mean()

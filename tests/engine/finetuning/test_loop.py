@@ -11,6 +11,7 @@ import timm
 import torch
 
 from cass_cli.config.schema import Finetune
+from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.compute import Compute
 from cass_cli.engine.finetuning.loop import TuneEpoch, falling_lr, finetune
 from cass_cli.engine.finetuning.session import (
@@ -53,8 +54,7 @@ def tiny_tuning(
         seed=5,
         arm_index={"cnn": 0, "vit": 1},
         compute=compute,
-        mean=(0.5, 0.5, 0.5),
-        std=(0.5, 0.5, 0.5),
+        spec=ImageSpec(32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
         view=VIEW,
         loss=loss_arguments(settings, labels[:14], CLASSES, compute.device),
         settings=settings,

@@ -58,7 +58,7 @@ def test_equals_a_loop_written_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
         order = torch.randperm(12, generator=generator(0, "order", epoch))
         for batch, rows in enumerate(order.split(4)):
             view = draw_view(4, generator=generator(0, "views", epoch, batch), **tiny_config().augment.model_dump())
-            x = apply_view(pixels[rows], view, mean=session.mean, std=session.std).double()
+            x = apply_view(pixels[rows], view, session.spec).double()
             loss = cass_loss(arms["cnn"].train()(x), arms["vit"].train()(x))
             for optimiser in optimisers:
                 optimiser.zero_grad()

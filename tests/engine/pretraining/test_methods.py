@@ -177,7 +177,7 @@ def test_first_loss_is_that_of_views_drawn_by_hand() -> None:
     order = torch.randperm(4, generator=generator(0, "order", 0))
     pixels = tiny_store(4).images[order]
     views = [
-        apply_view(pixels, draw_view(4, generator=draw, **knobs), mean=session.mean, std=session.std, out_size=size)
+        apply_view(pixels, draw_view(4, generator=draw, **knobs), session.spec.at(size))
         for knobs, size in [*((knobs, None) for knobs in setting.large), *((knobs, 16) for knobs in setting.others)]
     ]
     assert train(session)[0].loss == pytest.approx(float(method(*views).detach()), rel=1e-5)

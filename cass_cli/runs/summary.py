@@ -1,0 +1,81 @@
+"""What a finished trial of a fine-tuning says of itself: its summary.json. No other file knows the keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from cass_cli.errors import RunError
+from cass_cli.scores.judgement import Judgement
+
+
+def read_summary(path: Path) -> TrialSummary:
+    """Return what a trial's summary.json holds; raise `RunError` if it is damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}.", hint="Fine-tune again.") from error
+    try:
+        return TrialSummary.from_dict(value)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{path} is no summary of a fine-tuning.", hint="Fine-tune again.") from error
+
+
+@dataclass(frozen=True)
+class TrainedArm:
+    """One arm of a trial."""
+
+    model: str  # timm's name
+    weights: str  # what it began with
+    best_epoch: int
+
+
+@dataclass(frozen=True)
+class TrialSummary:
+    """What a trial was, what validation decided, and how it scores. A field added later needs a default."""
+
+    run: str
+    variant: str
+    method: str  # of the pretraining; "none" without one
+    init: str
+    frozen: bool
+    fraction: float
+    seed: int
+    labels: int  # training labels seen
+    classes: tuple[str, ...]
+    multilabel: bool
+    metric: str
+    epochs: int
+    seconds: float
+    device: str
+    precision: str
+    arms: Mapping[str, TrainedArm]
+    judgement: Judgement
+    images: Mapping[str, int]  # of the val and test splits
+    test_digest: str  # equal for equal test splits
+    validation: Mapping[str, Mapping[str, float | None]]  # candidate → metric → value, None: undefined
+    test: Mapping[str, Mapping[str, float | None]]
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> TrialSummary:
+        """Read what `as_dict` returned, without what a later version may have added to it.
+
+        Raises `KeyError`, `TypeError` or `AttributeError` where something is missing or of another kind.
+        """
+        typed = {
+            "classes": tuple(value["classes"]),
+            "arms": {name: TrainedArm(**_known(TrainedArm, arm)) for name, arm in value["arms"].items()},
+            "judgement": Judgement.from_dict(value["judgement"]),
+        }
+        return cls(**{**_known(cls, value), **typed})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+def _known(kind: type[Any], value: Mapping[str, Any]) -> dict[str, Any]:
+    return {field.name: value[field.name] for field in fields(kind) if field.name in value}
