@@ -277,7 +277,7 @@ def shown_before(run_: Path, trial: Trial | None = None) -> dict[str, torch.Tens
     resolved = saved_settings(find(run_.parent, run_.name).run)
     after = arms_of_run(trial.files if trial else Run(run_), averaged=False)
     only = {"vit": after["vit"]}
-    found = compared_arms("start", Run(run_), resolved, only, runs=run_.parent, trial=trial, averaged=False)
+    found = compared_arms("start", trial or Run(run_), resolved, only, runs=run_.parent, averaged=False)
     return found["vit"].network.state_dict()
 
 
