@@ -55,7 +55,7 @@ def attention_maps(
     from cass_cli.cli.looking import look
     from cass_cli.engine.looking.attention_maps import attention_maps as map_attention
     from cass_cli.reports.map_results import draw_attention, show_attention
-    from cass_cli.reports.progress import progress_bar
+    from cass_cli.reports.progress import counting
 
     seen = look(
         run=run,
@@ -69,7 +69,7 @@ def attention_maps(
         seed=seed,
         device=device,
     )
-    with progress_bar("Attending") as progress:
+    with counting("Attending") as progress:
         result = map_attention(seen, method=method, arm_named=arm is not None, on_progress=progress)
     files = draw_attention(result, out or seen.run / "figures", pdf=pdf)
     show_attention(result, files, as_json=as_json)

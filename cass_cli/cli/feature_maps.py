@@ -50,7 +50,7 @@ def feature_maps(
     from cass_cli.cli.looking import look
     from cass_cli.engine.looking.feature_maps import feature_maps as map_features
     from cass_cli.reports.layer_results import draw_features, show_features
-    from cass_cli.reports.progress import progress_bar
+    from cass_cli.reports.progress import counting
 
     seen = look(
         run=run,
@@ -64,7 +64,7 @@ def feature_maps(
         seed=seed,
         device=device,
     )
-    with progress_bar("Looking") as progress:
+    with counting("Looking") as progress:
         result = map_features(seen, layers=layers, on_progress=progress)
     files = draw_features(result, out or seen.run / "figures", pdf=pdf)
     show_features(result, files, as_json=as_json)

@@ -95,7 +95,7 @@ def inspect(
     from cass_cli.errors import ConfigError, did_you_mean
     from cass_cli.reports.inspection import as_dict, show_inspection, write_rows
     from cass_cli.reports.printing import print_json
-    from cass_cli.reports.progress import progress_bar
+    from cass_cli.reports.progress import counting
 
     for kind in fail_on or ():
         if kind not in KINDS:
@@ -108,7 +108,7 @@ def inspect(
         columns=Columns(image_column, label_column, group_column, split_column),
         allow_outside=allow_outside,
     )
-    with progress_bar("Reading images") as progress:
+    with counting("Reading images") as progress:
         found = inspect_samples(
             table,
             read_splits(splits, table) if splits else assign_splits(table, seed=seed),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -34,6 +34,9 @@ from cass_cli.cli.options import (
     SPLIT_COLUMN,
     WORKERS,
 )
+
+if TYPE_CHECKING:
+    from cass_cli.runs.directory import Run
 
 IN_DATA, ARMS, TRAINING, ON_MACHINE, IN_RUN, IN_OUTPUT = (
     partial(typer.Option, rich_help_panel=panel)
@@ -172,9 +175,8 @@ def pretrain(
         "optim.lr": lr,
     }
     from cass_cli.config.recipes import asked_settings
-    from cass_cli.runs.names import find
 
-    run = find(runs, name).run if resume else None
+    run = _to_resume(runs, name) if resume else None
     asked = asked_settings(
         flags, preset=preset, file=config, assignments=assignments or [], saved=run.config if run else None
     )
@@ -203,3 +205,9 @@ def pretrain(
         )
     if world.leads:
         show_pretrained(result, as_json=as_json)
+
+
+def _to_resume(runs: Path, name: str | None) -> Run:
+    from cass_cli.runs.names import find  # only where needed: a wrong setting is told before scikit-learn is imported
+
+    return find(runs, name).run

@@ -45,7 +45,7 @@ def similarity(
     from cass_cli.cli.looking import look
     from cass_cli.engine.looking.similarity import similarity as compare_layers
     from cass_cli.reports.layer_results import draw_similarity, show_similarity
-    from cass_cli.reports.progress import progress_bar
+    from cass_cli.reports.progress import counting
 
     seen = look(
         run=run,
@@ -58,7 +58,7 @@ def similarity(
         seed=seed,
         device=device,
     )
-    with progress_bar("Comparing") as progress:
+    with counting("Comparing") as progress:
         result = compare_layers(seen, batch=batch_size, on_progress=progress)
     files = draw_similarity(result, out or seen.run / "figures", pdf=pdf)
     show_similarity(result, files, as_json=as_json)

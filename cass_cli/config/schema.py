@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -21,10 +21,15 @@ PathHereOrThere = Annotated[
     Path, AfterValidator(lambda path: path.expanduser().absolute() if path.expanduser().exists() else path)
 ]
 """A path in the current folder, or else one that is looked for in the data's folder."""
+Switch = Annotated[
+    Literal["auto", "on", "off"], BeforeValidator(lambda value: {True: "on", False: "off"}.get(value, value))
+]
+"""On and off may be written bare, which YAML reads as true and false."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 ArmName = Literal["cnn", "vit"]
 ARM_NAMES: tuple[ArmName, ...] = get_args(ArmName)
 MethodName = Literal["cass", "dino", "byol", "mae"]
+METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
 DinoSetting = Literal["official", "paper"]
 OptimiserName = Literal["adam", "adamw", "sgd"]
 
@@ -164,13 +169,13 @@ class Train(Section):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: the faster, measured on a CPU, bf16 on a GPU; fp32 uses TF32 products on a GPU"
     )
-    channels_last: Literal["auto", "on", "off"] = Field(
+    channels_last: Switch = Field(
         "auto", description="memory format of images and kernels; auto: on, unless measured slower on a CPU"
     )
     threads: int = Field(
         0, ge=0, description="of the networks on a CPU; 0: one a processor, or a core where measured faster"
     )
-    compile: Literal["auto", "on", "off"] = Field("auto", description="torch.compile; auto: long runs on a GPU")
+    compile: Switch = Field("auto", description="torch.compile; auto: long runs on a GPU")
     on_collapse: Literal["warn", "stop"] = Field("warn", description="what to do when an arm collapses")
     probe_every: int = Field(
         0, ge=0, description="epochs between kNN and linear probes on the validation split, where labels exist; 0: none"

@@ -78,10 +78,12 @@ def _teach(config: Config, network: Any, *, small: int) -> SoloMethod:
         )
     if method.name == "byol":
         return Byol(network, width=width)
-    return Mae(
-        network,
-        mask_ratio=method.mask_ratio,
-        decoder_width=method.decoder_width,
-        decoder_depth=method.decoder_depth,
-        normalise=method.normalise_targets,
-    )
+    if method.name == "mae":
+        return Mae(
+            network,
+            mask_ratio=method.mask_ratio,
+            decoder_width=method.decoder_width,
+            decoder_depth=method.decoder_depth,
+            normalise=method.normalise_targets,
+        )
+    raise AssertionError(f"no network learns by {method.name} alone")

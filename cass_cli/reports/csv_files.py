@@ -6,6 +6,7 @@ import csv
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from cass_cli.data.splits import quoting_for
 
@@ -14,13 +15,15 @@ def numbers(values: Iterable[float]) -> list[str]:
     return ["" if math.isnan(value) else f"{value:.6g}" for value in values]
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Path:
-    """Write a CSV whose names keep bytes that are not UTF-8."""
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
+    """Write a CSV whose names, in the first column, keep bytes that are not UTF-8; whole or not at all."""
     lines = list(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     quoting = quoting_for([cell for line in lines for cell in line[:1]])
-    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file, lineterminator="\n", quoting=quoting)
         writer.writerow(header)
         writer.writerows(lines)
+    part.replace(path)
     return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cass_cli.data.splits import quoting_for
 from cass_cli.engine.finetuning.evaluate import Evaluation, decisions
+from cass_cli.reports.csv_files import write_csv
 from cass_cli.reports.curves import plot_confusion, plot_reliability, plot_roc, plot_training
 from cass_cli.reports.printing import print_json
 from cass_cli.runs.directory import write_json
@@ -54,15 +53,18 @@ def write_predictions(found: Evaluation, path: Path) -> None:
     chosen = decisions(found.probabilities[judgement.pick], judgement.threshold(judgement.pick), classes)
     truth = np.asarray(found.labels, dtype=np.float64) if multilabel else np.eye(len(classes))[found.labels]
     labels = decisions(truth, np.full(len(classes), 0.5), classes)
-    part = path.with_suffix(".part")
-    with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n", quoting=quoting_for(found.images))
-        columns = [f"{name}:{c}" for name in found.probabilities for c in classes]
-        writer.writerow(["image", "split", "label", "chosen", *columns])
-        for i, image in enumerate(found.images):
-            values = [repr(float(v)) for given in found.probabilities.values() for v in given[i]]
-            writer.writerow([image, found.split, labels[i], chosen[i], *values])
-    part.replace(path)
+    columns = [f"{name}:{c}" for name in found.probabilities for c in classes]
+    rows = (
+        [
+            image,
+            found.split,
+            labels[i],
+            chosen[i],
+            *(float(v) for given in found.probabilities.values() for v in given[i]),
+        ]
+        for i, image in enumerate(found.images)
+    )
+    write_csv(path, ["image", "split", "label", "chosen", *columns], rows)
 
 
 def draw_training(trial: Trial, metric: str) -> list[Path]:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-import time
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from cass_cli.engine.finetuning.job import FinetuneResult
 from cass_cli.engine.finetuning.loop import TuneEpoch, TuneStep
 from cass_cli.engine.finetuning.session import Tuning
+from cass_cli.reports.live import LiveDisplay
 from cass_cli.reports.printing import print_json
 from cass_cli.runs.compare import Cell, cells_of
 from cass_cli.runs.names import find, trial_flags
@@ -28,51 +24,15 @@ REDRAW_SECONDS = 0.25
 SHOWN = ("macro_f1", "balanced_accuracy", "auroc")
 
 
-class FinetuneDisplay:
-    """Shows a fine-tuning on stdout, or on stderr when stdout is kept for JSON."""
+class FinetuneDisplay(LiveDisplay):
+    """Shows a fine-tuning."""
 
     def __init__(self, *, to_stderr: bool = False) -> None:
-        self.console = Console(stderr=to_stderr, highlight=False, soft_wrap=True)
-        self.live = Live(console=self.console, auto_refresh=False, transient=True)
-        self.bars = Progress(
-            TextColumn("{task.description:<9}"),
-            BarColumn(bar_width=28),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[status]}"),
-            TimeRemainingColumn(compact=True),
-            console=self.console,
-        )
-        self.decoding_task = self.bars.add_task("Decoding", total=None, visible=False, status="")
-        self.trial_task = self.bars.add_task("Training", total=None, visible=False, status="")
-        self.epoch_task = self.bars.add_task("Epoch", total=None, visible=False, status="")
-        self.batch_task = self.bars.add_task("Batch", total=None, visible=False, status="")
-        self.noted: set[str] = set()
-        self.epochs, self.metric, self.drawn = 0, "", 0.0
-
-    def __enter__(self) -> Self:
-        if self.console.is_terminal:
-            self.live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.live.stop()
-
-    def note(self, text: str) -> None:
-        """Say one thing that was found or decided, once."""
-        if text not in self.noted:
-            self.noted.add(text)
-            self.console.print(Text(f"• {text}", style="dim"))
-
-    def warn(self, text: str) -> None:
-        """Say what may spoil the result."""
-        self.console.print(Text(f"Warning: {text}", style="yellow"))
-
-    def decoding(self, done: int, total: int) -> None:
-        """Show how many images are decoded."""
-        self.bars.update(self.decoding_task, completed=done, total=total, visible=done < total)
-        self._draw()
+        super().__init__(to_stderr=to_stderr)
+        self.trial_task = self.add_bar("Training")
+        self.epoch_task = self.add_bar("Epoch")
+        self.batch_task = self.add_bar("Batch")
+        self.epochs, self.metric = 0, ""
 
     def trial(self, number: int, trials: int, trial: Trial, t: Tuning) -> None:
         """Say which training begins."""
@@ -84,14 +44,14 @@ class FinetuneDisplay:
         )
         self.bars.update(self.trial_task, completed=number - 1, total=trials, visible=trials > 1)
         self.bars.update(self.epoch_task, completed=t.epoch, total=self.epochs, visible=True)
-        self._draw(now=True)
+        self.draw(now=True)
 
     def step(self, step: TuneStep) -> None:
         """Move the bars."""
         status = f"loss {step.loss:.4f}  lr {step.lr:.1e}"
         self.bars.update(self.batch_task, completed=step.batch, total=step.batches, visible=True, status=status)
         self.bars.update(self.epoch_task, completed=step.epoch + step.batch / step.batches)
-        self._draw()
+        self.draw()
 
     def epoch(self, stats: TuneEpoch) -> None:
         """Print the line of a finished epoch."""
@@ -106,22 +66,17 @@ class FinetuneDisplay:
             f"epoch {stats.epoch:>{len(str(self.epochs))}}/{self.epochs}  {rate:.0f} img/s  {'   '.join(parts)}"
         )
         self.bars.update(self.epoch_task, completed=stats.epoch)
-        self._draw(now=True)
+        self.draw(now=True)
 
     def finished(self, summary: TrialSummary) -> None:
         """Say what a finished training scores on the test split."""
         metric = summary.metric
-        scores = [f"{name} {v[metric]:.3f}" for name, v in summary.test.items() if v[metric] is not None]
+        scores = [f"{name} {value:.3f}" for name, v in summary.test.items() if (value := v.get(metric)) is not None]
         if scores:
             which = f"fraction {summary.fraction:g}, seed {summary.seed}"
             self.console.print(f"  {which}: test {METRICS[metric]} {', '.join(scores)}")
         self.bars.update(self.trial_task, advance=1)
-        self._draw(now=True)
-
-    def _draw(self, *, now: bool = False) -> None:
-        if self.console.is_terminal and (now or time.monotonic() - self.drawn > REDRAW_SECONDS):
-            self.drawn = time.monotonic()
-            self.live.update(Group(self.bars), refresh=True)
+        self.draw(now=True)
 
 
 def show_finetuned(result: FinetuneResult, *, as_json: bool) -> None:

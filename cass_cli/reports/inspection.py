@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -15,8 +14,9 @@ from rich.table import Table
 
 from cass_cli.data.image_rows import ImageRow
 from cass_cli.data.inspection import Copies, Inspection
-from cass_cli.data.splits import SPLITS, quoting_for
+from cass_cli.data.splits import SPLITS
 from cass_cli.errors import DataError
+from cass_cli.reports.csv_files import write_csv
 from cass_cli.words import count, shown, shown_list
 
 MOST_CLASSES = 20  # rows of the class table; the rest are in --json
@@ -34,12 +34,9 @@ def as_dict(found: Inspection) -> dict[str, Any]:
 def write_rows(path: Path, found: Inspection) -> None:
     """Write one row an image; names that are not UTF-8 keep their bytes. Raises DataError when it cannot."""
     columns = [field.name for field in fields(ImageRow)]
-    quoting = quoting_for([row.image for row in found.rows])
+    assert columns[0] == "image", "the column of names comes first"
     try:
-        with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n", quoting=quoting)
-            writer.writerow(columns)
-            writer.writerows([getattr(row, column) for column in columns] for row in found.rows)
+        write_csv(path, columns, ([getattr(row, column) for column in columns] for row in found.rows))
     except OSError as error:
         raise DataError(f"Cannot write {shown(str(path))}: {error.strerror or error}.") from error
 

@@ -14,7 +14,7 @@ from cass_cli.engine.looking.feature_maps import FeatureMaps, FeatureResult
 from cass_cli.engine.looking.similarity import SimilarityResult
 from cass_cli.reports.csv_files import numbers, write_csv
 from cass_cli.reports.layer_plots import plot_first_layer, plot_layers, plot_similarity
-from cass_cli.reports.map_results import pictures_of, print_maps_json, show_end, shown_rows
+from cass_cli.reports.look_results import pictures_of, print_look_json, show_end, shown_rows
 from cass_cli.reports.tables import plain_table, with_interval
 
 FEATURED = 3  # images in the feature figure
@@ -47,7 +47,7 @@ def draw_features(result: FeatureResult, folder: Path, *, pdf: bool) -> list[Pat
 def show_features(result: FeatureResult, files: Sequence[Path], *, as_json: bool) -> None:
     """Print how strongly each layer answers and how well its edges follow the image's."""
     if as_json:
-        print_maps_json(result.look, files, result.notes, models=[_features_dict(m) for m in result.maps])
+        print_look_json(result.look, files, result.notes, models=[_features_dict(m) for m in result.maps])
         return
     console = Console(highlight=False)
     for arm, shown in result.look.after.items():
@@ -93,7 +93,7 @@ def show_similarity(result: SimilarityResult, files: Sequence[Path], *, as_json:
     """Print how alike the arms are at the end, on average over layers, and at their most alike layers."""
     values = [_similarity_dict(result, i) for i in range(len(result.pairs))]
     if as_json:
-        print_maps_json(result.look, files, result.notes, models=dict(result.models), pairs=values)
+        print_look_json(result.look, files, result.notes, models=dict(result.models), pairs=values)
         return
     console = Console(highlight=False)
     table = plain_table(" and ".join(result.models.values()), ["CKA between the arms", *(v["weights"] for v in values)])

@@ -8,32 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from cass_cli.engine.looking.attention import patch_distances
 from cass_cli.engine.looking.attention_maps import AttentionResult, ModelMaps
-from cass_cli.engine.looking.look import Look
 from cass_cli.engine.looking.measures import MEASURES, NAMES
-from cass_cli.engine.looking.sample import ImageSample
 from cass_cli.reports.csv_files import numbers, write_csv
+from cass_cli.reports.look_results import pictures_of, print_look_json, show_end, shown_rows
 from cass_cli.reports.map_plots import averaged, plot_averages, plot_distances, plot_heads, plot_overlays
-from cass_cli.reports.printing import print_json
 from cass_cli.reports.tables import plain_table, with_interval
 from cass_cli.scores.bootstrap import Estimate
-from cass_cli.words import shown as printable
 
 OVERLAID = 6  # images in the overlay figure
-
-
-def shown_rows(sample: ImageSample, most: int) -> list[int]:
-    """Return up to `most` rows of the sample, one of each class in turn."""
-    seen: dict[str, int] = {}
-    turns = []
-    for row in range(len(sample)):
-        label = sample.label(row)
-        turns.append((seen.get(label, 0), row))
-        seen[label] = seen.get(label, 0) + 1
-    return sorted(row for _, row in sorted(turns)[:most])
 
 
 def draw_attention(result: AttentionResult, folder: Path, *, pdf: bool) -> list[Path]:
@@ -71,13 +56,6 @@ def _overlays(result: AttentionResult, folder: Path, *, pdf: bool) -> list[Path]
     return plot_overlays(pictures, titles, lines, folder / "attention-images.png", title=title, pdf=pdf)
 
 
-def pictures_of(look: Look, rows: list[int]) -> tuple[Any, list[str]]:
-    size = max(shown.spec.size for shown in look.after.values())
-    pictures = look.sample.pixels(size)[rows].permute(0, 2, 3, 1).numpy()
-    names = [printable(Path(look.sample.table.names[row]).name) for row in rows]
-    return pictures, [look.sample.label(row) or name for row, name in zip(rows, names, strict=True)]
-
-
 def _write_attention_csv(result: AttentionResult, path: Path) -> Path:
     sample = result.look.sample
     rows = (
@@ -103,7 +81,7 @@ def show_attention(result: AttentionResult, files: Sequence[Path], *, as_json: b
             for m in result.maps
         ]
         changes = {arm: _as_dict(change) for arm, change in result.changes.items()}
-        print_maps_json(result.look, files, result.notes, models=models, changes=changes)
+        print_look_json(result.look, files, result.notes, models=models, changes=changes)
         return
     console = Console(highlight=False)
     for arm in result.look.after:
@@ -138,26 +116,3 @@ def _changed(estimate: Estimate) -> str:
         return "–"
     text = f"{estimate.value:+.3f} {estimate.low:+.3f}…{estimate.high:+.3f}"
     return f"[bold]{text}[/]" if estimate.low > 0 or estimate.high < 0 else f"[dim]{text}[/]"
-
-
-def show_end(console: Console, notes: Sequence[str], files: Sequence[Path]) -> None:
-    console.print()
-    for note in dict.fromkeys(notes):
-        console.print(f"• {escape(note)}", style="dim")
-    console.print("Intervals: 95 %, bootstrap over images (patients where known).", style="dim")
-    console.print()
-    for file in files:
-        console.print(escape(str(file)), soft_wrap=True)
-
-
-def print_maps_json(look: Look, files: Sequence[Path], notes: Sequence[str], **values: Any) -> None:
-    print_json(
-        {
-            "run": str(look.run),
-            "split": look.split or None,
-            "images": len(look.sample),
-            **values,
-            "notes": list(dict.fromkeys(notes)),
-            "files": [str(file) for file in files],
-        }
-    )

@@ -5,14 +5,10 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import asdict
-from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from cass_cli.engine.pretraining.collapse import ADVICE, ArmGauges
 from cass_cli.engine.pretraining.job import PretrainResult
@@ -20,6 +16,7 @@ from cass_cli.engine.pretraining.loop import EpochStats, StepStats
 from cass_cli.engine.pretraining.plan import Plan
 from cass_cli.engine.pretraining.session import Session
 from cass_cli.engine.timing.forecast import Foreseen
+from cass_cli.reports.live import LiveDisplay
 from cass_cli.reports.printing import duration, print_json
 from cass_cli.reports.tables import GAUGES_LEGEND, gauges_table
 from cass_cli.runs.directory import Run
@@ -108,56 +105,25 @@ class Silent:
     def epoch(self, stats: EpochStats) -> None: ...
 
 
-class PretrainDisplay:
-    """Shows a run on stdout, or on stderr when stdout is kept for JSON."""
+class PretrainDisplay(LiveDisplay):
+    """Shows a pretraining."""
 
     def __init__(self, epochs: int, *, to_stderr: bool = False) -> None:
-        self.console = Console(stderr=to_stderr, highlight=False, soft_wrap=True)
-        self.live = Live(console=self.console, auto_refresh=False, transient=True)
+        super().__init__(to_stderr=to_stderr)
         self.epochs = epochs
-        self.bars = Progress(
-            TextColumn("{task.description:<9}"),
-            BarColumn(bar_width=28),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[status]}"),
-            TimeRemainingColumn(compact=True),
-            console=self.console,
-        )
-        self.decoding_task = self.bars.add_task("Decoding", total=None, visible=False, status="")
-        self.epoch_task = self.bars.add_task("Epoch", total=epochs, visible=False, status="")
-        self.batch_task = self.bars.add_task("Batch", total=None, visible=False, status="")
+        self.epoch_task = self.add_bar("Epoch", total=epochs)
+        self.batch_task = self.add_bar("Batch")
         self.gauges = gauges_table({}, {})
         self.states: dict[str, str] = {}
         self.probes: dict[str, Any] = {}
-        self.drawn = 0.0
         self.rate = math.nan
         self.since: tuple[float, int] = (0.0, 0)
         self.images = 0  # of an epoch
         self.mark: tuple[float, int] | None = None  # time and images when the first steps were done
         self.forecast_told = False
 
-    def __enter__(self) -> Self:
-        if self.console.is_terminal:
-            self.live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.live.stop()
-
-    def note(self, text: str) -> None:
-        """Say one thing that the run found or decided."""
-        self.console.print(Text(f"• {text}", style="dim"))
-
-    def warn(self, text: str) -> None:
-        """Say what may spoil the result."""
-        self.console.print(Text(f"Warning: {text}", style="yellow"))
-
-    def decoding(self, done: int, total: int) -> None:
-        """Show how many images are decoded."""
-        self.bars.update(self.decoding_task, completed=done, total=total, visible=done < total)
-        self._draw()
+    def below_bars(self) -> list[RenderableType]:
+        return [self.gauges]
 
     def started(self, session: Session, plan: Plan, run: Run) -> None:
         """Say what is about to run, and where it is written."""
@@ -174,7 +140,7 @@ class PretrainDisplay:
         self.gauges = gauges_table(session.start_gauges, {})
         self.bars.update(self.epoch_task, completed=session.epoch, visible=True)
         self.since, self.images = (time.monotonic(), session.seen), session.images
-        self._draw(now=True)
+        self.draw(now=True)
 
     def step(self, stats: StepStats) -> None:
         """Move the bars, and forecast the rest once a few steps are done."""
@@ -187,7 +153,7 @@ class PretrainDisplay:
         status = f"loss {stats.loss:.4f}  lr {stats.lr:.1e}  {rate}  waiting {stats.waiting:.0%}"
         self.bars.update(self.batch_task, completed=stats.batch, total=stats.batches, visible=True, status=status)
         self.bars.update(self.epoch_task, completed=stats.epoch + stats.batch / stats.batches)
-        self._draw()
+        self.draw()
 
     def _forecast(self, stats: StepStats) -> None:
         """Say how long the run will take, from the steps after the first report; the bars refine it."""
@@ -221,12 +187,7 @@ class PretrainDisplay:
         self.gauges = gauges_table(stats.gauges, stats.states, self.probes)
         self.bars.update(self.epoch_task, completed=stats.epoch)
         self.since = (time.monotonic(), 0)
-        self._draw(now=True)
-
-    def _draw(self, *, now: bool = False) -> None:
-        if self.console.is_terminal and (now or time.monotonic() - self.drawn > REDRAW_SECONDS):
-            self.drawn = time.monotonic()
-            self.live.update(Group(self.bars, self.gauges), refresh=True)
+        self.draw(now=True)
 
 
 def _probed(stats: EpochStats, arm: str) -> str:

@@ -120,12 +120,15 @@ def cells_of(method: str, summaries: Sequence[TrialSummary], metric: str) -> lis
 
 
 def _value(summary: TrialSummary, candidate: str, metric: str) -> float | None:
-    """Return the test score of a candidate in one trial; None when it has none, NaN when it is undefined."""
+    """Return the test score of a candidate in one trial; None when it has none, NaN when it is undefined or unknown.
+
+    A trial of an earlier version does not know a metric that came later.
+    """
     name = summary.judgement.pick if candidate == PICK else candidate
     scores = summary.test.get(name)
     if scores is None:
         return None
-    value = scores[metric]
+    value = scores.get(metric)
     return nan if value is None else float(value)
 
 

@@ -25,6 +25,7 @@ import torch
 from safetensors.torch import load_file
 
 from cass_cli.cli.app import run
+from cass_cli.scores.metrics import METRICS
 
 ARCHIVES = sorted((Path(__file__).parents[1] / "old_runs").glob("*.tar.xz"))
 
@@ -119,6 +120,16 @@ def test_a_report_tells_all(runs: Path) -> None:
     page = Path("report.html").read_text()
     for words in ("finished", "halfway", "cass pretrain --resume", "pretrained-frozen", "Transfer, frozen"):
         assert words in page
+
+
+def test_a_metric_that_came_later_is_unknown_not_a_fault(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(METRICS, "kappa", "Cohen's kappa")
+    assert run(["compare", "finished", "transfer", "--metric", "kappa", "--json"]) == 0
+    assert {cell["mean"] for cell in told(capsys)["cells"]} == {None}
+    assert run(["report", "finished", "--out", "report.html"]) == 0
+    assert "Cohen&#39;s kappa" in Path("report.html").read_text()
 
 
 @pytest.mark.parametrize("of", ["runs/finished", "runs/finished/finetune/pretrained-frozen"])

@@ -23,6 +23,7 @@ from cass_cli.data.views.draw import draw_view
 from cass_cli.engine.batches import batch_bounds, epoch_order, prefetch
 from cass_cli.engine.finetuning.focal import focal_loss
 from cass_cli.engine.finetuning.session import ArmTuning, Tuning, validate
+from cass_cli.engine.optimisers import cosine_lr
 from cass_cli.engine.signals import StopRequest
 from cass_cli.errors import Interrupted, RunError
 from cass_cli.seeds import generator, stream_seed
@@ -75,7 +76,7 @@ class TuneEpoch:
 
 def falling_lr(step: int, *, peak: float, steps: int) -> float:
     """Return the learning rate of `step`: half a cosine from `peak` to 0 over all `steps` (C.6)."""
-    return peak * (1 + math.cos(math.pi * step / steps)) / 2
+    return cosine_lr(step, peak=peak, lowest=0.0, period=steps)
 
 
 def finetune(

@@ -11,7 +11,7 @@ from typing import Any
 from cass_cli.config.load import Layer, Resolved
 from cass_cli.config.presets import preset_about, preset_layer
 from cass_cli.config.recipes import resolve_with_recipe
-from cass_cli.config.schema import Config
+from cass_cli.config.schema import METHOD_NAMES, Config
 from cass_cli.data.dataset import find_dataset, load_images
 from cass_cli.data.store.store import ImageStore
 from cass_cli.engine.batches import batch_bounds
@@ -20,7 +20,6 @@ from cass_cli.engine.timing.measure import Machine, Timing, time_methods
 from cass_cli.engine.timing.stepper import synthetic_store
 from cass_cli.errors import ConfigError, did_you_mean
 
-METHODS = ("cass", "dino", "byol", "mae")
 PAPER_PRESETS = ("autoimmune", "dermofit", "brain-mri", "isic2019")
 SWEPT = {"batch-size": "train.batch_size", "image-size": "data.image_size"}
 ON_A_CPU = {"data.image_size": 96, "train.batch_size": 4}  # where ResNet-50 + ViT-B/16 take seconds a step
@@ -75,9 +74,9 @@ def benchmark_job(
     are reduced. The images are noise, or those of `data`. Raises what a pretraining with these settings would.
     """
     for method in methods:
-        if method not in METHODS:
-            what = f"There is no method '{method}'.{did_you_mean(method, METHODS)}"
-            raise ConfigError(what, hint=f"Methods: {', '.join(METHODS)}.")
+        if method not in METHOD_NAMES:
+            what = f"There is no method '{method}'.{did_you_mean(method, METHOD_NAMES)}"
+            raise ConfigError(what, hint=f"Methods: {', '.join(METHOD_NAMES)}.")
     device = choose_device(str(settings.get("train.device", "auto")))
     layer = Layer("option", {**settings, "arms.init": "random"})
     reduction = {key: value for key, value in ON_A_CPU.items() if key not in settings and key not in _swept(sweep)}
