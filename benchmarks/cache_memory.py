@@ -138,9 +138,10 @@ def train(store: ImageStore, given: argparse.Namespace) -> int:
     from cass_cli.engine.compute import choose_compute
     from cass_cli.engine.distributed import World
     from cass_cli.engine.pretraining.loop import StepStats, pretrain
-    from cass_cli.engine.pretraining.session import build_arms, build_session
+    from cass_cli.engine.pretraining.session import build_session
     from cass_cli.engine.signals import StopRequest
     from cass_cli.errors import Interrupted
+    from cass_cli.methods.build import build_arms
 
     settings: dict[str, Any] = {
         "data.image_size": given.image_size,
