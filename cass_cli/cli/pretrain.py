@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,9 +34,6 @@ from cass_cli.cli.options import (
     SPLIT_COLUMN,
     WORKERS,
 )
-
-if TYPE_CHECKING:
-    from cass_cli.runs.directory import Run
 
 IN_DATA, ARMS, TRAINING, ON_MACHINE, IN_RUN, IN_OUTPUT = (
     partial(typer.Option, rich_help_panel=panel)
@@ -207,7 +204,7 @@ def pretrain(
         show_pretrained(result, as_json=as_json)
 
 
-def _to_resume(runs: Path, name: str | None) -> Run:
+def _to_resume(runs: Path, name: str | None) -> Any:
     from cass_cli.runs.names import find  # only where needed: a wrong setting is told before scikit-learn is imported
 
     return find(runs, name).run
