@@ -27,7 +27,7 @@ class SampleTable:
     """N images and what is known of them. Rows keep their order in every function that takes a table.
 
     `names` are POSIX paths relative to `root`, or "train/000123" when `root` is an .npz archive. Names that are
-    not UTF-8 hold surrogate escapes, as `os.fsdecode` gives them; `records.shown` makes any name printable.
+    not UTF-8 hold surrogate escapes, as `os.fsdecode` gives them; `words.shown` makes any name printable.
     `labels` is None when unlabelled; int64 [N] of class indices with -1 for "no label"; or uint8 [N, C] of
     0/1 when multi-label. `groups` names the patient or lesion of each image; "" = unknown, an image on its own.
     `splits` is the curator's "train", "val" or "test"; "" means undecided.

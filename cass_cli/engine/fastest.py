@@ -17,7 +17,7 @@ import re
 import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,31 +35,41 @@ WORTH = 1.15  # times as fast: less is no reason to leave the usual way
 ROUNDS = 5  # at most; the fastest pass of each counts
 SECONDS = 10.0  # after which no further round is begun
 PASS_SECONDS = 1.0  # images are added until a pass takes so long: of a few images, bf16 shows less than it gives
-CPU = torch.device("cpu")
-USUAL = Compute(CPU)
 
 
 @dataclass(frozen=True)
-class Other:
-    """One thing done otherwise, and the setting that says so."""
+class Way:
+    """A way to compute: the usual one, or one thing done otherwise, and the setting that says so."""
 
     name: str
-    key: str
-    value: Any
-    compute: Compute = USUAL
+    compute: Compute
+    key: str = ""
+    value: Any = None
     threads: int = 0  # 0: as many as usual
 
 
-def other_ways(train: Train) -> list[Other]:
-    """Return what could be faster on this CPU than fp32 with channels last, among what the settings leave open."""
-    found = []
+def usual_way(train: Train) -> Way:
+    """Return what these settings mean on a CPU before anything is measured."""
+    precision = "bf16" if train.precision == "bf16" else "fp32"
+    first = train.channels_last == "off"
+    memory_format = torch.contiguous_format if first else torch.channels_last
+    return Way(
+        f"{precision} with channels {'first' if first else 'last'}",
+        Compute(torch.device("cpu"), precision, memory_format),
+    )
+
+
+def other_ways(train: Train) -> list[Way]:
+    """Return what could be faster on this CPU than the usual way, among what the settings leave open."""
+    usual, found = usual_way(train).compute, []
     if train.precision == "auto" and cpu_has_bf16():
-        found.append(Other("bf16", "precision", "bf16", Compute(CPU, "bf16")))
+        found.append(Way("bf16", replace(usual, precision="bf16"), "precision", "bf16"))
     if train.channels_last == "auto":
-        found.append(Other("channels first", "channels_last", "off", Compute(CPU, "fp32", torch.contiguous_format)))
+        first = replace(usual, memory_format=torch.contiguous_format)
+        found.append(Way("channels first", first, "channels_last", "off"))
     cores = physical_cores()
     if train.threads == 0 and "OMP_NUM_THREADS" not in os.environ and 0 < cores < torch.get_num_threads():
-        found.append(Other(f"{cores} threads", "threads", cores, threads=cores))
+        found.append(Way("a thread a core", usual, "threads", cores, threads=cores))
     return found
 
 
@@ -72,41 +82,40 @@ def settle_compute(resolved: Resolved, arms: Collection[Arm], device: torch.devi
     others = other_ways(config.train) if device.type == "cpu" else []
     if not others:
         return resolved, ""
-    size, batch = config.data.image_size, config.train.batch_size
-    gains = known_gains([arm.model for arm in arms], others, key=_key(arms, size, batch), size=size, batch=batch)
-    settled: dict[str, Any] = {"precision": "fp32", "channels_last": "on"}
-    settled = {other.key: settled.get(other.key, 0) for other in others}
-    settled |= {other.key: other.value for other in others if gains[other.name] >= WORTH}
-    chosen = [other.name for other in others if gains[other.name] >= WORTH]
+    usual = usual_way(config.train)
+    gains = known_gains(arms, usual, others, size=config.data.image_size, batch=config.train.batch_size)
+    faster = [other for other in others if gains[other.name] >= WORTH]
+    stay = {"precision": "fp32", "channels_last": "on", "threads": torch.get_num_threads()}
+    settled = {other.key: stay[other.key] for other in others} | {other.key: other.value for other in faster}
     found = ", ".join(f"{name} {gain:.2f}" for name, gain in gains.items())
-    why = f"times as fast as fp32 with channels last, with these arms here: {found}"
-    origins = {**resolved.origins, **{f"train.{key}": f"measured: {why}" for key in settled}}
+    why = f"with these arms here, against {usual.name}, times as fast: {found}"
+    origins = {**resolved.origins, **{f"train.{key}": f"measured {why}" for key in settled}}
     train = config.train.model_copy(update=settled)
-    outcome = f"Chosen: {' and '.join(chosen)}." if chosen else "Nothing is left for less than 1.15."
-    return Resolved(config.model_copy(update={"train": train}), origins), f"Measured, {why}. {outcome}"
+    outcome = f"Chosen: {' and '.join(other.name for other in faster)}." if faster else f"{usual.name} stays."
+    return Resolved(config.model_copy(update={"train": train}), origins), f"Measured {why}. {outcome}"
 
 
 def known_gains(
-    networks: Collection[nn.Module], others: Collection[Other], *, key: str, size: int, batch: int
+    arms: Collection[Arm], usual: Way, others: Collection[Way], *, size: int, batch: int
 ) -> dict[str, float]:
-    """Return `measure_gains`, from `compute.json` in the cache folder where `key` was measured before."""
+    """Return `measure_gains`, from `compute.json` in the cache folder where the same was measured before."""
     path = default_cache_dir() / "compute.json"
-    known = _read(path)
+    key, known = _key(arms, usual, size, batch), _read(path)
     names = [other.name for other in others]
     if not set(names) <= known.get(key, {}).keys():
-        known[key] = known.get(key, {}) | measure_gains(networks, others, size=size, batch=batch)
+        gains = measure_gains([arm.model for arm in arms], usual, others, size=size, batch=batch)
+        known[key] = known.get(key, {}) | gains
         _keep(path, known)
     return {name: known[key][name] for name in names}
 
 
 def measure_gains(
-    networks: Collection[nn.Module], others: Collection[Other], *, size: int, batch: int
+    networks: Collection[nn.Module], usual: Way, others: Collection[Way], *, size: int, batch: int
 ) -> dict[str, float]:
-    """Return how many times as fast forward and backward passes of all networks together are each other way.
+    """Return how many times as fast as the usual way forward and backward passes of all networks are each other way.
 
     On noise [B, 3, `size`, `size`] with B from 2 to `batch`, the networks (on the CPU) copied and left as they are.
     """
-    usual = Other("usual", "", None)
     copies = [copy.deepcopy(network).train() for network in networks]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -119,10 +128,10 @@ def measure_gains(
                 break
             for way in (usual, *others):
                 seconds[way.name].append(_pass(copies, images, way))
-    return {other.name: min(seconds["usual"]) / min(seconds[other.name]) for other in others}
+    return {other.name: min(seconds[usual.name]) / min(seconds[other.name]) for other in others}
 
 
-def _enough(networks: list[nn.Module], images: Tensor, way: Other) -> int:
+def _enough(networks: list[nn.Module], images: Tensor, way: Way) -> int:
     """Return how many images make a pass long enough to be timed."""
     count = 2
     while count < len(images) and _pass(networks, images[:count], way) < PASS_SECONDS / 2:
@@ -130,7 +139,7 @@ def _enough(networks: list[nn.Module], images: Tensor, way: Other) -> int:
     return count
 
 
-def _pass(networks: list[nn.Module], images: Tensor, way: Other) -> float:
+def _pass(networks: list[nn.Module], images: Tensor, way: Way) -> float:
     """Return the seconds of one forward and backward pass of each network."""
     images = images.contiguous(memory_format=way.compute.memory_format)
     for network in networks:
@@ -148,11 +157,11 @@ def _pass(networks: list[nn.Module], images: Tensor, way: Other) -> float:
     return seconds
 
 
-def _key(arms: Collection[Arm], size: int, batch: int) -> str:
-    """Name what decides the result: processor, threads, version, arms, size and batch."""
+def _key(arms: Collection[Arm], usual: Way, size: int, batch: int) -> str:
+    """Name what decides the result: processor, threads, version, arms, size, batch, and what it is compared with."""
     names = " + ".join(arm.name for arm in arms)
     machine = f"{_processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    return f"{machine}, {names}, {size} px, batch {batch}"
+    return f"{machine}, {names}, {size} px, batch {batch}, {usual.name}"
 
 
 def _processor() -> str:

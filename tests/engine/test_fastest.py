@@ -14,7 +14,7 @@ from cass_cli.config.load import read_saved
 from cass_cli.data.space import default_cache_dir
 from cass_cli.engine import fastest
 from cass_cli.engine.compute import Compute, choose_compute
-from cass_cli.engine.fastest import known_gains, measure_gains, other_ways, settle_compute
+from cass_cli.engine.fastest import Way, known_gains, measure_gains, other_ways, settle_compute, usual_way
 from cass_cli.methods.build import build_arms
 from tests.engine.tiny import tiny_config, tiny_resolved, tiny_session
 
@@ -50,9 +50,9 @@ def gains(monkeypatch: pytest.MonkeyPatch, processor: Callable[..., None]) -> Ga
     def found(bf16: float = 1.0, first: float = 1.0, fewer: float = 1.0, *, cores: int = 2) -> list[int]:
         processor(cores=cores)
         measured: list[int] = []
-        values = {"bf16": bf16, "channels first": first, "1 threads": fewer}
+        values = {"bf16": bf16, "channels first": first, "a thread a core": fewer}
 
-        def measure(_networks: Any, others: Any, **_: Any) -> dict[str, float]:
+        def measure(_networks: Any, _usual: Any, others: Any, **_: Any) -> dict[str, float]:
             measured.append(1)
             return {other.name: values[other.name] for other in others}
 
@@ -69,9 +69,10 @@ def test_the_usual_way_is_left_for_what_is_clearly_faster(gains: Gains, value: f
     settled, why = settle_compute(asked, build_arms(asked.config).values(), CPU)
     assert settled.config.train.precision == chosen
     assert settled.config.train.channels_last == "on"
-    assert settled.origins["train.precision"].startswith("measured: ")
+    assert settled.origins["train.precision"].startswith("measured with")
     assert f"bf16 {value:.2f}, channels first 1.00" in why
-    assert why.endswith("Chosen: bf16." if chosen == "bf16" else "Nothing is left for less than 1.15.")
+    assert why.endswith("Chosen: bf16." if chosen == "bf16" else "fp32 with channels last stays.")
+    assert settle_compute(settled, [], CPU) == (settled, "")  # a repeated run has nothing to measure
 
 
 def test_memory_format_and_threads_are_chosen_too(gains: Gains) -> None:
@@ -79,8 +80,16 @@ def test_memory_format_and_threads_are_chosen_too(gains: Gains) -> None:
     settled, why = settle_compute(tiny_resolved(**AUTO), [], CPU)
     train = settled.config.train
     assert (train.precision, train.channels_last, train.threads) == ("fp32", "off", 1)
-    assert "Chosen: channels first and 1 threads." in why
+    assert "Chosen: channels first and a thread a core." in why
     assert choose_compute(train) == Compute(CPU, "fp32", torch.contiguous_format)
+
+
+def test_what_stays_is_settled_too(gains: Gains) -> None:
+    gains(cores=1)
+    settled, why = settle_compute(tiny_resolved(train__precision="bf16"), [], CPU)
+    assert why.endswith("channels first 1.00, a thread a core 1.00. bf16 with channels last stays.")
+    assert (settled.config.train.channels_last, settled.config.train.threads) == ("on", 2)
+    assert settle_compute(settled, [], CPU) == (settled, "")
 
 
 def test_what_is_chosen_is_done() -> None:
@@ -109,8 +118,8 @@ def test_only_what_is_open_is_tried(
         return [other.name for other in fastest.other_ways(tiny_config(**changes).train)]
 
     processor(bf16=True, cores=1)
-    assert names(**AUTO) == ["bf16", "channels first", "1 threads"]
-    assert names(train__precision="bf16", train__channels_last="on") == ["1 threads"]
+    assert names(**AUTO) == ["bf16", "channels first", "a thread a core"]
+    assert names(train__precision="bf16", train__channels_last="on") == ["a thread a core"]
     assert names(**AUTO, train__threads=2, train__channels_last="off") == ["bf16"]
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     assert names(train__precision="fp32") == ["channels first"]
@@ -128,15 +137,16 @@ def test_only_what_is_open_is_tried(
 def test_a_measurement_is_kept_and_a_damaged_file_made_anew(gains: Gains) -> None:
     measured = gains(2.0)
     path = default_cache_dir() / "compute.json"
-    others = fastest.other_ways(tiny_config(**AUTO).train)
+    train = tiny_config(**AUTO).train
+    usual, others = usual_way(train), fastest.other_ways(train)
     found = {"bf16": 2.0, "channels first": 1.0}
-    assert [known_gains([], others[:1], key="a", size=32, batch=4) for _ in range(2)] == [{"bf16": 2.0}] * 2
-    assert known_gains([], others, key="a", size=32, batch=4) == found  # one is not known yet
-    assert known_gains([], others, key="b", size=32, batch=4) == found
+    assert [known_gains([], usual, others[:1], size=32, batch=4) for _ in range(2)] == [{"bf16": 2.0}] * 2
+    assert known_gains([], usual, others, size=32, batch=4) == found  # one is not known yet
+    assert known_gains([], usual, others, size=64, batch=4) == found
     assert len(measured) == 3
     for damaged in ("", "[1]", '{"a": "fast"}', '{"a": {"bf16": null}}', '{"a": 2.0}'):
         path.write_text(damaged)
-        assert known_gains([], others, key="a", size=32, batch=4) == found
+        assert known_gains([], usual, others, size=32, batch=4) == found
     assert len(measured) == 8
 
 
@@ -146,8 +156,8 @@ def test_a_cache_folder_that_cannot_be_written_costs_a_measurement(
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("CASS_CACHE", str(tmp_path / "file" / "cache"))
     gains(2.0)
-    others = fastest.other_ways(tiny_config(**AUTO).train)[:1]
-    assert known_gains([], others, key="a", size=32, batch=4) == {"bf16": 2.0}
+    train = tiny_config(**AUTO).train
+    assert known_gains([], usual_way(train), fastest.other_ways(train)[:1], size=32, batch=4) == {"bf16": 2.0}
 
 
 def test_measuring_leaves_the_networks_the_threads_and_chance_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,8 +166,10 @@ def test_measuring_leaves_the_networks_the_threads_and_chance_as_they_were(monke
     networks = [arm.model.eval() for arm in build_arms(tiny_config()).values()]
     before = [{key: value.clone() for key, value in network.state_dict().items()} for network in networks]
     state, threads = torch.get_rng_state(), torch.get_num_threads()
-    others = [*other_ways(tiny_config(**AUTO).train), fastest.Other("2 threads", "threads", 2, threads=2)]
-    found = measure_gains(networks, others, size=32, batch=2)
+    train = tiny_config(**AUTO).train
+    usual = usual_way(train)
+    others = [*other_ways(train), Way("2 threads", usual.compute, threads=2)]
+    found = measure_gains(networks, usual, others, size=32, batch=2)
     assert found.keys() == {"bf16", "channels first", "2 threads"}
     assert all(gain > 0 for gain in found.values())
     assert torch.equal(state, torch.get_rng_state())
