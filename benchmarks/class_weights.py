@@ -29,14 +29,14 @@ def main() -> None:
     """Fine-tune where needed, print validation scores, and write class_weights.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--finetune", required=True, help="arguments of `cass finetune` for all schemes")
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder that holds the runs")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder that holds the runs")
     parser.add_argument("--note", default="", help="what a reader of the figures should know")
     parser.add_argument("arguments", nargs="*", help="data and arms")
     given = parser.parse_args()
     scores: dict[str, Any] = {}
     for scheme in SCHEMES:
         _finetune(scheme, given)
-        variant = find(given.out, "class-weights").fine_tuning(scheme)
+        variant = find(given.runs, "class-weights").fine_tuning(scheme)
         scores[scheme] = [trial.summary() for trial in variant.trials()]
     rows = []
     for metric in METRICS:
@@ -58,11 +58,11 @@ def main() -> None:
 
 def _finetune(scheme: str, given: argparse.Namespace) -> None:
     """Fine-tune with one scheme, or go on with it."""
-    run = given.out / "class-weights"
+    run = given.runs / "class-weights"
     what = ["--run", run.name] if (run / "config.yaml").exists() else [*given.arguments, "--name", run.name]
     done = ["--resume"] if (run / "finetune" / scheme).exists() else []
     how = ["--init-from", "imagenet", "--class-weights", scheme, "--variant", scheme, *done]
-    command = ["finetune", *what, "--runs", str(given.out), *how, *shlex.split(given.finetune)]
+    command = ["finetune", *what, "--runs", str(given.runs), *how, *shlex.split(given.finetune)]
     print("$ cass", shlex.join(command), flush=True)
     subprocess.run([sys.executable, "-m", "cass_cli", *command], check=True)
 

@@ -21,16 +21,16 @@ def main() -> None:
     """Pretrain where needed, print a table and write benchmarks/results/<machine>/collapse.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lr", action="append", required=True, help="learning rate; may be repeated")
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder that holds the runs")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder that holds the runs")
     parser.add_argument("--note", default="", help="what a reader of the figures should know")
     parser.add_argument("arguments", nargs="*", help="arguments of `cass pretrain`")
     given = parser.parse_args()
     runs = {}
     for lr in given.lr:
-        run = given.out / f"collapse-{lr}"
+        run = given.runs / f"collapse-{lr}"
         if not (run / "summary.json").exists():
             command = [sys.executable, "-m", "cass_cli", "pretrain", *given.arguments, "--lr", lr]
-            subprocess.run([*command, "--runs", str(given.out), "--name", run.name], check=True)
+            subprocess.run([*command, "--runs", str(given.runs), "--name", run.name], check=True)
         runs[lr] = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     for lr, epochs in runs.items():
         print(f"\nlr {lr}\nepoch    loss  img/s   cnn cosine  rank  state       vit cosine  rank  state")

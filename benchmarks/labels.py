@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="of the fine-tuning variant and of the result")
     parser.add_argument("--start", action="append", required=True, help="transfer, scratch, or NAME=ARGUMENTS")
     parser.add_argument("--finetune", required=True, help="arguments of `cass finetune` for all starts")
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder that holds the runs")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder that holds the runs")
     parser.add_argument("--note", default="", help="what a reader of the figures should know")
     parser.add_argument("arguments", nargs="*", help="data and arms, for every start")
     given = parser.parse_args()
@@ -47,7 +47,7 @@ def main() -> None:
     for start in given.start:
         name, _, pretraining = start.partition("=")
         _train(name, pretraining, given)
-        variant = find(given.out, name).fine_tuning(given.name)
+        variant = find(given.runs, name).fine_tuning(given.name)
         methods[name] = [trial.summary() for trial in variant.trials()]
     tables = {metric: compare(methods, metric=metric) for metric in METRICS}
     for table in tables.values():
@@ -56,7 +56,7 @@ def main() -> None:
         "note": given.note,
         "wall_seconds_of_this_call": round(time.monotonic() - began),
         "training_seconds": {name: round(sum(s.seconds for s in found)) for name, found in methods.items()},
-        "pretraining": {name: _pretraining(given.out, name) for name in methods if name not in WITHOUT_PRETRAINING},
+        "pretraining": {name: _pretraining(given.runs, name) for name in methods if name not in WITHOUT_PRETRAINING},
         **{metric: asdict(table) for metric, table in tables.items()},
     }
     path = write_result(f"labels-{given.name}", result)
@@ -65,18 +65,18 @@ def main() -> None:
 
 def _train(name: str, pretraining: str, given: argparse.Namespace) -> None:
     """Pretrain and fine-tune one start, unless that is done."""
-    folder = ["--runs", str(given.out)]
-    done = (given.out / name / "summary.json").exists()
+    folder = ["--runs", str(given.runs)]
+    done = (given.runs / name / "summary.json").exists()
     if name not in WITHOUT_PRETRAINING and not done:
-        begun = (given.out / name / "checkpoints").exists()
+        begun = (given.runs / name / "checkpoints").exists()
         how = ["--resume"] if begun else [*given.arguments, *shlex.split(pretraining)]
         _cass("pretrain", *how, *folder, "--name", name)
     tuning = [*shlex.split(given.finetune), "--variant", given.name, *folder]
-    if (given.out / name / "finetune" / given.name).exists():
+    if (given.runs / name / "finetune" / given.name).exists():
         tuning.append("--resume")
     if name not in WITHOUT_PRETRAINING:
         _cass("finetune", "--run", name, *tuning)
-    elif (given.out / name / "config.yaml").exists():
+    elif (given.runs / name / "config.yaml").exists():
         _cass("finetune", "--run", name, "--init-from", WITHOUT_PRETRAINING[name], *tuning)
     else:
         _cass("finetune", *given.arguments, "--init-from", WITHOUT_PRETRAINING[name], "--name", name, *tuning)

@@ -12,6 +12,7 @@ from cass_cli.cli.options import (
     ALLOW_OUTSIDE,
     BAD_IMAGES,
     CACHE,
+    CONFIG,
     DATA,
     DEVICE,
     DOWNLOAD,
@@ -118,6 +119,7 @@ def finetune(
     precision: Annotated[str | None, PRECISION] = None,
     cache: Annotated[str | None, CACHE] = None,
     workers: Annotated[int | None, WORKERS] = None,
+    config: Annotated[Path | None, CONFIG] = None,
     assignments: Annotated[list[str] | None, SET] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -163,18 +165,19 @@ def finetune(
         "finetune.gamma": gamma,
         "finetune.loss_form": loss_form,
     }
-    from cass_cli.config.load import Layer, parse_assignments
+    from cass_cli.config.load import Layer, parse_assignments, read_config_file
     from cass_cli.engine.finetuning.job import finetune_job
     from cass_cli.engine.finetuning.request import plan_on_run, plan_without_run
     from cass_cli.reports.finetuning import FinetuneDisplay, show_finetuned
     from cass_cli.runs.names import find
 
     given = {key: value for key, value in flags.items() if value is not None}
-    layers = [Layer("flag", given), parse_assignments(assignments or [])]
-    if run is None and not resume and (data or preset):
+    file = [read_config_file(config, f"file {config}")] if config else []
+    layers = [*file, Layer("flag", given), parse_assignments(assignments or [])]
+    if run is None and not resume and (data or preset or config):
         plan = plan_without_run(runs, layers, preset=preset, name=name, variant=variant)
     else:
-        plan = plan_on_run(find(runs, run or name), layers, variant=variant, resume=resume)
+        plan = plan_on_run(find(runs, run or name), layers, variant=variant, resume=resume, overwrite=overwrite)
     with FinetuneDisplay(to_stderr=as_json) as watch:
         result = finetune_job(
             plan.resolved,

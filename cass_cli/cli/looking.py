@@ -25,4 +25,4 @@ def look(
     check_split(split)
     named = find(runs, run)
     asked = SampleRequest(tuple(images or ()), split, samples, seed)
-    return look_at(named.trial() if named.variant else named.run, asked, runs=named.run.path.parent, **settings)
+    return look_at(named.trial() if named.variant else named.run, asked, runs=runs, **settings)

@@ -70,7 +70,7 @@ SPLIT = typer.Option(help="Which images.", rich_help_panel=DATA, metavar="test|v
 # On what, and how.
 DEVICE = typer.Option(help="auto, cpu, cuda or cuda:N. Default: the run's, else auto.", rich_help_panel=MACHINE)
 PRECISION = typer.Option(
-    help="auto: the faster, measured on a CPU. Default: the run's, else auto.",
+    help="auto: on a CPU, the faster, which a new run measures. Default: the run's, else auto.",
     rich_help_panel=MACHINE,
     metavar="auto|fp32|bf16",
 )
@@ -80,6 +80,7 @@ CACHE = typer.Option(
     metavar="auto|ram|disk|device|off",
 )
 WORKERS = typer.Option(help="Decoding threads; 0: one a core. Default: 0.", rich_help_panel=MACHINE, min=0)
+CONFIG = typer.Option(help="YAML file of settings, over the preset's.", rich_help_panel=MACHINE, metavar="FILE")
 SET = typer.Option(
     "--set", help="Any setting, by its dotted name; may be repeated.", rich_help_panel=MACHINE, metavar="KEY.SUB=VALUE"
 )

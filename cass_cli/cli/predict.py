@@ -77,7 +77,7 @@ def predict(
     job = predict_job(
         trial,
         images,
-        settings_over(trial.variant.config, [layer]).config.train,
+        settings_over(trial.variant.config, [layer]),
         columns=replace(UNLABELLED, image=image_column),
         allow_outside=allow_outside,
         answer_by=answer_by,

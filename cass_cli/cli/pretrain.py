@@ -12,6 +12,7 @@ from cass_cli.cli.options import (
     ALLOW_OUTSIDE,
     BAD_IMAGES,
     CACHE,
+    CONFIG,
     DATA,
     DEVICE,
     DOWNLOAD,
@@ -120,7 +121,7 @@ def pretrain(
     ] = None,
     cache: Annotated[str | None, CACHE] = None,
     workers: Annotated[int | None, WORKERS] = None,
-    config: Annotated[Path | None, ON_MACHINE(help="YAML file of settings, over the preset's.", metavar="FILE")] = None,
+    config: Annotated[Path | None, CONFIG] = None,
     assignments: Annotated[list[str] | None, SET] = None,
     runs: Annotated[Path, RUNS] = Path("runs"),
     name: Annotated[str | None, IN_RUN(help="Name of the run. Default: data, method and time.")] = None,
@@ -188,7 +189,7 @@ def pretrain(
     if dry_run:
         from cass_cli.engine.timing.forecast import foresee
 
-        show_plan(foresee(resolved), as_json=as_json)
+        show_plan(foresee(resolved, resumed=run is not None), as_json=as_json)
         return
     with PretrainDisplay(resolved.config.train.epochs, to_stderr=as_json) if world.leads else Silent() as watch:
         result = pretrain_job(

@@ -18,7 +18,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 LocalPath = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 PathHereOrThere = Annotated[
-    Path, AfterValidator(lambda path: path.expanduser().absolute() if path.expanduser().exists() else path)
+    Path, AfterValidator(lambda path: path.expanduser().absolute() if path.expanduser().is_file() else path)
 ]
 """A path in the current folder, or else one that is looked for in the data's folder."""
 Switch = Annotated[

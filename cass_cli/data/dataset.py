@@ -49,15 +49,24 @@ def with_data_path(resolved: Resolved, preset: str | None) -> Resolved:
 
     The demo draws its own. Raises `DataError` that says where the data can be had and how to lay them out.
     """
-    data, origins = resolved.config.data, dict(resolved.origins)
-    if data.path is None:
-        data = data.model_copy(update={"path": _preset_path(preset)})
-        origins["data.path"] = f"preset {preset}"
-    if data.labels is not None and not data.labels.is_absolute():
-        assert data.path is not None, "filled in above"
-        there = data.path if data.path.is_dir() else data.path.parent
-        data = data.model_copy(update={"labels": named_table(there, data.labels)})
-    return Resolved(resolved.config.model_copy(update={"data": data}), origins)
+    if resolved.config.data.path is None:
+        data = resolved.config.data.model_copy(update={"path": _preset_path(preset)})
+        origins = {**resolved.origins, "data.path": f"preset {preset}"}
+        resolved = Resolved(resolved.config.model_copy(update={"data": data}), origins)
+    return with_labels_found(resolved)
+
+
+def with_labels_found(resolved: Resolved) -> Resolved:
+    """Fill in where the CSV of labels is that was named without its folder: here, else in the data's folder.
+
+    Raises `DataError` where it is in neither.
+    """
+    data = resolved.config.data
+    if data.labels is None or data.labels.is_absolute() or data.path is None or not data.path.exists():
+        return resolved  # a missing folder of images is told when they are looked for
+    there = data.path if data.path.is_dir() else data.path.parent
+    found = data.model_copy(update={"labels": named_table(there, data.labels)})
+    return Resolved(resolved.config.model_copy(update={"data": found}), resolved.origins)
 
 
 def _preset_path(preset: str | None) -> Path:

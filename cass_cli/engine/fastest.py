@@ -28,9 +28,10 @@ from cass_cli.config.load import Resolved
 from cass_cli.config.schema import Train
 from cass_cli.data.space import default_cache_dir
 from cass_cli.engine.compute import Compute
-from cass_cli.engine.device import cpu_has_bf16, physical_cores
+from cass_cli.engine.device import choose_device, cpu_has_bf16, physical_cores
 from cass_cli.models.arms import Arm
 
+MEASURED = "measured"  # what the origin of such a setting begins with
 WORTH = 1.15  # times as fast: less is no reason to leave the usual way
 ROUNDS = 5  # at most; the fastest pass of each counts
 SECONDS = 10.0  # after which no further round is begun
@@ -73,26 +74,59 @@ def other_ways(train: Train) -> list[Way]:
     return found
 
 
-def settle_compute(resolved: Resolved, arms: Collection[Arm], device: torch.device) -> tuple[Resolved, str]:
+def settle_compute(
+    resolved: Resolved, arms: Collection[Arm], device: torch.device, *, batch: int = 0
+) -> tuple[Resolved, str]:
     """Return the settings with what they left open replaced by what is fastest, and a sentence on it, or "".
 
-    On a GPU there is nothing to measure, and the settings stay as they are.
+    `batch` is the images of a step, by default those of pretraining. On a GPU there is nothing to measure, and the
+    settings stay as they are.
     """
     config = resolved.config
     others = other_ways(config.train) if device.type == "cpu" else []
     if not others:
         return resolved, ""
-    usual = usual_way(config.train)
-    gains = known_gains(arms, usual, others, size=config.data.image_size, batch=config.train.batch_size)
+    usual, size, batch = usual_way(config.train), config.data.image_size, batch or config.train.batch_size
+    gains = known_gains(arms, usual, others, size=size, batch=batch)
     faster = [other for other in others if gains[other.name] >= WORTH]
-    stay = {"precision": "fp32", "channels_last": "on", "threads": torch.get_num_threads()}
+    faster = _together(arms, usual, faster, gains, size=size, batch=batch)
+    stay = {"precision": "fp32", "channels_last": "on", "threads": 0}
     settled = {other.key: stay[other.key] for other in others} | {other.key: other.value for other in faster}
     found = ", ".join(f"{name} {gain:.2f}" for name, gain in gains.items())
     why = f"with these arms here, against {usual.name}, times as fast: {found}"
-    origins = {**resolved.origins, **{f"train.{key}": f"measured {why}" for key in settled}}
+    origins = {**resolved.origins, **{f"train.{key}": f"{MEASURED} {why}" for key in settled}}
     train = config.train.model_copy(update=settled)
     outcome = f"Chosen: {' and '.join(other.name for other in faster)}." if faster else f"{usual.name} stays."
     return Resolved(config.model_copy(update={"train": train}), origins), f"Measured {why}. {outcome}"
+
+
+def _together(
+    arms: Collection[Arm], usual: Way, faster: list[Way], gains: Mapping[str, float], *, size: int, batch: int
+) -> list[Way]:
+    """Return those of the `faster` ways to take: all, where together they are faster than the best alone."""
+    if len(faster) < 2:
+        return faster
+    compute = usual.compute
+    for way in faster:
+        if way.key == "precision":
+            compute = replace(compute, precision=way.compute.precision)
+        if way.key == "channels_last":
+            compute = replace(compute, memory_format=way.compute.memory_format)
+    all_of_them = Way(" and ".join(way.name for way in faster), compute, threads=max(way.threads for way in faster))
+    best = max(faster, key=lambda way: gains[way.name])
+    together = known_gains(arms, usual, [all_of_them], size=size, batch=batch)[all_of_them.name]
+    return faster if together >= gains[best.name] else [best]
+
+
+def unless_measured_elsewhere(resolved: Resolved) -> Resolved:
+    """Return the settings without what was measured on a CPU, where a GPU is to be used: it says nothing of that."""
+    if choose_device(resolved.config.train.device).type == "cpu":
+        return resolved
+    usual = Train()
+    measured = [key for key, origin in resolved.origins.items() if origin.startswith(MEASURED)]
+    train = {key.removeprefix("train."): getattr(usual, key.removeprefix("train.")) for key in measured}
+    config = resolved.config.model_copy(update={"train": resolved.config.train.model_copy(update=train)})
+    return Resolved(config, {**resolved.origins, **dict.fromkeys(measured, "default")})
 
 
 def known_gains(

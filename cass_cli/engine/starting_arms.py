@@ -13,6 +13,7 @@ from cass_cli.errors import ModelError, RunError
 from cass_cli.models.arms import Arm, build_arm
 from cass_cli.models.card import read_card
 from cass_cli.runs.directory import Run
+from cass_cli.runs.names import run_flags
 from cass_cli.seeds import stream_seed
 
 HEAD, BODY = 0, 1  # positions in the `arms` stream
@@ -35,7 +36,8 @@ def available_arms(run: Run, config: Config) -> list[ArmName]:
     if not any(arm_path(run, name).is_file() for name in ARM_NAMES):
         raise RunError(
             f"{run.path} has no pretrained arms.",
-            hint="Finish its pretraining with `cass pretrain --resume`, or start elsewhere: --init-from imagenet.",
+            hint="Finish its pretraining, or start elsewhere: --init-from imagenet.\n"
+            f"cass pretrain --resume{run_flags(run, option='--name', always=True)}",
         )
     raise RunError(f"{run.path} has no {kind}arm {names}.", hint="Choose another --arm or --init-from.")
 

@@ -20,10 +20,12 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
     lines = list(rows)
     path.parent.mkdir(parents=True, exist_ok=True)
     quoting = quoting_for([cell for line in lines for cell in line[:1]])
-    part = path.with_name(path.name + ".part")
+    special = path.is_symlink() or (path.exists() and not path.is_file())  # a pipe, /dev/stdout: written through
+    part = path if special else path.with_name(path.name + ".part")
     with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         writer = csv.writer(file, lineterminator="\n", quoting=quoting)
         writer.writerow(header)
         writer.writerows(lines)
-    part.replace(path)
+    if part != path:
+        part.replace(path)
     return path

@@ -20,7 +20,6 @@ from cass_cli.runs.trials import Trial, method_name
 from cass_cli.scores.metrics import METRICS
 from cass_cli.scores.over_seeds import format_summary
 
-REDRAW_SECONDS = 0.25
 SHOWN = ("macro_f1", "balanced_accuracy", "auroc")
 
 

@@ -23,7 +23,6 @@ from cass_cli.runs.directory import Run
 from cass_cli.runs.names import run_flags
 from cass_cli.words import count
 
-REDRAW_SECONDS = 0.25
 FORECAST_SECONDS = 3.0  # of training that a forecast rests on, at least
 GIB = 2**30
 

@@ -157,12 +157,29 @@ def default_name(preset: str | None, data: Path | None, method: str) -> str:
 
 
 _SAVED = "saved"
+OPEN = (("train.precision", "auto"), ("train.channels_last", "auto"))  # what a new run settles
 
 
 def settings_over(path: Path, layers: list[Layer]) -> Resolved:
-    """Return the settings saved at `path` with those of `layers` over them; saved ones keep their origin."""
+    """Return the settings saved at `path` with those of `layers` over them; saved ones keep their origin.
+
+    `auto` asked for anew means what was settled when the run began, and a CSV of labels moves with its images.
+    """
     saved = read_saved(path)
     base = Layer(_SAVED, {key: saved.value(key) for key in saved.origins})
-    resolved = resolve([base, *layers])
+    asked = [Layer(layer.origin, {k: v for k, v in layer.values.items() if (k, v) not in OPEN}) for layer in layers]
+    resolved = _with_moved_labels(saved, resolve([base, *asked]))
     origins = {key: saved.origins[key] if origin == _SAVED else origin for key, origin in resolved.origins.items()}
     return Resolved(resolved.config, origins)
+
+
+def _with_moved_labels(saved: Resolved, resolved: Resolved) -> Resolved:
+    """Look for the labels' CSV in the folder where the images are now, if it lay in the one where they were."""
+    before, data = saved.config.data, resolved.config.data
+    if data.labels is None or data.labels != before.labels or None in (data.path, before.path):
+        return resolved
+    assert data.path is not None and before.path is not None, "said above"
+    if data.path == before.path or not data.labels.is_relative_to(before.path):
+        return resolved
+    moved = data.model_copy(update={"labels": data.path / data.labels.relative_to(before.path)})
+    return Resolved(resolved.config.model_copy(update={"data": moved}), resolved.origins)

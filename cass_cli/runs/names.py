@@ -41,13 +41,18 @@ class Named:
                 f"{self.variant.path} is no fine-tuning '{name}'.", hint="Leave out --variant, or name the run."
             )
         known = [variant.name for variant in variants_of(self.run)]
-        latest = self.run.path / FOLDER / LATEST
-        if name in (None, LATEST) and latest.exists():
-            name = latest.resolve().name
+        if not known:
+            hint = f"Do it with: cass finetune{run_flags(self.run, always=True)}"
+            raise RunError(f"{self.run.path} has not been fine-tuned yet.", hint=hint)
+        if name in (None, LATEST):
+            latest = known[0] if len(known) == 1 else (self.run.path / FOLDER / LATEST).resolve().name
+            name = latest if latest in known else LATEST  # the link is gone, or leads nowhere
         if name in known:
-            return Variant(self.run, str(name))
-        if name is None or not known:
-            raise RunError(f"{self.run.path} has not been fine-tuned yet.", hint="Do it with: cass finetune")
+            return Variant(self.run, name)
+        if name == LATEST:
+            raise RunError(
+                f"Which fine-tuning of {self.run.path}?", hint=f"Name it with --variant: {', '.join(known)}."
+            )
         raise RunError(
             f"{self.run.path} has no fine-tuning '{name}'.{did_you_mean(name, known)}",
             hint=f"It has: {', '.join(known)}.",
@@ -67,8 +72,10 @@ class Named:
     def trials(self) -> list[Trial]:
         """Return all finished trials of what was named, what was pretrained before what was not.
 
-        So a table tests it against the baselines.
+        So a table tests it against the baselines. Raises `RunError` where a fraction or seed was named that has none.
         """
+        if self.fraction is not None:
+            self.trial()
         variants = [self.variant] if self.variant else sorted(variants_of(self.run), key=_rank)
         return [
             trial
@@ -78,16 +85,17 @@ class Named:
         ]
 
 
-def find(runs: Path, name: str | None) -> Named:
-    """Return what `name` means: a name or path below `runs`, or a path; None is the latest run.
+def find(runs: Path, name: str | None, *, beside: Path | None = None) -> Named:
+    """Return what `name` means: a name or path below `runs` (or else `beside`), or a path; None is the latest run.
 
     Raises `RunError` where there is nothing of cass.
     """
     if name is None:
         name = LATEST
         if not (runs / LATEST).exists():
-            raise RunError(f"There is no run in {runs} yet.", hint=_others(runs, "cass pretrain --preset demo"))
-    places = (runs / name, Path(name).expanduser())
+            lacking = "has no latest run" if _names(runs) else "holds no run yet"
+            raise RunError(f"{runs} {lacking}.", hint=_others(runs))
+    places = [folder / name for folder in (runs, beside) if folder] + [Path(name).expanduser()]
     if found := next((named for path in places if (named := _at(path))), None):
         return found
     for path in places:
@@ -96,7 +104,7 @@ def find(runs: Path, name: str | None) -> Named:
         if path.exists():
             raise RunError(f"{path} is no run of cass: it has no config.yaml.", hint="Name a folder below runs/.")
     close = did_you_mean(name, _names(runs))
-    raise RunError(f"There is no run '{name}' in {runs}.{close}", hint=_others(runs, "cass pretrain --preset demo"))
+    raise RunError(f"There is no run '{name}' in {runs}.{close}", hint=_others(runs))
 
 
 def find_all(runs: Path, names: Sequence[str]) -> list[Named]:
@@ -124,16 +132,13 @@ def run_flags(run: Run, *, option: str = "--run", always: bool = False) -> str:
 
 def trial_flags(trial: Trial) -> str:
     """Return the options, each after a blank, with which `evaluate` and `predict` find `trial`."""
-    run = Named(trial.variant.run)
-    variant = "" if _same(run.fine_tuning(), trial.variant) else f" --variant {shlex.quote(trial.variant.name)}"
-    usual = Named(run.run, trial.variant).trial()
+    variant = trial.variant
+    latest = variant.path.parent / LATEST
+    found = "" if latest.resolve() == variant.path.resolve() else f" --variant {shlex.quote(variant.name)}"
+    usual = Named(variant.run, variant).trial()
     if (usual.fraction, usual.seed) != (trial.fraction, trial.seed):
-        variant += f" --label-fraction {trial.fraction:g} --seed {trial.seed}"
-    return run_flags(run.run) + variant
-
-
-def _same(one: Variant, other: Variant) -> bool:
-    return one.path.resolve() == other.path.resolve()
+        found += f" --label-fraction {trial.fraction:g} --seed {trial.seed}"
+    return run_flags(variant.run) + found
 
 
 def _from_here(path: Path) -> str:
@@ -147,13 +152,15 @@ def _at(path: Path) -> Named | None:
     resolved = path.resolve()
     for folder in (resolved, *resolved.parents):
         run = Run(folder.parent.parent)
-        if folder.parent.name == FOLDER and (folder / "config.yaml").is_file() and run.config.is_file():
+        is_run = run.config.is_file() and run.splits.is_file()  # not any folder with a config.yaml
+        if folder.parent.name == FOLDER and (folder / "config.yaml").is_file() and is_run:
             return _within(Variant(run, folder.name), resolved.relative_to(folder).parts)
-    if path.name == FOLDER or path.is_file():
-        path = resolved = path.parent
-    if (path / "config.yaml").is_file():
-        return Named(Run(resolved if path.is_symlink() else path))
-    return None
+    if path.is_file() or (resolved.name == FOLDER and not (path / "config.yaml").is_file()):
+        path, resolved = (path.parent if path.name == resolved.name else resolved.parent), resolved.parent
+    if not (path / "config.yaml").is_file():
+        return None
+    as_given = path.name not in ("", "..") and not path.is_symlink()
+    return Named(Run(path if as_given else resolved))
 
 
 def _within(variant: Variant, parts: tuple[str, ...]) -> Named:
@@ -169,13 +176,14 @@ def _within(variant: Variant, parts: tuple[str, ...]) -> Named:
 def _trial_of(variant: Variant, fraction: float | None, seed: int | None) -> Trial:
     trials = variant.trials()
     if not trials:
-        raise RunError(f"{variant.path} has no finished fine-tuning.", hint="Finish it with: cass finetune --resume")
+        flags = f"{run_flags(variant.run, always=True)} --variant {shlex.quote(variant.name)}"
+        raise RunError(f"{variant.path} has no finished trial.", hint=f"Finish it: cass finetune --resume{flags}")
     wanted = max(trial.fraction for trial in trials) if fraction is None else fraction
     fitting = [t for t in trials if t.fraction == wanted and seed in (None, t.seed)]
     if not fitting:
         have = ", ".join(f"{t.fraction:g} with seed {t.seed}" for t in trials)
         asked = f"label fraction {wanted:g}" + ("" if seed is None else f" and seed {seed}")
-        raise RunError(f"{variant.path} has no finished fine-tuning with {asked}.", hint=f"It has: {have}.")
+        raise RunError(f"{variant.path} has no finished trial of {asked}.", hint=f"It has: {have}.")
     return fitting[0]
 
 
@@ -190,8 +198,9 @@ def _names(runs: Path) -> list[str]:
     return [path.name for path in folders if path.name != LATEST and (path / "config.yaml").is_file()]
 
 
-def _others(runs: Path, start: str) -> str:
+def _others(runs: Path) -> str:
     """Return what to try instead."""
     names = _names(runs)
     shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-    return f"Runs: {shown}. Another folder: --runs." if names else f"Start one: {start}. Another folder: --runs."
+    what = f"Runs: {shown}" if names else "Start one: cass pretrain --preset demo"
+    return f"{what}. Another folder: --runs."

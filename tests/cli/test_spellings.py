@@ -54,7 +54,7 @@ def _without_times(value: Any) -> Any:
         return {key: _without_times(v) for key, v in value.items() if "seconds" not in key and key != "bytes"}
     if isinstance(value, list):
         return [_without_times(item) for item in value]
-    return value if not isinstance(value, str) else value.rpartition("/")[2]
+    return str(Path(value).resolve()) if isinstance(value, str) and "/" in value else value
 
 
 def test_what_a_fine_tuning_means_to_each_command(answer: Any) -> None:
@@ -76,6 +76,23 @@ def test_finetune_takes_the_run_of_a_fine_tuning_and_goes_on_with_it(
         assert json.loads(capsys.readouterr().out)["variant"].endswith("finetune/random")
         assert run(["finetune", "--runs", str(tuned), "--run", name, "--init-from", "random"]) == 2
         assert "finetune/random" in capsys.readouterr().err  # exists: the run was found
+
+
+def test_a_fine_tunings_path_does_not_say_what_to_overwrite(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (tuned / "p/finetune/pretrained/1/seed0/summary.json").stat().st_mtime_ns
+    assert run(["finetune", "--runs", str(tuned), "--run", "p/finetune/random", "--overwrite"]) == 2
+    assert "--variant" in capsys.readouterr().err
+    assert (tuned / "p/finetune/pretrained/1/seed0/summary.json").stat().st_mtime_ns == before
+
+
+def test_another_run_is_looked_for_in_runs_then_beside(
+    tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "other").symlink_to(tuned / "p")
+    for name, runs in (("other", tmp_path / "mine"), ("p", tmp_path / "mine")):
+        command = ["similarity", "--run", str(tuned / "p"), "--runs", str(runs), "--compare", name, "--samples", "4"]
+        assert run([*command, "--out", str(tmp_path), "--json"]) == 0, capsys.readouterr().err
 
 
 def test_the_old_name_of_the_folder_works_and_says_the_new_one(

@@ -14,7 +14,15 @@ from cass_cli.config.load import read_saved
 from cass_cli.data.space import default_cache_dir
 from cass_cli.engine import fastest
 from cass_cli.engine.compute import Compute, choose_compute
-from cass_cli.engine.fastest import Way, known_gains, measure_gains, other_ways, settle_compute, usual_way
+from cass_cli.engine.fastest import (
+    Way,
+    known_gains,
+    measure_gains,
+    other_ways,
+    settle_compute,
+    unless_measured_elsewhere,
+    usual_way,
+)
 from cass_cli.methods.build import build_arms
 from tests.engine.tiny import tiny_config, tiny_resolved, tiny_session
 
@@ -51,6 +59,7 @@ def gains(monkeypatch: pytest.MonkeyPatch, processor: Callable[..., None]) -> Ga
         processor(cores=cores)
         measured: list[int] = []
         values = {"bf16": bf16, "channels first": first, "a thread a core": fewer}
+        values["channels first and a thread a core"] = max(values.values())
 
         def measure(_networks: Any, _usual: Any, others: Any, **_: Any) -> dict[str, float]:
             measured.append(1)
@@ -88,8 +97,34 @@ def test_what_stays_is_settled_too(gains: Gains) -> None:
     gains(cores=1)
     settled, why = settle_compute(tiny_resolved(train__precision="bf16"), [], CPU)
     assert why.endswith("channels first 1.00, a thread a core 1.00. bf16 with channels last stays.")
-    assert (settled.config.train.channels_last, settled.config.train.threads) == ("on", 2)
-    assert settle_compute(settled, [], CPU) == (settled, "")
+    assert (settled.config.train.channels_last, settled.config.train.threads) == ("on", 0)
+
+
+@pytest.mark.parametrize(("together", "found"), [(1.5, ("bf16", "off")), (1.25, ("bf16", "on"))])
+def test_two_ways_are_taken_together_only_where_that_is_faster_than_the_best(
+    gains: Gains, monkeypatch: pytest.MonkeyPatch, together: float, found: tuple[str, str]
+) -> None:
+    gains(1.3, 1.2)
+    alone = fastest.measure_gains
+
+    def measure(networks: Any, usual: Any, others: Any, **sizes: Any) -> dict[str, float]:
+        return {"bf16 and channels first": together} if len(others) == 1 else alone(networks, usual, others, **sizes)
+
+    monkeypatch.setattr(fastest, "measure_gains", measure)
+    train = settle_compute(tiny_resolved(**AUTO), [], CPU)[0].config.train
+    assert (train.precision, train.channels_last) == found
+
+
+def test_what_was_measured_on_a_cpu_says_nothing_of_a_gpu(gains: Gains, monkeypatch: pytest.MonkeyPatch) -> None:
+    gains(0.5, 1.5)
+    settled, _ = settle_compute(tiny_resolved(**AUTO), [], CPU)
+    assert (settled.config.train.precision, settled.config.train.channels_last) == ("fp32", "off")
+    assert unless_measured_elsewhere(settled) == settled
+    monkeypatch.setattr(fastest, "choose_device", lambda _name: torch.device("cuda"))
+    free = unless_measured_elsewhere(settled)
+    assert (free.config.train.precision, free.config.train.channels_last) == ("auto", "auto")
+    said = tiny_resolved(train__precision="fp32")
+    assert unless_measured_elsewhere(said) == said
 
 
 def test_what_is_chosen_is_done() -> None:

@@ -19,6 +19,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("a", "b"):
         (folder / name).mkdir(parents=True)
         (folder / name / "config.yaml").touch()
+        (folder / name / "splits.csv").touch()
     for variant in ("imagenet", "pretrained"):
         for trial in ("0.1/seed0", "0.1/seed3", "1/seed0"):
             path = folder / "a/finetune" / variant / trial
@@ -62,7 +63,7 @@ def test_from_another_folder_the_runs_folder_or_the_path_leads_there(
     for folder, name in ((Path("../runs"), "a"), (runs, "../runs/a"), (runs, str(tmp_path / "runs/a"))):
         assert means(find(folder, name)) == ("a", "", None, None)
     assert means(find(Path("../runs"), None)) == ("b", "", None, None)
-    with pytest.raises(RunError, match=r"no run in runs yet[^§]*--runs"):
+    with pytest.raises(RunError, match=r"runs holds no run yet[^§]*--runs"):
         find(runs, None)
 
 
@@ -80,7 +81,7 @@ def test_what_is_nothing_of_cass_is_said(runs: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"no run 'aa' in runs. Did you mean 'a'\?\nRuns: a, b\."):
         find(runs, "aa")
     (runs / "latest").unlink()
-    with pytest.raises(RunError, match="no run in runs yet"):
+    with pytest.raises(RunError, match=r"runs has no latest run.\nRuns: a, b\."):
         find(runs, None)
 
 
@@ -91,6 +92,37 @@ def test_a_project_folder_called_finetune_is_no_fine_tuning(tmp_path: Path, monk
         (folder / "config.yaml").touch()
     monkeypatch.chdir(project)
     assert means(find(Path("runs"), "a")) == ("a", "", None, None)
+
+
+def test_a_folder_of_runs_and_a_run_may_be_called_finetune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.yaml").touch()  # of another tool
+    for run in ("finetune/a", "runs/finetune"):
+        (tmp_path / run).mkdir(parents=True)
+        (tmp_path / run / "config.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    assert means(find(Path("finetune"), "a")) == ("a", "", None, None)
+    assert means(find(Path("runs"), "finetune")) == ("finetune", "", None, None)
+
+
+def test_where_one_stands_has_a_name(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(runs / "a")
+    assert find(Path("nowhere"), ".").run.path == Path.cwd()
+    monkeypatch.chdir("finetune")
+    for name in ("..", "."):
+        assert find(Path("nowhere"), name).run.path == Path.cwd().parent
+
+
+def test_the_latest_fine_tuning_is_asked_for_where_the_link_is_gone(runs: Path) -> None:
+    (runs / "a/finetune/latest").unlink()
+    run = find(runs, "a")
+    with pytest.raises(RunError, match=r"Which fine-tuning of runs/a\?\n.*--variant: imagenet, pretrained"):
+        run.fine_tuning()
+    assert trial_flags(run.trial("imagenet")) == " --run a --variant imagenet"
+    (runs / "a/finetune/latest").symlink_to("gone")
+    with pytest.raises(RunError, match="Which fine-tuning"):
+        run.trial()
+    (runs / "a/finetune/imagenet/config.yaml").unlink()
+    assert run.fine_tuning().name == "pretrained"  # the only one
 
 
 def test_the_fine_tuning_is_named_by_path_or_option_else_the_latest(runs: Path) -> None:
@@ -105,7 +137,7 @@ def test_the_fine_tuning_is_named_by_path_or_option_else_the_latest(runs: Path) 
         run.fine_tuning("imagenett")
     with pytest.raises(RunError, match="a has no fine-tuning 'imagenett'"):
         find(runs, "a/finetune/imagenett")
-    with pytest.raises(RunError, match=r"no finished fine-tuning with label fraction 0.5.*\nIt has"):
+    with pytest.raises(RunError, match=r"no finished trial of label fraction 0.5.*\nIt has"):
         find(runs, "a/finetune/imagenet/0.5").trial()
     with pytest.raises(RunError, match="b has not been fine-tuned yet"):
         find(runs, "b").fine_tuning()
@@ -125,7 +157,7 @@ def test_the_trial_is_that_of_the_path_else_of_the_most_labels_and_the_lowest_se
         trial("a/finetune/pretrained/0.1", fraction=1)
     with pytest.raises(RunError, match=r"names 3, and --seed 0"):
         trial("a/finetune/pretrained/0.1/seed3", seed=0)
-    with pytest.raises(RunError, match=r"no finished fine-tuning with label fraction 0.5"):
+    with pytest.raises(RunError, match=r"no finished trial of label fraction 0.5"):
         trial("a", fraction=0.5)
     with pytest.raises(RunError, match=r"label fraction 1 and seed 3"):
         trial("a", seed=3)
@@ -141,6 +173,9 @@ def test_all_trials_of_what_is_named_the_pretrained_first(runs: Path) -> None:
     assert trials("a/finetune/imagenet/0.1") == ["imagenet 0.1 0", "imagenet 0.1 3"]
     assert trials("a/finetune/imagenet/0.1/seed3") == ["imagenet 0.1 3"]
     assert trials("b") == []
+    for missing in ("0.5", "0.1/seed7"):
+        with pytest.raises(RunError, match="no finished trial of label fraction"):
+            trials(f"a/finetune/imagenet/{missing}")
 
 
 def test_runs_are_told_once(runs: Path) -> None:

@@ -88,5 +88,5 @@ def bad_image_error(bad: Iterable[BadImage], total: int) -> DataError:
     more = [f"  and {len(found) - 10} more"] if len(found) > 10 else []
     return DataError(
         "\n".join([f"{len(found)} of {total} images cannot be read:", *lines, *more]),
-        hint="Mend or remove them, or leave them out with --bad-images skip.",
+        hint="Mend or remove them, or train without them: --bad-images skip, of pretrain and finetune.",
     )

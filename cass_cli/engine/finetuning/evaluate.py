@@ -18,6 +18,7 @@ from cass_cli.config.load import Resolved
 from cass_cli.data.labelled_images import decode, find_labelled
 from cass_cli.data.splits import Labels
 from cass_cli.engine.compute import choose_compute
+from cass_cli.engine.fastest import unless_measured_elsewhere
 from cass_cli.engine.finetuning.tuned_arms import load_tuned
 from cass_cli.engine.inference import store_logits
 from cass_cli.errors import DataError, RunError
@@ -74,7 +75,7 @@ def evaluate(
     Raises `RunError` when the classes of the data are no longer those that the arms learned, `DataError` when
     the split has no labelled image.
     """
-    config = resolved.config
+    config = unless_measured_elsewhere(resolved).config
     compute = choose_compute(config.train)
     arms = load_tuned(trial, compute)
     data = find_labelled(config, trial.variant.run.splits)

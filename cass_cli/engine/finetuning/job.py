@@ -17,7 +17,7 @@ from cass_cli.config.schema import ArmName, Config
 from cass_cli.data.labelled_images import Images, LabelledData, check_trainable, decode, find_labelled
 from cass_cli.data.splits import label_subset, subset_note, write_splits
 from cass_cli.engine.compute import choose_compute
-from cass_cli.engine.fastest import settle_compute
+from cass_cli.engine.fastest import settle_compute, unless_measured_elsewhere
 from cass_cli.engine.finetuning.trial import Job, Watcher, run_trial
 from cass_cli.engine.signals import resumed_by, stop_on_signal
 from cass_cli.engine.starting_arms import available_arms, starting_body
@@ -31,7 +31,7 @@ from cass_cli.seeds import trial_seed
 # Settings that may differ between trials of one variant: they do not change what a trial gives.
 FREE = (
     *("finetune.fractions", "finetune.seed", "finetune.seeds", "finetune.arm"),
-    *("data.path", "data.cache", "data.workers", "train.device", "train.save_minutes"),
+    *("data.path", "data.cache", "data.workers", "train.device", "train.threads", "train.save_minutes"),
 )
 
 
@@ -60,6 +60,7 @@ def finetune_job(
     `new_run` makes the run directory too: fine-tuning without any pretraining before it.
     Everything that can be wrong with the request is found before anything is written.
     """
+    resolved = resolved if new_run else unless_measured_elsewhere(resolved)
     began, config = time.monotonic(), resolved.config
     compute = choose_compute(config.train)
     arms = available_arms(run, config)
@@ -72,7 +73,7 @@ def finetune_job(
     for name, body in bodies.items():
         watch.note(f"{name} starts from {body.weights}, with a new head")
     if new_run:
-        resolved, why = settle_compute(resolved, bodies.values(), compute.device)
+        resolved, why = settle_compute(resolved, bodies.values(), compute.device, batch=config.finetune.batch_size)
         config = resolved.config
         compute = choose_compute(config.train)
         if why:
@@ -156,11 +157,20 @@ def _check_settings(variant: Variant, asked: Resolved, *, overwrite: bool) -> No
 def changed_settings(variant: Variant, asked: Resolved) -> list[str]:
     """Return what differs, as text, between the saved settings of a variant and those asked for."""
     saved = read_saved(variant.config)
+    moved = _within_data(saved) == _within_data(asked)
+    free = (*FREE, "data.labels") if moved else FREE
     return [
         f"{key} was {saved.value(key)}, now {asked.value(key)}"
         for key in asked.origins
-        if key not in FREE and saved.value(key) != asked.value(key)
+        if key not in free and saved.value(key) != asked.value(key)
     ]
+
+
+def _within_data(resolved: Resolved) -> Path | None:
+    """Return where the labels' CSV lies in the folder of the images, None where it does not."""
+    data = resolved.config.data
+    inside = data.labels and data.path and data.labels.is_relative_to(data.path)
+    return data.labels.relative_to(data.path) if inside and data.labels and data.path else None
 
 
 def _check_free(trials: list[Trial], arms: list[ArmName], *, resume: bool, overwrite: bool) -> None:

@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cass_cli.config.schema import Train
+from cass_cli.config.load import Resolved
 from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS
 from cass_cli.data.layouts.columns import Columns
 from cass_cli.data.layouts.scan import scan_folder
 from cass_cli.data.sources import SampleTable, load_samples
 from cass_cli.data.store.decoding import BadImage, DecodeJob, Planes, usable_cores
 from cass_cli.engine.compute import Compute, choose_compute
+from cass_cli.engine.fastest import unless_measured_elsewhere
 from cass_cli.engine.finetuning.evaluate import decisions
 from cass_cli.engine.finetuning.tuned_arms import TunedArms, load_tuned
 from cass_cli.engine.inference import BATCH, batch_logits
@@ -103,7 +104,7 @@ class Predicting:
 def predict_job(
     trial: Trial,
     paths: Sequence[Path],
-    settings: Train,
+    resolved: Resolved,
     *,
     columns: Columns = UNLABELLED,
     allow_outside: bool = False,
@@ -111,11 +112,11 @@ def predict_job(
     workers: int = 0,
     max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> Predicting:
-    """Let the arms of a finished trial answer for all images that `paths` name, computing as `settings` say.
+    """Let the arms of a finished trial answer for all images that `paths` name, computing as its settings say.
 
     Raises what `find_sources`, `load_tuned` and `choose_candidate` do, before the first answer.
     """
-    compute = choose_compute(settings)
+    compute = choose_compute(unless_measured_elsewhere(resolved).config.train)
     sources = find_sources(paths, columns=columns, allow_outside=allow_outside)
     arms = load_tuned(trial, compute)
     candidate = choose_candidate(arms, answer_by)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cass_cli.config.load import Layer, Resolved, resolve
 from cass_cli.config.presets import preset_layer
-from cass_cli.data.dataset import with_data_path
+from cass_cli.data.dataset import with_data_path, with_labels_found
 from cass_cli.errors import ConfigError, RunError
 from cass_cli.runs.directory import Run, default_name, settings_over
 from cass_cli.runs.names import Named
@@ -24,13 +24,20 @@ class FinetunePlan:
     new_run: bool = False
 
 
-def plan_on_run(named: Named, layers: list[Layer], *, variant: str | None, resume: bool) -> FinetunePlan:
+def plan_on_run(
+    named: Named, layers: list[Layer], *, variant: str | None, resume: bool, overwrite: bool = False
+) -> FinetunePlan:
     """Fine-tune the run that was named, under its own settings with `layers` over them.
 
     `resume` takes the settings of the fine-tuning that was named, in the run's name or as `variant`, else of the
-    latest.
+    latest. Raises `RunError` where it is not clear which fine-tuning `overwrite` is to replace.
     """
     opened = named.run
+    if overwrite and named.variant and variant is None:
+        raise RunError(
+            f"Is {named.variant.path} to be replaced, or the run's fine-tuning that these settings make?",
+            hint="Name the run with --run, and what is to be replaced with --variant.",
+        )
     if resume:
         if named.variant:
             variant = named.fine_tuning(variant).name
@@ -40,8 +47,8 @@ def plan_on_run(named: Named, layers: list[Layer], *, variant: str | None, resum
             variant = latest.resolve().name
         saved = Variant(opened, variant) if variant else None
         if saved and saved.config.is_file():
-            return FinetunePlan(settings_over(saved.config, layers), opened, saved)
-    resolved = settings_over(opened.config, layers)
+            return FinetunePlan(with_labels_found(settings_over(saved.config, layers)), opened, saved)
+    resolved = with_labels_found(settings_over(opened.config, layers))
     return FinetunePlan(resolved, opened, _variant(opened, variant, resolved))
 
 

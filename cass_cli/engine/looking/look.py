@@ -47,7 +47,7 @@ def look_at(
 ) -> Look:
     """Load the arms of a run, or of a trial of its fine-tuning, what they are compared with, and the images asked for.
 
-    `arm` leaves one arm; another run to `compare` with is looked for in `runs`, then here.
+    `arm` leaves one arm; another run to `compare` with is looked for in `runs`, beside this one, and here.
     """
     run, files = (of.variant.run, of.files) if isinstance(of, Trial) else (of, of)
     resolved = saved_settings(run)

@@ -19,7 +19,7 @@ from cass_cli.methods.build import build_arms
 from cass_cli.models.arms import Arm, load_arm
 from cass_cli.models.card import ArmCard
 from cass_cli.runs.directory import Run
-from cass_cli.runs.names import find
+from cass_cli.runs.names import find, run_flags
 from cass_cli.runs.trials import Trial
 from cass_cli.seeds import trial_seed
 from cass_cli.words import count
@@ -49,13 +49,16 @@ def arms_of_run(run: Run, *, averaged: bool, label: str = "") -> dict[ArmName, S
     ending = "-averaged" if averaged else ""
     files: dict[ArmName, Path] = {arm: run.arms / f"{arm}{ending}.json" for arm in ARM_NAMES}
     found = {arm: path for arm, path in files.items() if path.is_file()}
-    if not found and averaged and find(run.path.parent, run.path.name).variant:
+    of = find(run.path.parent, str(run.path.absolute()))
+    if not found and averaged and of.variant:
         raise RunError("Fine-tuned arms are not averaged.", hint="Leave out --averaged.")
+    if not found and of.variant:
+        raise RunError(f"{run.path} has no arms any more.", hint="Make them anew: cass finetune --overwrite.")
     if not found:
         kind = "averaged arms (it was trained without averaging)" if averaged and run.summary.exists() else "arms yet"
         raise RunError(
             f"{run.path} has no {kind}.",
-            hint=f"Finish it first: cass pretrain --resume --runs {run.path.parent} --name {run.path.name}",
+            hint=f"Finish it first: cass pretrain --resume{run_flags(run, option='--name', always=True)}",
         )
     return {arm: _shown(arm, path.with_suffix(""), label) for arm, path in found.items()}
 
@@ -99,7 +102,7 @@ def compared_arms(
     if compare == "none":
         return {}
     if compare not in COMPARISONS:
-        theirs, other = _other_arms(compare, runs, averaged=averaged)
+        theirs, other = _other_arms(compare, runs, of, averaged=averaged)
         common = {arm: shown for arm, shown in theirs.items() if arm in arms}
         if not common:
             raise RunError(f"{other.path} has none of the arms {', '.join(arms)}.", hint="Compare with another run.")
@@ -117,9 +120,10 @@ def compared_arms(
     return {arm: _untrained(arm, built[arm], before, after=shown) for arm, shown in arms.items()}
 
 
-def _other_arms(name: str, runs: Path, *, averaged: bool) -> tuple[dict[ArmName, Shown], Run]:
-    """Return the arms of what `name` means (see `runs/names.py`): a run's, or a fine-tuning's."""
-    other = find(runs, name)
+def _other_arms(name: str, runs: Path, of: Run | Trial, *, averaged: bool) -> tuple[dict[ArmName, Shown], Run]:
+    """Return the arms of what `name` means (see `runs/names.py`): in `runs` or beside `of`."""
+    run = of.variant.run if isinstance(of, Trial) else of
+    other = find(runs, name, beside=run.path.parent)
     if other.variant:
         files, label = other.trial().files, f"{other.run.path.name}, fine-tuned"
     else:

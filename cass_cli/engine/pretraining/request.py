@@ -5,7 +5,7 @@ from __future__ import annotations
 from cass_cli.config.load import Resolved, read_saved
 from cass_cli.config.recipes import ORIGIN as METHOD
 from cass_cli.config.schema import Config
-from cass_cli.data.dataset import with_data_path
+from cass_cli.data.dataset import with_data_path, with_labels_found
 from cass_cli.errors import RunError
 from cass_cli.runs.directory import Run
 
@@ -32,7 +32,7 @@ def _resumed(run: Run, asked: Resolved) -> Resolved:
 
     Raises `RunError` naming every setting that was asked for and differs from what the run was started with.
     """
-    saved = read_saved(run.config)
+    saved, asked = read_saved(run.config), with_labels_found(asked)
     changed = {
         key: asked.value(key)
         for key, origin in asked.origins.items()

@@ -38,11 +38,13 @@ class Foreseen:
     notes: tuple[str, ...]
 
 
-def foresee(resolved: Resolved) -> Foreseen:
-    """Find the images, choose how to compute, count and time, as a run with these settings would begin."""
+def foresee(resolved: Resolved, *, resumed: bool = False) -> Foreseen:
+    """Find the images, choose how to compute, count and time, as a run with these settings would begin or go on."""
     dataset = find_dataset(resolved.config.data, seed=resolved.config.train.seed)
-    arms = build_arms(resolved.config).values()
-    resolved, why = settle_compute(resolved, arms, choose_compute(resolved.config.train).device)
+    why = ""
+    if not resumed:
+        arms = build_arms(resolved.config).values()
+        resolved, why = settle_compute(resolved, arms, choose_compute(resolved.config.train).device)
     plan = plan_pretraining(resolved.config, dataset, choose_compute(resolved.config.train))
     forecast = forecast_run(resolved.config, plan.images["train"])
     return Foreseen(resolved, plan, forecast, (*dataset.table.notes, *([why] if why else [])))
