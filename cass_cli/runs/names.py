@@ -93,8 +93,8 @@ def find(runs: Path, name: str | None, *, beside: Path | None = None) -> Named:
     if name is None:
         name = LATEST
         if not (runs / LATEST).exists():
-            lacking = "has no latest run" if _names(runs) else "holds no run yet"
-            raise RunError(f"{runs} {lacking}.", hint=_others(runs))
+            what = f"{runs} has no latest run." if _names(runs) else f"There is no run in {runs} yet."
+            raise RunError(what, hint=_others(runs))
     places = [folder / name for folder in (runs, beside) if folder] + [Path(name).expanduser()]
     if found := next((named for path in places if (named := _at(path))), None):
         return found
@@ -103,7 +103,7 @@ def find(runs: Path, name: str | None, *, beside: Path | None = None) -> Named:
             Named(Run(path.parent.parent)).fine_tuning(path.name)  # raises: it has none of this name
         if path.exists():
             raise RunError(f"{path} is no run of cass: it has no config.yaml.", hint="Name a folder below runs/.")
-    close = did_you_mean(name, _names(runs))
+    close = did_you_mean(name, [*_names(runs), *(_names(beside) if beside else [])])
     raise RunError(f"There is no run '{name}' in {runs}.{close}", hint=_others(runs))
 
 

@@ -256,7 +256,7 @@ def test_compared_with_a_fine_tuning(
     assert run(["feature-maps", "--run", "run/finetune/pretrained", "--averaged"]) == 2
     assert "not averaged" in capsys.readouterr().err
     assert run(["feature-maps", "--run", str(tuned / "0.5"), "--compare", "none"]) == 2
-    assert "no finished fine-tuning" in capsys.readouterr().err
+    assert "no finished trial" in capsys.readouterr().err
 
 
 def test_methods_of_mapping(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

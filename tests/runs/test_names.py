@@ -63,7 +63,7 @@ def test_from_another_folder_the_runs_folder_or_the_path_leads_there(
     for folder, name in ((Path("../runs"), "a"), (runs, "../runs/a"), (runs, str(tmp_path / "runs/a"))):
         assert means(find(folder, name)) == ("a", "", None, None)
     assert means(find(Path("../runs"), None)) == ("b", "", None, None)
-    with pytest.raises(RunError, match=r"runs holds no run yet[^§]*--runs"):
+    with pytest.raises(RunError, match=r"There is no run in runs yet[^§]*--runs"):
         find(runs, None)
 
 
