@@ -23,6 +23,7 @@ from cass_cli.engine.fastest import (
     unless_measured_elsewhere,
     usual_way,
 )
+from cass_cli.engine.finetuning import job
 from cass_cli.methods.build import build_arms
 from tests.engine.tiny import tiny_config, tiny_resolved, tiny_session
 
@@ -241,3 +242,25 @@ def test_plain_transfer_measures_too(
     assert run(["finetune", *settings, "--device", "cpu", "--runs", str(tmp_path / "runs"), "--name", "t"]) == 0
     assert "Chosen: bf16." in capsys.readouterr().out
     assert read_saved(tmp_path / "runs/t/config.yaml").config.train.precision == "bf16"
+
+
+def test_a_fine_tuning_is_gone_on_with_as_it_began_on_another_machine_too(
+    gains: Gains,
+    class_folders: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gains(1.5)
+    place = ["--runs", str(tmp_path / "runs")]
+    assert run(["pretrain", *TINY, "--data", str(class_folders), *place, "--name", "run"]) == 0
+    quick = ["finetune", *place, "--epochs", "1"]
+    assert run(quick) == 0
+    monkeypatch.setattr(
+        job, "unless_measured_elsewhere", lambda _resolved: pytest.fail("measured settings are dropped")
+    )
+    capsys.readouterr()
+    assert run([*quick, "--resume", "--seeds", "2"]) == 0
+    assert "seed 1, cpu bf16" in capsys.readouterr().out
+    assert run([*quick, "--overwrite"]) == 0
+    assert (tmp_path / "runs/run/finetune/pretrained/1/seed1/summary.json").exists()

@@ -60,7 +60,8 @@ def finetune_job(
     `new_run` makes the run directory too: fine-tuning without any pretraining before it.
     Everything that can be wrong with the request is found before anything is written.
     """
-    resolved = resolved if new_run else unless_measured_elsewhere(resolved)
+    if not new_run and not variant.config.is_file():  # the trials of one variant are computed alike
+        resolved = unless_measured_elsewhere(resolved)
     began, config = time.monotonic(), resolved.config
     compute = choose_compute(config.train)
     arms = available_arms(run, config)
