@@ -85,7 +85,7 @@ def measure(name: str, steps: int, turns: int) -> dict[str, Any]:
 
 def _turn(epoch: Turn, way: Prefetch, switches: list[int]) -> Turn:
     def turn() -> float:
-        setattr(loop, "prefetch", way)  # noqa: B010
+        setattr(loop, "prefetch", way)  # noqa: B010 - the loop does not export what it imports
         before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
         seconds = epoch()
         switches.append(resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - before)

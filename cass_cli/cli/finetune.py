@@ -174,7 +174,8 @@ def finetune(
     given = {key: value for key, value in flags.items() if value is not None}
     file = [read_config_file(config, f"file {config}")] if config else []
     layers = [*file, Layer("flag", given), parse_assignments(assignments or [])]
-    if run is None and not resume and (data or preset or config):
+    names_images = data or preset or any("data.path" in layer.values for layer in layers)
+    if run is None and not resume and names_images:
         plan = plan_without_run(runs, layers, preset=preset, name=name, variant=variant)
     else:
         plan = plan_on_run(find(runs, run or name), layers, variant=variant, resume=resume, overwrite=overwrite)

@@ -76,3 +76,19 @@ def test_what_is_missing_is_said(data: Path, capsys: pytest.CaptureFixture[str])
     assert "picz" in capsys.readouterr().err
     assert run(["pretrain", *TINY, "--data", "pics", "--labels", "trian.csv"]) == 2
     assert "There is no CSV trian.csv (looked here and in" in capsys.readouterr().err
+
+
+def test_the_command_with_which_a_report_repeats_a_transfer_run(data: Path) -> None:
+    new = ["finetune", "--data", "pics", "--labels", "train.csv", *TINY[:2], "--epochs", "1", *TINY[6:10]]
+    assert run([*new, "--init-from", "random", "--device", "cpu", "--name", "t"]) == 0
+    again = ["--config", "runs/t/config.yaml", "--set", "data.splits=runs/t/splits.csv", "--name", "again"]
+    assert run(["finetune", *again]) == 0
+    first, second = (Path("runs", name, "finetune/random/1/seed0/summary.json").read_text() for name in ("t", "again"))
+    assert json.loads(first)["test"] == json.loads(second)["test"]
+
+
+def test_a_file_of_settings_that_names_no_images_is_for_the_latest_run(data: Path, tmp_path: Path) -> None:
+    assert run(["pretrain", *TINY, "--data", "pics", "--labels", "train.csv", "--name", "p"]) == 0
+    (tmp_path / "mine.yaml").write_text("finetune:\n  epochs: 1\n  init: random\n")
+    assert run(["finetune", "--config", "mine.yaml"]) == 0
+    assert Path("runs/p/finetune/random/1/seed0/summary.json").is_file()
