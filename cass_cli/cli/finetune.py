@@ -46,7 +46,7 @@ def finetune(
     variant: Annotated[
         str | None,
         IN_RUN(
-            help="Name of this fine-tuning within the run. Default: the start, as in pretrained or imagenet.",
+            help="Name of this fine-tuning within the run. Default: start and recipe, as in pretrained-probe.",
             metavar="NAME",
         ),
     ] = None,
@@ -64,11 +64,29 @@ def finetune(
     init_from: Annotated[
         str | None,
         PROTOCOL(
-            help="Starting weights; imagenet: the transfer baseline. Default: pretrained.",
+            help="Starting weights; imagenet: the transfer baseline. Default: pretrained, imagenet without a run.",
             metavar="pretrained|averaged|imagenet|random",
         ),
     ] = None,
-    freeze: Annotated[bool | None, PROTOCOL("--freeze", help="Train the new head alone: a linear probe.")] = None,
+    recipe: Annotated[
+        str | None,
+        PROTOCOL(
+            help="probe: a regression on frozen features, in seconds; paper: every weight. Default: probe; paper in "
+            "the paper's presets.",
+            metavar="probe|paper",
+        ),
+    ] = None,
+    probe_size: Annotated[
+        int | None,
+        PROTOCOL(help="Side of the images that the probe reads. Default: the run's image size.", metavar="PIXELS"),
+    ] = None,
+    mirrored: Annotated[
+        bool | None, PROTOCOL("--mirrored", help="The probe averages features with the mirrored image's.")
+    ] = None,
+    no_guard: Annotated[
+        bool, PROTOCOL("--no-guard", help="Keep a fine-tuned arm even where validation prefers its probe.")
+    ] = False,
+    freeze: Annotated[bool | None, PROTOCOL("--freeze", help="Recipe paper: train the new head alone.")] = None,
     seeds: Annotated[int | None, PROTOCOL(help="Repetitions with consecutive seeds. Default: 1.")] = None,
     seed: Annotated[int | None, PROTOCOL(help="First seed: label subset, head, order. Default: 0.")] = None,
     epochs: Annotated[int | None, PROTOCOL(help="Passes over the labelled images, at most. Default: 50.")] = None,
@@ -123,10 +141,11 @@ def finetune(
     assignments: Annotated[list[str] | None, SET] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Fine-tune each arm of a run on a share of the labels, and score it on the test split.
+    """Make classifiers of a run's arms from a share of the labels, and score them on the test split.
 
-    Adam, a cosine, focal loss, patience on the validation loss, best weights kept (Sec. 4.3, C.6).
-    Without a pretraining run, the transfer baseline: cass finetune --data FOLDER --init-from imagenet
+    Recipe probe: a logistic regression on several layers of each frozen arm, and one on both. Recipe paper: Adam, a
+    cosine, focal loss, patience on the validation loss, best weights kept (Sec. 4.3, C.6).
+    Without a pretraining run, from ImageNet weights: cass finetune --data FOLDER
     """
     from cass_cli.config.flags import label_fractions, weight_files
 
@@ -154,6 +173,10 @@ def finetune(
         "finetune.fractions": label_fractions(label_fraction),
         "finetune.arm": arm,
         "finetune.init": init_from,
+        "finetune.recipe": recipe,
+        "finetune.probe_size": probe_size,
+        "finetune.mirrored": mirrored,
+        "finetune.guard": False if no_guard else None,
         "finetune.freeze": freeze,
         "finetune.seeds": seeds,
         "finetune.seed": seed,

@@ -1,8 +1,11 @@
-"""The optimiser, schedule and choices that come with each method other than CASS, whose are the defaults.
+"""Settings that belong together: those of a pretraining method, and those of a way to fine-tune.
 
-A recipe lies over the preset, whose settings are CASS's, and under the user's file and options. Learning rates
-that their authors scale with the batch size are scaled here; warm-ups given in epochs are shares of their
-authors' own runs (DINO: 10 of 100 epochs; MAE: 40 of 800).
+A method other than CASS, whose settings are the defaults, brings its optimiser, schedule and choices. They lie over the
+preset, whose settings are CASS's, and under the user's file and options. Learning rates that their authors scale with
+the batch size are scaled here; warm-ups given in epochs are shares of their authors' own runs (DINO: 10 of 100 epochs;
+MAE: 40 of 800).
+
+A recipe of fine-tuning lies under the preset, which may choose it and deviate from it.
 """
 
 from __future__ import annotations
@@ -14,8 +17,37 @@ from typing import Any
 from cass_cli.config.load import Layer, Resolved, parse_assignments, read_config_file, read_saved, resolve
 from cass_cli.config.presets import preset_layer
 from cass_cli.config.schema import Train
+from cass_cli.errors import ConfigError
 
-ORIGIN = "method"  # what the origin of a recipe's settings begins with
+ORIGIN = "method"  # what the origin of a method's settings begins with
+RECIPE = "recipe"  # and that of a fine-tuning recipe's
+
+USUAL = "probe"  # the recipe where nothing chooses one; settings saved before there were any mean the paper's
+RECIPES: dict[str, dict[str, Any]] = {
+    "probe": {  # one pass through the frozen arms, then regressions on their features (`engine/regression.py`)
+        "finetune.layers": 4,
+        "finetune.mirrored": False,
+        "finetune.probe_size": None,
+    },
+    "paper": {  # Sec. 4.3, C.6; the guard is ours
+        "finetune.lr": 3e-4,
+        "finetune.weight_decay": 0.0,
+        "finetune.epochs": 50,
+        "finetune.patience": 5,
+        "finetune.batch_size": 16,
+        "finetune.gamma": 2.0,
+        "finetune.alpha": 1.0,
+        "finetune.freeze": False,
+        "finetune.guard": True,
+    },
+}
+FOREIGN = {  # what a recipe has no use for
+    "probe": (
+        *(key for key in RECIPES["paper"]),
+        *("finetune.loss_form", "finetune.class_weights", "finetune.sampling", "finetune.logit_adjustment"),
+    ),
+    "paper": ("finetune.probe_size",),
+}
 
 _ADAM: dict[str, Any] = {  # of the packages that the paper compared with: vit-pytorch and byol-pytorch
     "optim.cnn": "adam",
@@ -55,15 +87,53 @@ def asked_settings(
 
 
 def resolve_with_recipe(below: Sequence[Layer], above: Sequence[Layer]) -> Resolved:
-    """Merge the layers `below`, then the recipe of the method that all of them choose, then those `above`."""
-    chosen = {key: value for layer in (*below, *above) for key, value in layer.values.items()}
+    """Merge the recipe of fine-tuning, the layers `below`, the settings of the chosen method, then those `above`."""
+    chosen = _chosen([*below, *above])
     batch_size = chosen.get("train.batch_size")  # may be nonsense, of which `resolve` tells
-    recipe = method_recipe(
+    method = method_recipe(
         chosen.get("method.name", "cass"),
         dino_setting=chosen.get("method.dino_setting", "official"),
         batch_size=batch_size if isinstance(batch_size, int) else Train().batch_size,
     )
-    return resolve([*below, *([recipe] if recipe.values else []), *above])
+    usual, recipe = Layer("default", {"finetune.recipe": USUAL}), finetune_recipe(chosen.get("finetune.recipe", USUAL))
+    return resolve([usual, recipe, *below, *([method] if method.values else []), *above])
+
+
+def resolve_over(saved: Resolved, layers: Sequence[Layer], *, origin: str) -> Resolved:
+    """Merge `layers` over `saved` settings, which come from `origin`.
+
+    Where they choose another recipe of fine-tuning, it replaces what no one chose.
+    """
+    chosen = _chosen(layers).get("finetune.recipe", saved.config.finetune.recipe)
+    recipe = finetune_recipe(chosen) if chosen != saved.config.finetune.recipe else Layer(RECIPE, {})
+    free = [key for key in recipe.values if saved.origins[key].startswith(("default", RECIPE))]
+    base = Layer(origin, {key: saved.value(key) for key in saved.origins if key not in free})
+    return resolve([recipe, base, *layers])
+
+
+def finetune_recipe(name: object) -> Layer:
+    """Return the settings that come with a recipe of fine-tuning; none for what is no recipe, of which `resolve` tells."""
+    return Layer(f"{RECIPE} {name}", RECIPES.get(str(name), {}))
+
+
+def check_recipe(resolved: Resolved, layers: Sequence[Layer]) -> None:
+    """Raise `ConfigError` where `layers` ask for what the recipe has no use for."""
+    recipe = resolved.config.finetune.recipe
+    asked = [(key, layer.origin) for layer in layers for key in layer.values if key in FOREIGN[recipe]]
+    if not asked:
+        return
+    key, origin = asked[0]
+    option = key.removeprefix("finetune.").replace("_", "-")
+    said = {"finetune.guard": "--no-guard"}.get(key, f"--{option}") if origin == "flag" else f"{key} ({origin})"
+    other = next(name for name in RECIPES if key not in FOREIGN[name])
+    why = "trains no arm" if recipe == "probe" else "reads images of the size that it trains on"
+    raise ConfigError(
+        f"{said} has no part in the recipe {recipe}, which {why}.", hint=f"Leave it out, or add --recipe {other}."
+    )
+
+
+def _chosen(layers: Sequence[Layer]) -> dict[str, Any]:
+    return {key: value for layer in layers for key, value in layer.values.items()}
 
 
 def method_recipe(name: str, *, dino_setting: str = "official", batch_size: int) -> Layer:

@@ -32,6 +32,8 @@ MethodName = Literal["cass", "dino", "byol", "mae"]
 METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
 DinoSetting = Literal["official", "paper"]
 OptimiserName = Literal["adam", "adamw", "sgd"]
+RecipeName = Literal["paper", "probe"]
+RECIPE_NAMES: tuple[RecipeName, ...] = get_args(RecipeName)
 
 
 class Section(BaseModel):
@@ -184,8 +186,11 @@ class Train(Section):
 
 
 class Finetune(Section):
-    """Supervised training of each arm from few labels (Sec. 4.3, C.6), and what it is judged by (C.7)."""
+    """From few labels to classifiers (Sec. 4.3, C.6), and what these are judged by (C.7)."""
 
+    recipe: RecipeName = Field(
+        "paper", description="probe: a regression on frozen features, in seconds; paper: every weight, as in C.6"
+    )
     fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
         (1.0,), min_length=1, description="shares of the training labels that may be seen (Sec. 4.3)"
     )
@@ -215,6 +220,14 @@ class Finetune(Section):
     metric: Literal["macro_f1", "micro_f1", "balanced_accuracy", "accuracy", "auroc", "average_precision"] = Field(
         "macro_f1", description="shown first, and chosen by (C.7)"
     )
+    layers: int = Field(4, ge=1, description="probe: layers of an arm that it reads, from the last")
+    mirrored: bool = Field(False, description="probe: features are averaged with those of the mirrored image")
+    probe_size: int | None = Field(
+        None, ge=16, le=2048, description="probe: side in pixels of the images that it reads; none: data.image_size"
+    )
+    guard: bool = Field(
+        False, description="keep a fine-tuned arm only where validation prefers it to its probe, else the probe"
+    )
 
 
 class Config(Section):
@@ -227,6 +240,10 @@ class Config(Section):
     optim: Optim = Optim()
     train: Train = Train()
     finetune: Finetune = Finetune()
+
+    def at_size(self, size: int) -> Self:
+        """Return the same for images of `size` pixels a side."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"image_size": size})})
 
     @model_validator(mode="after")
     def _batches_can_be_split(self) -> Self:

@@ -101,7 +101,8 @@ def _divide(
         labels = np.zeros(total, dtype=np.int64) if table.labels is None else table.labels.astype(np.int64)
         part = stratify_classes(labels, fractions, rng)
     else:
-        part = stratify_units(_class_counts(table, units, total), fractions, rng)
+        counts = _class_counts(table.labels, len(table.classes), units, total)
+        part = stratify_units(counts, fractions, rng)
     return part[units]
 
 
@@ -124,17 +125,31 @@ def _units(groups: Sequence[str] | None, clusters: NDArray[np.int64] | None, n: 
     return np.unique([root(i) for i in range(n)], return_inverse=True)[1].astype(np.int64)
 
 
-def _class_counts(table: SampleTable, units: NDArray[np.int64], total: int) -> NDArray[np.int64]:
+def _class_counts(labels: Labels | None, classes: int, units: NDArray[np.int64], total: int) -> NDArray[np.int64]:
     """Return int64 [U, C + 1]: images of each class in each unit, and in the last column all its images."""
-    width = len(table.classes)
-    counts = np.zeros((total, width + 1), dtype=np.int64)
-    np.add.at(counts[:, width], units, 1)
-    if table.labels is not None and table.multilabel:
-        np.add.at(counts[:, :width], units, table.labels.astype(np.int64))
-    elif table.labels is not None:
-        known = table.labels >= 0
-        np.add.at(counts, (units[known], table.labels[known]), 1)
+    counts = np.zeros((total, classes + 1), dtype=np.int64)
+    np.add.at(counts[:, classes], units, 1)
+    if labels is not None and labels.ndim == 2:
+        np.add.at(counts[:, :classes], units, labels.astype(np.int64))
+    elif labels is not None:
+        known = labels >= 0
+        np.add.at(counts, (units[known], labels[known]), 1)
     return counts
+
+
+def fold_numbers(labels: Labels, groups: Sequence[str] | None, *, folds: int, seed: int) -> NDArray[np.int64]:
+    """Return the fold 0 … `folds` - 1 of each labelled image, int64 [N]: stratified, whole groups in one.
+
+    Where there are fewer groups than `folds`, some folds are empty.
+    """
+    units = _units(groups, None, len(labels))
+    total = int(units.max()) + 1
+    rng = np.random.default_rng(seed)
+    shares = np.full(folds, 1 / folds)
+    if total == len(labels) and labels.ndim == 1:
+        return stratify_classes(labels.astype(np.int64), shares, rng)
+    classes = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
+    return stratify_units(_class_counts(labels, classes, units, total), shares, rng)[units]
 
 
 def label_subset(

@@ -18,6 +18,7 @@ from cass_cli.data.views.draw import unchanged
 from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.batches import prefetch
 from cass_cli.engine.compute import Compute
+from cass_cli.models.heads import LayerHead, read
 
 BATCH = 64  # images at once: large enough for a GPU, small enough for a ViT-B at 384 px on a laptop
 
@@ -29,12 +30,20 @@ def batch_logits(
     *,
     spec: ImageSpec,
     compute: Compute,
+    heads: Mapping[str, LayerHead] | None = None,
 ) -> dict[str, Tensor]:
-    """Return the outputs fp32 [B, C] of each network, in evaluation mode, for uint8 images [B, 3, S, S]."""
+    """Return the outputs fp32 [B, C] of each network, in evaluation mode, for uint8 images [B, 3, S, S].
+
+    A network with a head over its layers in `heads` is read by that; so are several by a head of another name.
+    """
+    heads = heads or {}
     images = apply_view(pixels, unchanged(len(pixels)), spec)
     images = images.contiguous(memory_format=compute.memory_format)
     with compute.autocast():
-        return {name: network(images).float() for name, network in networks.items()}
+        features = {name: read(heads[name], network, images) for name, network in networks.items() if name in heads}
+        outputs = {name: network(images).float() for name, network in networks.items() if name not in heads}
+    outputs |= {name: head(features) for name, head in heads.items()}
+    return {name: outputs[name] for name in dict.fromkeys([*networks, *heads])}
 
 
 def store_logits(
@@ -44,8 +53,9 @@ def store_logits(
     *,
     spec: ImageSpec,
     compute: Compute,
+    heads: Mapping[str, LayerHead] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the outputs fp64 [N, C] of each network for the images `rows` of the store, in that order.
+    """Return the outputs fp64 [N, C] of each network and head for the images `rows` of the store, in that order.
 
     The networks lie on the device; they are put into evaluation mode and back as they were.
     """
@@ -54,9 +64,9 @@ def store_logits(
     were_training = {name: [m for m in network.modules() if m.training] for name, network in networks.items()}
     for network in networks.values():
         network.eval()
-    parts: dict[str, list[Tensor]] = {name: [] for name in networks}
+    parts: dict[str, list[Tensor]] = {name: [] for name in dict.fromkeys([*networks, *(heads or {})])}
     for pixels in prefetch(lambda part: store.batch(part, compute.device), rows.split(BATCH)):
-        for name, logits in batch_logits(networks, pixels, spec=spec, compute=compute).items():
+        for name, logits in batch_logits(networks, pixels, spec=spec, compute=compute, heads=heads).items():
             parts[name].append(logits)
     for modules in were_training.values():
         for module in modules:

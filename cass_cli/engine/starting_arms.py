@@ -47,7 +47,7 @@ def arm_path(run: Run, name: str, *, averaged: bool = False) -> Path:
     return run.arms / f"{name}{'-averaged' if averaged else ''}.safetensors"
 
 
-def starting_body(run: Run, config: Config, name: ArmName, *, seed: int) -> Arm:
+def starting_body(run: Run, config: Config, name: str, *, seed: int) -> Arm:
     """Build an arm with the weights that `finetune.init` names, and the head that came with them.
 
     ImageNet's weights are those that the run's pretraining started from where these came from a file
@@ -63,20 +63,29 @@ def starting_body(run: Run, config: Config, name: ArmName, *, seed: int) -> Arm:
         image_size=config.data.image_size,
         outputs=config.arms.outputs,
         init=init,
-        weights=config.arms.weights.get(name) if init == "imagenet" else None,
-        seed=stream_seed(seed, "arms", ARM_NAMES.index(name), BODY),
+        weights=dict[str, Path](config.arms.weights).get(name) if init == "imagenet" else None,
+        seed=stream_seed(seed, "arms", list[str](ARM_NAMES).index(name), BODY),
     )
 
 
-def with_new_head(body: Arm, name: ArmName, *, classes: int, seed: int) -> Arm:
+def with_new_head(body: Arm, name: str, *, classes: int, seed: int) -> Arm:
     """Return a copy of `body` with a head of `classes` outputs, drawn from `seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed(seed, "arms", list[str](ARM_NAMES).index(name), HEAD))
+        return _with_outputs(body, classes)
+
+
+def without_head(body: Arm) -> Arm:
+    """Return a copy of `body` that ends with the features that its head reads."""
+    return _with_outputs(body, 0)
+
+
+def _with_outputs(body: Arm, outputs: int) -> Arm:
     network: Any = copy.deepcopy(body.model)
     if not hasattr(network, "reset_classifier"):
         raise ModelError(f"{body.name} has no classifier that can be replaced, so it can't be fine-tuned.")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(seed, "arms", ARM_NAMES.index(name), HEAD))
-        network.reset_classifier(classes)
-    return Arm(network, body.name, {**body.options, "num_classes": classes}, body.weights)
+    network.reset_classifier(outputs)
+    return Arm(network, body.name, {**body.options, "num_classes": outputs}, body.weights)
 
 
 def _told_of(path: Path) -> tuple[str, int]:

@@ -17,6 +17,7 @@ from cass_cli.runs.directory import write_json
 from cass_cli.runs.names import trial_flags
 from cass_cli.runs.trials import Trial, method_name
 from cass_cli.scores.bootstrap import Estimate
+from cass_cli.scores.calibration import JOINT, MEAN
 from cass_cli.scores.metrics import METRICS
 from cass_cli.scores.over_seeds import format_summary
 from cass_cli.words import shown
@@ -114,7 +115,8 @@ def _metrics_table(found: Evaluation) -> Table:
     summary, table = found.summary, Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for name in found.scores:
-        heading = f"{name}\n{summary.arms[name].model}" if name in summary.arms else f"{name}\nof the arms"
+        combined = {MEAN: "of the arms", JOINT: "of their features"}
+        heading = f"{name}\n{combined.get(name) or summary.arms[name].model}"
         table.add_column(("→ " if name == summary.judgement.pick else "") + heading, justify="right", overflow="fold")
     for metric in dict.fromkeys([summary.metric, *METRICS]):
         cells = [_with_interval(scores.metrics[metric]) for scores in found.scores.values()]

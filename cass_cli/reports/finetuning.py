@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 from rich.console import Console
@@ -10,15 +12,17 @@ from rich.table import Table
 
 from cass_cli.engine.finetuning.job import FinetuneResult
 from cass_cli.engine.finetuning.loop import TuneEpoch, TuneStep
-from cass_cli.engine.finetuning.session import Tuning
+from cass_cli.engine.finetuning.shared import Beginning
 from cass_cli.reports.live import LiveDisplay
 from cass_cli.reports.printing import print_json
 from cass_cli.runs.compare import Cell, cells_of
 from cass_cli.runs.names import find, trial_flags
 from cass_cli.runs.summary import TrialSummary
-from cass_cli.runs.trials import Trial, method_name
+from cass_cli.runs.trials import method_name
+from cass_cli.scores.guard import FINE_TUNED
 from cass_cli.scores.metrics import METRICS
 from cass_cli.scores.over_seeds import format_summary
+from cass_cli.words import count
 
 SHOWN = ("macro_f1", "balanced_accuracy", "auroc")
 
@@ -28,22 +32,30 @@ class FinetuneDisplay(LiveDisplay):
 
     def __init__(self, *, to_stderr: bool = False) -> None:
         super().__init__(to_stderr=to_stderr)
-        self.trial_task = self.add_bar("Training")
+        self.trial_task = self.add_bar("Trial")
+        self.reading_task = self.add_bar("Reading")
         self.epoch_task = self.add_bar("Epoch")
         self.batch_task = self.add_bar("Batch")
         self.epochs, self.metric = 0, ""
 
-    def trial(self, number: int, trials: int, trial: Trial, t: Tuning) -> None:
-        """Say which training begins."""
-        self.epochs, self.metric = t.settings.epochs, METRICS[t.settings.metric]
-        began = f" (from epoch {t.epoch})" if t.epoch else ""
+    def begins(self, trial: Beginning) -> None:
+        """Say which trial begins."""
+        self.epochs, self.metric = trial.epochs, METRICS[trial.metric]
+        began = f" (from epoch {trial.epoch})" if trial.epoch else ""
         self.console.print(
-            f"[bold]{number}/{trials}[/] {' + '.join(t.arms)} on {t.images:,} labels ({trial.fraction:.4g} of them), "
-            f"seed {trial.seed}, {t.compute}{began}: [cyan]{trial.path}[/]"
+            f"[bold]{trial.number}/{trial.trials}[/] {' + '.join(trial.arms)} on {trial.labels:,} labels "
+            f"({trial.trial.fraction:.4g} of them), seed {trial.trial.seed}, {trial.compute}{began}: "
+            f"[cyan]{trial.trial.path}[/]"
         )
-        self.bars.update(self.trial_task, completed=number - 1, total=trials, visible=trials > 1)
-        self.bars.update(self.epoch_task, completed=t.epoch, total=self.epochs, visible=True)
+        self.bars.update(self.trial_task, completed=trial.number - 1, total=trial.trials, visible=trial.trials > 1)
+        if trial.epochs:
+            self.bars.update(self.epoch_task, completed=trial.epoch, total=self.epochs, visible=True)
         self.draw(now=True)
+
+    def reading(self, done: int, total: int) -> None:
+        """Show how many batches the frozen arms have read."""
+        self.bars.update(self.reading_task, completed=done, total=total, visible=done < total)
+        self.draw()
 
     def step(self, step: TuneStep) -> None:
         """Move the bars."""
@@ -88,9 +100,28 @@ def show_finetuned(result: FinetuneResult, *, as_json: bool) -> None:
     console.print(scores_table(result))
     seeds = len({trial.seed for trial in result.trials})
     over = f"mean over {seeds} seeds ± half of the 95 % interval (Student t)" if seeds > 1 else "one seed"
-    console.print(f"Test split, {over}. mean: of both arms; pick: whichever validation chose.", style="dim")
+    joint = " joint: one regression on both arms' features;" if any("joint" in t.test for t in result.trials) else ""
+    console.print(f"Test split, {over}. mean: of both arms;{joint} pick: whichever validation chose.", style="dim")
+    for note in guard_notes(result.trials):
+        console.print(note, style="dim")
     console.print(f"\nSaved in [cyan]{result.variant}[/]")
     console.print(f"Next: cass evaluate{trial_flags(find(result.variant.parent, result.variant.name).trial())}")
+
+
+def guard_notes(trials: Sequence[TrialSummary]) -> list[str]:
+    """Say, for each arm that the guard watched, how often it was kept, and what was set aside would have scored."""
+    notes = []
+    for arm in dict.fromkeys(name for trial in trials for name in trial.guard):
+        judged = [trial for trial in trials if arm in trial.guard]
+        kept = [trial for trial in judged if trial.guard[arm]["kept"] == FINE_TUNED]
+        aside = [v for t in judged if (v := t.set_aside.get(arm, {}).get("test", {}).get(t.metric)) is not None]
+        if len(kept) == len(judged):
+            what = "fine-tuned, which validation preferred to its probe"
+        else:
+            what = f"its probe in {len(judged) - len(kept)} of {count(len(judged), 'trial')}, fine-tuned in the others"
+        scored = f"; what was set aside scores {METRICS[judged[0].metric]} {fmean(aside):.3f}" if aside else ""
+        notes.append(f"{arm}: {what}{scored}.")
+    return notes
 
 
 def scores_table(result: FinetuneResult) -> Table:

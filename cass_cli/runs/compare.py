@@ -10,7 +10,7 @@ from pathlib import Path
 from cass_cli.errors import ConfigError, RunError, did_you_mean
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial, Variant, default_variant, method_name
-from cass_cli.scores.calibration import MEAN
+from cass_cli.scores.calibration import JOINT, MEAN
 from cass_cli.scores.metrics import METRICS
 from cass_cli.scores.over_seeds import PairedTest, SeedSummary, holm, paired_test, summarise_seeds
 
@@ -22,7 +22,7 @@ class Cell:
     """The test scores of one method, arm and label fraction."""
 
     method: str
-    candidate: str  # an arm, "mean" or "pick"
+    candidate: str  # an arm, "mean", "joint" or "pick"
     model: str  # the timm name of an arm
     fraction: float
     labels: int  # training labels seen
@@ -104,12 +104,13 @@ def compare(methods: Mapping[str, Sequence[TrialSummary]], *, metric: str | None
 
 
 def cells_of(method: str, summaries: Sequence[TrialSummary], metric: str) -> list[Cell]:
-    """Return a cell for each label fraction and candidate, fractions rising, arms before their mean."""
+    """Return a cell for each label fraction and candidate, fractions rising, arms before what combines them."""
     cells = []
     for fraction in sorted({s.fraction for s in summaries}):
         trials = [s for s in summaries if s.fraction == fraction]
         arms = list(dict.fromkeys(arm for s in trials for arm in s.arms))
-        extra = [MEAN, PICK] if len(arms) > 1 else []
+        several = [MEAN, *([JOINT] if any(JOINT in s.test for s in trials) else []), PICK]
+        extra = several if len(arms) > 1 else []
         for candidate in [*arms, *extra]:
             values = {s.seed: value for s in trials if (value := _value(s, candidate, metric)) is not None}
             models = [s.arms[candidate].model for s in trials if candidate in s.arms]

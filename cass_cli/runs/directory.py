@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from cass_cli import __version__
-from cass_cli.config.load import Layer, Resolved, read_saved, resolve
+from cass_cli.config.load import Layer, Resolved, read_saved
+from cass_cli.config.recipes import resolve_over
 from cass_cli.errors import RunError
 from cass_cli.lock import locked
 
@@ -166,9 +167,8 @@ def settings_over(path: Path, layers: list[Layer]) -> Resolved:
     `auto` asked for anew means what was settled when the run began, and a CSV of labels moves with its images.
     """
     saved = read_saved(path)
-    base = Layer(_SAVED, {key: saved.value(key) for key in saved.origins})
     asked = [Layer(layer.origin, {k: v for k, v in layer.values.items() if (k, v) not in OPEN}) for layer in layers]
-    resolved = _with_moved_labels(saved, resolve([base, *asked]))
+    resolved = _with_moved_labels(saved, resolve_over(saved, asked, origin=_SAVED))
     origins = {key: saved.origins[key] if origin == _SAVED else origin for key, origin in resolved.origins.items()}
     return Resolved(resolved.config, origins)
 

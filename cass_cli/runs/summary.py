@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ class TrainedArm:
 
     model: str  # timm's name
     weights: str  # what it began with
-    best_epoch: int
+    best_epoch: int  # 0 where it was not trained
+    kept: str = "fine-tuned"  # or "probe": the arm as it was, with a head over its layers
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,10 @@ class TrialSummary:
     test_digest: str  # equal for equal test splits
     validation: Mapping[str, Mapping[str, float | None]]  # candidate → metric → value, None: undefined
     test: Mapping[str, Mapping[str, float | None]]
+    recipe: str = "paper"
+    guard: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by arm: what was kept, and why
+    set_aside: Mapping[str, Mapping[str, Mapping[str, float | None]]] = field(default_factory=dict)
+    """By arm and split: the scores of what was not kept, the fine-tuned arm or its probe."""
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> TrialSummary:

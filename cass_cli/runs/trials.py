@@ -88,14 +88,15 @@ def method_name(summary: TrialSummary) -> str:
         "random": "From scratch",
     }
     name = names[summary.init]
+    name = name if summary.recipe == "paper" else f"{name}, {summary.recipe}"
     return f"{name}, frozen" if summary.frozen else name
 
 
 def default_variant(summary: TrialSummary) -> str:
     """Return the name that a fine-tuning has unless it is given one."""
-    return variant_name(summary.init, freeze=summary.frozen)
+    return variant_name(summary.init, summary.recipe, freeze=summary.frozen)
 
 
-def variant_name(init: str, *, freeze: bool) -> str:
-    """Return the name of a fine-tuning with this start."""
-    return f"{init}-frozen" if freeze else init
+def variant_name(init: str, recipe: str, *, freeze: bool) -> str:
+    """Return the name of a fine-tuning with this start and recipe."""
+    return f"{init}-{recipe}-frozen" if freeze else f"{init}-{recipe}"

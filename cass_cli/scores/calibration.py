@@ -8,7 +8,7 @@ Shapes: N images, C classes. Logits and probabilities are fp64 [N, C]; labels ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,12 +113,18 @@ def _best_threshold(shown: NDArray[np.bool_], given: Floats) -> float:
 
 
 MEAN = "mean"  # the candidate that averages the arms
+JOINT = "joint"  # the candidate that reads the features of all arms
 
 
-def with_mean(arms: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Return the arms' calibrated probabilities and, for two or more arms, their mean under `mean`."""
-    assert MEAN not in arms, "an arm can't be called 'mean'"
-    candidates = dict(arms)
+def arms_among(candidates: Iterable[str]) -> list[str]:
+    """Return those of the candidates that are arms."""
+    return [name for name in candidates if name not in (MEAN, JOINT)]
+
+
+def with_mean(found: Mapping[str, Floats]) -> dict[str, Floats]:
+    """Return the calibrated probabilities of each candidate and, for two or more arms, these arms' mean as `mean`."""
+    arms = arms_among(found)
+    candidates = {name: found[name] for name in arms}
     if len(arms) > 1:
-        candidates[MEAN] = np.mean(list(arms.values()), axis=0)
-    return candidates
+        candidates[MEAN] = np.mean([found[name] for name in arms], axis=0)
+    return candidates | dict(found)

@@ -26,9 +26,9 @@ FLAG_WITHOUT_VALIDATION = 0.5
 class Judgement:
     """How to turn the arms' outputs into probabilities and decisions, and which candidate to trust."""
 
-    temperatures: Mapping[str, float]  # by arm
+    temperatures: Mapping[str, float]  # by arm, and of "joint"
     thresholds: Mapping[str, Sequence[float]]  # [C] by candidate, for multi-label; empty otherwise
-    pick: str  # an arm, or "mean"
+    pick: str  # an arm, "mean" or "joint"
     reason: str
     metric: str
     flag_below: float  # confidence of the pick below which an answer is flagged
@@ -44,6 +44,11 @@ class Judgement:
         """Return plain JSON values."""
         return asdict(self)
 
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Return who can answer: the arms, their mean, and what reads them all."""
+        return tuple(with_mean({name: np.zeros(0) for name in self.temperatures}))
+
     def threshold(self, candidate: str) -> Floats | None:
         """Return the thresholds [C] of a candidate, None when classes exclude each other."""
         return np.array(self.thresholds[candidate]) if candidate in self.thresholds else None
@@ -58,7 +63,7 @@ def judge(
     tuned: bool,
     groups: Sequence[str] | None = None,
 ) -> Judgement:
-    """Fit everything on the validation outputs [N, C] of each arm; N may be 0, and then little can be said.
+    """Fit everything on the validation outputs [N, C] of each arm and of "joint"; N may be 0: then little can be said.
 
     `tuned` chooses multi-label thresholds by F1 on these images; otherwise they are 0.5, as in the paper.
     """
@@ -90,7 +95,7 @@ def judge(
 def probabilities_of(
     logits: Mapping[str, NDArray[np.float64]], temperatures: Mapping[str, float], *, multilabel: bool
 ) -> dict[str, Floats]:
-    """Return the calibrated probabilities [N, C] of each arm and, for two or more, their mean."""
+    """Return the calibrated probabilities [N, C] of each arm, for two or more of their mean, and of "joint"."""
     return with_mean(
         {
             name: to_probabilities(given, multilabel=multilabel, temperature=temperatures[name])

@@ -38,7 +38,7 @@ class Evaluation:
     trial: Trial
     summary: TrialSummary  # of the trial
     split: str
-    scores: Mapping[str, Scores]  # by candidate: each arm, and "mean"
+    scores: Mapping[str, Scores]  # by candidate: each arm, "mean", "joint"
     over_seeds: tuple[Cell, ...]  # test scores of all seeds of this fraction; empty for a single seed
     images: tuple[str, ...]  # names [N]
     labels: Labels
@@ -90,6 +90,7 @@ def evaluate(
         raise DataError(
             f"The {split} split of {data.table.root} has no labelled image.", hint="Choose another --split."
         )
+    config = config.at_size(arms.spec.size)
     images = decode(data, data.rows[split], config, device=compute.device, on_progress=on_progress)
     rows = images.readable(data.rows[split])
     logits = store_logits(
@@ -98,6 +99,7 @@ def evaluate(
         images.of(rows),
         spec=arms.spec,
         compute=compute,
+        heads=arms.heads,
     )
     candidates = probabilities_of(logits, summary.judgement.temperatures, multilabel=summary.multilabel)
     labels: NDArray[Any] = data.labels[rows]

@@ -18,10 +18,13 @@ from cass_cli.data.labelled_images import Images, LabelledData, check_trainable,
 from cass_cli.data.splits import label_subset, subset_note, write_splits
 from cass_cli.engine.compute import choose_compute
 from cass_cli.engine.fastest import settle_compute, unless_measured_elsewhere
-from cass_cli.engine.finetuning.trial import Job, Watcher, run_trial
+from cass_cli.engine.features import batches_with
+from cass_cli.engine.finetuning.shared import Job, Watcher
+from cass_cli.engine.finetuning.trial import run_trial
 from cass_cli.engine.signals import resumed_by, stop_on_signal
 from cass_cli.engine.starting_arms import available_arms, starting_body
 from cass_cli.errors import RunError
+from cass_cli.models.arms import Arm
 from cass_cli.runs.directory import Run, create_run, environment, point_latest, sole_writer, write_json, write_text
 from cass_cli.runs.names import run_flags
 from cass_cli.runs.summary import TrialSummary
@@ -62,7 +65,7 @@ def finetune_job(
     """
     if not new_run and not variant.config.is_file():  # the trials of one variant are computed alike
         resolved = unless_measured_elsewhere(resolved)
-    began, config = time.monotonic(), resolved.config
+    began, config = time.monotonic(), probed_size(resolved.config)
     compute = choose_compute(config.train)
     arms = available_arms(run, config)
     trials = [variant.trial(fraction, seed) for fraction in _fractions(config) for seed in _seeds(config)]
@@ -70,12 +73,13 @@ def finetune_job(
         _check_settings(variant, resolved, overwrite=overwrite)
     _check_free(trials, arms, resume=resume, overwrite=overwrite)
     data = _find(resolved, None if new_run else run.splits, watch)
-    bodies = {name: starting_body(run, config, name, seed=0) for name in arms}
+    bodies: dict[str, Arm] = {name: starting_body(run, config, name, seed=0) for name in arms}
+    how = "is read as it is" if config.finetune.recipe == "probe" else "starts"
     for name, body in bodies.items():
-        watch.note(f"{name} starts from {body.weights}, with a new head")
+        watch.note(f"{name} {how}, from {body.weights}")
     if new_run:
         resolved, why = settle_compute(resolved, bodies.values(), compute.device, batch=config.finetune.batch_size)
-        config = resolved.config
+        config = probed_size(resolved.config)
         compute = choose_compute(config.train)
         if why:
             watch.note(why)
@@ -96,6 +100,12 @@ def finetune_job(
             watch.finished(trial.summary())
     summaries = tuple(trial.summary() for trial in trials)
     return FinetuneResult(variant.path, config.finetune.metric, summaries, time.monotonic() - began)
+
+
+def probed_size(config: Config) -> Config:
+    """Return the settings with the image size that the recipe looks at."""
+    tuned = config.finetune
+    return config.at_size(tuned.probe_size) if tuned.recipe == "probe" and tuned.probe_size else config
 
 
 def _find(resolved: Resolved, splits: Path | None, watch: Watcher) -> LabelledData:
@@ -129,6 +139,8 @@ def _decode_for(
 ) -> Images:
     """Decode what any trial will look at: the label subsets, validation and test."""
     rows = np.concatenate([*subsets, data.rows["val"], data.rows["test"]])
+    if config.finetune.recipe == "probe" or config.finetune.guard:  # features are read by whole batches
+        rows = np.concatenate(list(batches_with(data, rows).values()))
     images = decode(data, rows, config, device=device, on_progress=watch.decoding)
     for note in images.store.notes:
         watch.note(note)

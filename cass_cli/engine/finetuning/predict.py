@@ -25,7 +25,6 @@ from cass_cli.engine.finetuning.tuned_arms import TunedArms, load_tuned
 from cass_cli.engine.inference import BATCH, batch_logits
 from cass_cli.errors import ConfigError, DataError, did_you_mean
 from cass_cli.runs.trials import Trial
-from cass_cli.scores.calibration import MEAN
 from cass_cli.scores.judgement import confidence, probabilities_of
 from cass_cli.scores.values import Floats
 
@@ -83,7 +82,7 @@ def find_sources(paths: Sequence[Path], *, columns: Columns = UNLABELLED, allow_
 
 def choose_candidate(arms: TunedArms, asked: str | None) -> str:
     """Return the candidate that answers: the one asked for, else the one that validation recommended."""
-    known = [*arms.networks, *([MEAN] if len(arms.networks) > 1 else [])]
+    known = arms.candidates
     if asked is None:
         return arms.summary.judgement.pick
     if asked not in known:
@@ -157,7 +156,7 @@ def _answer(
     answers = {}
     if good:
         pixels = torch.from_numpy(np.stack([planes.pixels for _, planes in good])).to(compute.device)
-        logits = batch_logits(arms.networks, pixels, spec=arms.spec, compute=compute)
+        logits = batch_logits(arms.networks, pixels, spec=arms.spec, compute=compute, heads=arms.heads)
         numbers = {name: given.cpu().double().numpy() for name, given in logits.items()}  # device sync
         answers = dict(zip([row for row, _ in good], _decide(arms, numbers, candidate), strict=True))
     for row, result in results:
@@ -185,7 +184,7 @@ def _decide(
     candidates = probabilities_of(logits, judgement.temperatures, multilabel=multilabel)
     choices = {name: decisions(given, judgement.threshold(name), classes) for name, given in candidates.items()}
     sure = confidence(candidates[candidate], multilabel=multilabel)
-    by_arm = zip(*(choices[name] for name in logits), strict=True)
+    by_arm = zip(*(choices[name] for name in arms.networks), strict=True)
     return [
         (chosen, float(s), row, tuple(arm_choices))
         for chosen, s, row, arm_choices in zip(choices[candidate], sure, candidates[candidate], by_arm, strict=True)

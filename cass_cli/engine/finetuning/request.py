@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cass_cli.config.load import Layer, Resolved, resolve
+from cass_cli.config.load import Layer, Resolved
 from cass_cli.config.presets import preset_layer
+from cass_cli.config.recipes import check_recipe, resolve_with_recipe
 from cass_cli.data.dataset import with_data_path, with_labels_found
 from cass_cli.errors import ConfigError, RunError
 from cass_cli.runs.directory import Run, default_name, settings_over
 from cass_cli.runs.names import Named
 from cass_cli.runs.trials import FOLDER, Variant, variant_name
+
+NO_RUN = "no pretraining run was named"  # the origin of the start that is taken then
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,18 @@ def plan_on_run(
     if resume:
         if named.variant:
             variant = named.fine_tuning(variant).name
-        started = [key for layer in layers for key in ("finetune.init", "finetune.freeze") if key in layer.values]
+        naming = ("finetune.init", "finetune.recipe", "finetune.freeze")
+        started = [key for layer in layers for key in naming if key in layer.values]
         latest = opened.path / FOLDER / "latest"
         if variant is None and not started and latest.exists():
             variant = latest.resolve().name
         saved = Variant(opened, variant) if variant else None
         if saved and saved.config.is_file():
-            return FinetunePlan(with_labels_found(settings_over(saved.config, layers)), opened, saved)
+            resolved = with_labels_found(settings_over(saved.config, layers))
+            check_recipe(resolved, layers)
+            return FinetunePlan(resolved, opened, saved)
     resolved = with_labels_found(settings_over(opened.config, layers))
+    check_recipe(resolved, layers)
     return FinetunePlan(resolved, opened, _variant(opened, variant, resolved))
 
 
@@ -56,7 +63,11 @@ def plan_without_run(
     runs: Path, layers: list[Layer], *, preset: str | None, name: str | None, variant: str | None
 ) -> FinetunePlan:
     """Fine-tune without a pretraining: a new run that holds the settings, the splits and the fine-tuning."""
-    asked = resolve([*([preset_layer(preset)] if preset else []), *layers])
+    asked = resolve_with_recipe([preset_layer(preset)] if preset else [], layers)
+    if asked.origins["finetune.init"] == "default":  # there is nothing pretrained: the arms start as their settings say
+        start = Layer(NO_RUN, {"finetune.init": asked.config.arms.init})
+        asked = resolve_with_recipe([start, *([preset_layer(preset)] if preset else [])], layers)
+    check_recipe(asked, layers)
     init = asked.config.finetune.init
     if init in ("pretrained", "averaged"):
         raise ConfigError(
@@ -73,7 +84,10 @@ def plan_without_run(
 
 def _variant(run: Run, name: str | None, resolved: Resolved) -> Variant:
     settings = resolved.config.finetune
-    chosen = name or variant_name(settings.init, freeze=settings.freeze)
+    chosen = name or variant_name(settings.init, settings.recipe, freeze=settings.freeze)
+    earlier = Variant(run, chosen.replace(f"-{settings.recipe}", ""))
+    if not name and settings.recipe == "paper" and earlier.config.is_file():  # made before there were recipes
+        return earlier
     if chosen in ("", ".", "..", "latest") or Path(chosen).name != chosen:
         raise RunError(f"'{chosen}' cannot name a fine-tuning.", hint="Use a plain name.")
     return Variant(run, chosen)

@@ -1,23 +1,24 @@
-"""One trial of a fine-tuning job: train the arms, let validation judge, score the test split, write it down."""
+"""One trial of a fine-tuning job: fit or train the arms, let validation judge, score the test split, write it down."""
 
 from __future__ import annotations
 
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cass_cli.config.schema import ARM_NAMES, ArmName, Config
-from cass_cli.data.labelled_images import Images, LabelledData, rows_digest
-from cass_cli.data.views.spec import ImageSpec
+from cass_cli.config.schema import ARM_NAMES
+from cass_cli.data.labelled_images import rows_digest
+from cass_cli.data.splits import label_subset
 from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
-from cass_cli.engine.compute import Compute
-from cass_cli.engine.finetuning.loop import TuneEpoch, TuneStep, finetune
+from cass_cli.engine.finetuning.export import export_probed, export_tuned
+from cass_cli.engine.finetuning.loop import finetune
+from cass_cli.engine.finetuning.probe import fit_probe
 from cass_cli.engine.finetuning.session import (
     Tuning,
     loss_arguments,
@@ -27,57 +28,82 @@ from cass_cli.engine.finetuning.session import (
     restore_tuning,
     tuning_state,
 )
+from cass_cli.engine.finetuning.shared import Beginning, Job, Watcher
 from cass_cli.engine.signals import StopRequest
 from cass_cli.engine.starting_arms import starting_body, with_new_head
 from cass_cli.errors import RunError
-from cass_cli.models.arms import Arm, save_arm
-from cass_cli.models.card import ArmCard
+from cass_cli.models.arms import Arm
 from cass_cli.runs.directory import write_json
 from cass_cli.runs.summary import TrainedArm, TrialSummary
-from cass_cli.runs.trials import Trial, Variant
+from cass_cli.runs.trials import Trial
+from cass_cli.scores.guard import FINE_TUNED, PROBE, Guarded, guard
 from cass_cli.scores.judgement import judge, split_scores
+from cass_cli.scores.values import Floats
 from cass_cli.seeds import trial_seed
 
-
-class Watcher(Protocol):
-    """Told what happens; shows it, or not."""
-
-    def note(self, text: str) -> None: ...
-    def warn(self, text: str) -> None: ...
-    def decoding(self, done: int, total: int) -> None: ...
-    def trial(self, number: int, trials: int, trial: Trial, t: Tuning) -> None: ...
-    def step(self, step: TuneStep) -> None: ...
-    def epoch(self, stats: TuneEpoch) -> None: ...
-    def finished(self, summary: TrialSummary) -> None: ...
+Logits = Mapping[str, Mapping[str, Floats]]  # split → candidate → [N, C]
 
 
 @dataclass(frozen=True)
-class Job:
-    """What all trials of a job share."""
+class Answers:
+    """What a trial has to say of the validation and test images, and how it came to that."""
 
-    variant: Variant
-    config: Config
-    bodies: Mapping[ArmName, Arm]  # what every trial starts from; with random weights, each draws its own
-    data: LabelledData
-    images: Images
-    compute: Compute
-    method: str
+    logits: Logits
+    epochs: int = 0
+    best_epochs: Mapping[str, int] = field(default_factory=dict)  # of fine-tuned arms
+    guarded: Mapping[str, Guarded] = field(default_factory=dict)
+    set_aside: Logits = field(default_factory=dict)  # of the arm, or the probe of it, that was not kept
 
 
 def run_trial(
     job: Job, trial: Trial, subset: NDArray[np.int64], count: tuple[int, int], watch: Watcher, stop: StopRequest
 ) -> None:
-    """Train, keep the best weights, let validation judge, score the test split, and write it all down."""
-    began = time.monotonic()
-    arms, t = _tuning(job, trial, subset)
+    """Fit or train the arms, let validation judge, score the test split, and write it all down."""
+    began, settings = time.monotonic(), job.config.finetune
+    bodies = _bodies(job, trial)
+    labels = len(job.images.readable(subset))
+
+    def begins(epoch: int, epochs: int) -> None:
+        trial.path.mkdir(parents=True, exist_ok=True)
+        watch.begins(Beginning(trial, *count, tuple(bodies), labels, job.compute, settings.metric, epochs, epoch))
+
+    if settings.recipe == "probe":
+        begins(0, 0)
+        probe = fit_probe(job, bodies, subset, watch, stop, joint=True, seed=trial_seed(trial.seed))
+        export_probed(job, trial, bodies, probe.heads)
+        answers = Answers(probe.logits)
+    else:
+        arms, t = _tuning(job, trial, bodies, subset)
+        _go_on(trial, t)
+        begins(t.epoch, settings.epochs)
+        _train(trial, t, watch, stop)
+        answers = _guarded(job, trial, arms, t, bodies, subset, watch, stop)
+    summary = _summary(job, trial, bodies, answers, labels=labels, seconds=time.monotonic() - began)
+    write_json(trial.files.summary, summary.as_dict())
+    # A finished trial is never gone on with.
+    shutil.rmtree(trial.files.checkpoint.parents[1], ignore_errors=True)
+
+
+def _bodies(job: Job, trial: Trial) -> dict[str, Arm]:
+    """Return what the trial starts from: with random weights, its own."""
+    if job.config.finetune.init != "random":
+        return dict(job.bodies)
+    seed = trial_seed(trial.seed)
+    return {name: starting_body(job.variant.run, job.config, name, seed=seed) for name in job.bodies}
+
+
+def _go_on(trial: Trial, t: Tuning) -> None:
+    """Bring `t` to where the trial was interrupted, if it was."""
     if trial.files.checkpoint.exists():
         state = load_checkpoint(trial.files.checkpoint)
         if state["images"] != t.images or state["arms"].keys() != t.arms.keys():
             raise RunError(f"{trial.path} was begun on other images or arms.", hint="Start it again with --overwrite.")
         restore_tuning(t, state)
-    trial.path.mkdir(parents=True, exist_ok=True)
     trial.files.rewind(t.epoch)
-    watch.trial(*count, trial, t)
+
+
+def _train(trial: Trial, t: Tuning, watch: Watcher, stop: StopRequest) -> None:
+    """Train until every arm has stopped, and give each its best weights."""
 
     def save(t: Tuning) -> None:
         save_checkpoint(trial.files.checkpoint, tuning_state(t))
@@ -86,23 +112,63 @@ def run_trial(
         trial.files.log(stats.row())
         watch.epoch(stats)
     restore_best(t)
-    _export(job, trial, arms, t)
-    summary = _summary(job, trial, arms, t, seconds=time.monotonic() - began)
-    write_json(trial.files.summary, summary.as_dict())
-    shutil.rmtree(trial.files.checkpoint.parents[1])  # a finished trial is never gone on with
 
 
-def _tuning(job: Job, trial: Trial, subset: NDArray[np.int64]) -> tuple[dict[ArmName, Arm], Tuning]:
+def _guarded(
+    job: Job,
+    trial: Trial,
+    arms: Mapping[str, Arm],
+    t: Tuning,
+    bodies: Mapping[str, Arm],
+    subset: NDArray[np.int64],
+    watch: Watcher,
+    stop: StopRequest,
+) -> Answers:
+    """Keep each fine-tuned arm or, where the guard is up and validation does not prefer it, its probe.
+
+    The validation labels that decide are no larger a share than the training labels that were seen: with few labels
+    nobody has many to choose by.
+    """
+    splits = {split: job.images.readable(job.data.rows[split]) for split in ("val", "test")}
+    tuned = {split: outputs(t, list(t.arms), job.images.of(rows)) for split, rows in splits.items()}
+    best = {name: t.arms[name].best_epoch for name in arms}
+    if not job.config.finetune.guard:
+        export_tuned(job, trial, arms, t)
+        return Answers(tuned, t.epoch, best)
+    seed = trial_seed(trial.seed)
+    probe = fit_probe(job, bodies, subset, watch, stop, joint=False, seed=seed)
+    rows = splits["val"]
+    judging = label_subset(job.data.labels, rows, fraction=trial.fraction, seed=seed)
+    at, labels = np.searchsorted(rows, judging), job.data.labels[judging]
+    found = {
+        name: guard(labels, tuned["val"][name][at], probe.logits["val"][name][at], metric=job.config.finetune.metric)
+        for name in arms
+    }
+    for name, guarded in found.items():
+        watch.note(f"fraction {trial.fraction:g}, seed {trial.seed}: {name}: {guarded.reason}")
+    kept = {name: guarded.kept == FINE_TUNED for name, guarded in found.items()}
+    export_tuned(job, trial, {name: arm for name, arm in arms.items() if kept[name]}, t)
+    probed = {name: body for name, body in bodies.items() if not kept[name]}
+    export_probed(job, trial, probed, {name: probe.heads[name] for name in probed})
+
+    def choose(*, kept_ones: bool) -> Logits:
+        return {
+            split: {name: (tuned if kept[name] == kept_ones else probe.logits)[split][name] for name in arms}
+            for split in splits
+        }
+
+    return Answers(choose(kept_ones=True), t.epoch, best, found, choose(kept_ones=False))
+
+
+def _tuning(
+    job: Job, trial: Trial, bodies: Mapping[str, Arm], subset: NDArray[np.int64]
+) -> tuple[dict[str, Arm], Tuning]:
     """Build the arms and all that a trial holds while it trains."""
     config, data, compute = job.config, job.data, job.compute
     seed, classes = trial_seed(trial.seed), len(data.table.classes)
     rows, val = job.images.readable(subset), job.images.readable(data.rows["val"])
     labels = data.labels[rows]
-    arms = {}
-    for name, shared in job.bodies.items():
-        own = config.finetune.init == "random"
-        body = starting_body(job.variant.run, config, name, seed=seed) if own else shared
-        arms[name] = with_new_head(body, name, classes=classes, seed=seed)
+    arms = {name: with_new_head(body, name, classes=classes, seed=seed) for name, body in bodies.items()}
     return arms, Tuning(
         store=job.images.store,
         train_rows=job.images.of(rows),
@@ -112,7 +178,7 @@ def _tuning(job: Job, trial: Trial, subset: NDArray[np.int64]) -> tuple[dict[Arm
         seed=seed,
         arm_index={name: ARM_NAMES.index(name) for name in arms},
         compute=compute,
-        spec=ImageSpec(config.data.image_size, config.data.mean, config.data.std),
+        spec=job.spec,
         view=config.augment.model_dump(),
         loss=loss_arguments(config.finetune, labels, classes, compute.device),
         settings=config.finetune,
@@ -121,60 +187,55 @@ def _tuning(job: Job, trial: Trial, subset: NDArray[np.int64]) -> tuple[dict[Arm
     )
 
 
-def _export(job: Job, trial: Trial, arms: Mapping[ArmName, Arm], t: Tuning) -> None:
-    """Save the best weights of each arm, for timm and for `cass predict`."""
-    trial.files.arms.mkdir(exist_ok=True)
-    for name, arm in arms.items():
-        card = ArmCard(
-            model=arm.name,
-            options=arm.options,
-            spec=t.spec,
-            classes=job.data.table.classes,
-            multilabel=job.data.table.multilabel,
-            method=job.method,
-            started_from=str(arm.weights),
-            labels=t.images,
-            best_epoch=t.arms[name].best_epoch,
-        )
-        save_arm(trial.files.arms / name, t.arms[name].network, card)
-
-
-def _summary(job: Job, trial: Trial, arms: Mapping[ArmName, Arm], t: Tuning, *, seconds: float) -> TrialSummary:
+def _summary(
+    job: Job, trial: Trial, bodies: Mapping[str, Arm], answers: Answers, *, labels: int, seconds: float
+) -> TrialSummary:
     """Let validation judge, score validation and test without intervals, and tell what the trial was."""
     data, settings = job.data, job.config.finetune
+    classes, multilabel = data.table.classes, data.table.multilabel
     rows = {split: job.images.readable(data.rows[split]) for split in ("val", "test")}
-    logits = {split: outputs(t, list(t.arms), job.images.of(found)) for split, found in rows.items()}
-    judged = judge(
-        logits["val"],
-        data.labels[rows["val"]],
-        data.table.classes,
-        metric=settings.metric,
-        tuned=settings.thresholds == "tuned",
-        groups=data.groups(rows["val"]),
-    )
-    scores = {
-        split: split_scores(logits[split], data.labels[rows[split]], data.table.classes, judged) for split in rows
+    truth = {split: data.labels[found] for split, found in rows.items()}
+    asked: Mapping[str, Any] = {
+        "metric": settings.metric,
+        "tuned": settings.thresholds == "tuned",
+        "groups": data.groups(rows["val"]),
     }
+    judged = judge(answers.logits["val"], truth["val"], classes, **asked)
+    scores = {split: split_scores(answers.logits[split], truth[split], classes, judged) for split in rows}
+    aside: dict[str, Mapping[str, Any]] = {}
+    if answers.set_aside:
+        other = judge(answers.set_aside["val"], truth["val"], classes, **asked)
+        aside = {split: split_scores(answers.set_aside[split], truth[split], classes, other) for split in rows}
+    kept = {name: guarded.kept for name, guarded in answers.guarded.items()}
+    usual = PROBE if settings.recipe == "probe" else FINE_TUNED
     return TrialSummary(
         run=str(job.variant.run.path),
         variant=job.variant.name,
         method=job.method,
         init=settings.init,
+        recipe=settings.recipe,
         frozen=settings.freeze,
         fraction=trial.fraction,
         seed=trial.seed,
-        labels=t.images,
-        classes=data.table.classes,
-        multilabel=data.table.multilabel,
+        labels=labels,
+        classes=classes,
+        multilabel=multilabel,
         metric=settings.metric,
-        epochs=t.epoch,
+        epochs=answers.epochs,
         seconds=seconds,
-        device=str(t.device),
-        precision=t.compute.precision,
-        arms={name: TrainedArm(arm.name, str(arm.weights), t.arms[name].best_epoch) for name, arm in arms.items()},
+        device=str(job.compute.device),
+        precision=job.compute.precision,
+        arms={
+            name: TrainedArm(body.name, str(body.weights), answers.best_epochs.get(name, 0), kept=kept.get(name, usual))
+            for name, body in bodies.items()
+        },
         judgement=judged,
         images={split: len(found) for split, found in rows.items()},
         test_digest=rows_digest(data, rows["test"]),
         validation=scores["val"],
         test=scores["test"],
+        guard={name: guarded.as_dict() for name, guarded in answers.guarded.items()},
+        set_aside={
+            name: {split: aside[split].get(name, {}) for split in rows} for name in (answers.guarded if aside else ())
+        },
     )

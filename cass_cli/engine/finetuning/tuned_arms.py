@@ -11,26 +11,43 @@ from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.compute import Compute
 from cass_cli.errors import RunError
 from cass_cli.models.arms import load_arm
+from cass_cli.models.heads import ENDING, LayerHead, load_head
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial
+from cass_cli.scores.calibration import JOINT
+from cass_cli.scores.guard import PROBE
 
 
 @dataclass(frozen=True)
 class TunedArms:
     """Networks in evaluation mode on their device, and what is needed to turn images into answers."""
 
-    networks: Mapping[str, nn.Module]
+    networks: Mapping[str, nn.Module]  # of each arm; without a head of its own where `heads` has one
+    heads: Mapping[str, LayerHead]  # over layers of the arms: of an arm, or "joint"
     spec: ImageSpec
     summary: TrialSummary
+
+    @property
+    def candidates(self) -> list[str]:
+        """Return what can answer."""
+        return list(self.summary.judgement.candidates)
 
 
 def load_tuned(trial: Trial, compute: Compute) -> TunedArms:
     """Load the arms of a finished trial; raise `RunError` or `ModelError` for anything else."""
     summary = trial.summary()
     networks: dict[str, nn.Module] = {}
-    for name in summary.arms:
+    heads: dict[str, LayerHead] = {}
+    for name, arm in summary.arms.items():
         network, card = load_arm(trial.files.arms / name)
-        if card.classes != summary.classes:
+        classes = card.classes
+        if arm.kept == PROBE:
+            heads[name] = load_head(trial.files.arms / f"{name}{ENDING}")
+            classes = heads[name].card.classes
+        if classes != summary.classes:
             raise RunError(f"{trial.files.arms / name} was trained for other classes than its run.")
         networks[name] = compute.place(network).eval().requires_grad_(False)
-    return TunedArms(networks, card.spec, summary)
+    if JOINT in summary.judgement.temperatures:
+        heads[JOINT] = load_head(trial.files.arms / f"{JOINT}{ENDING}")
+    placed = {name: head.to(compute.device) for name, head in heads.items()}
+    return TunedArms(networks, placed, card.spec, summary)

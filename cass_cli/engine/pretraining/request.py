@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cass_cli.config.load import Resolved, read_saved
 from cass_cli.config.recipes import ORIGIN as METHOD
+from cass_cli.config.recipes import RECIPE
 from cass_cli.config.schema import Config
 from cass_cli.data.dataset import with_data_path, with_labels_found
 from cass_cli.errors import RunError
@@ -36,7 +37,7 @@ def _resumed(run: Run, asked: Resolved) -> Resolved:
     changed = {
         key: asked.value(key)
         for key, origin in asked.origins.items()
-        if not origin.startswith(("default", "preset", METHOD)) and asked.value(key) != saved.value(key)
+        if not origin.startswith(("default", "preset", METHOD, RECIPE)) and asked.value(key) != saved.value(key)
     }
     for key in ("train.precision", "train.channels_last"):
         if changed.get(key) == "auto":  # which was settled when the run began

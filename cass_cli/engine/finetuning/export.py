@@ -1,0 +1,68 @@
+"""The arms of a finished trial, written down: for timm, for `cass predict`, and for the maps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+
+from cass_cli.engine.finetuning.session import Tuning
+from cass_cli.engine.finetuning.shared import Job
+from cass_cli.engine.starting_arms import without_head
+from cass_cli.models.arms import Arm, save_arm, save_card
+from cass_cli.models.card import ArmCard
+from cass_cli.models.heads import ENDING, LayerHead, save_head
+from cass_cli.runs.trials import Trial
+from cass_cli.scores.guard import PROBE
+
+
+def export_tuned(job: Job, trial: Trial, arms: Mapping[str, Arm], t: Tuning) -> None:
+    """Save the best weights of fine-tuned arms, with their classes."""
+    trial.files.arms.mkdir(exist_ok=True)
+    for name, arm in arms.items():
+        card = ArmCard(
+            model=arm.name,
+            options=arm.options,
+            spec=job.spec,
+            classes=job.data.table.classes,
+            multilabel=job.data.table.multilabel,
+            method=job.method,
+            started_from=str(arm.weights),
+            labels=t.images,
+            best_epoch=t.arms[name].best_epoch,
+        )
+        save_arm(trial.files.arms / name, t.arms[name].network, card)
+
+
+def export_probed(job: Job, trial: Trial, bodies: Mapping[str, Arm], heads: Mapping[str, LayerHead]) -> None:
+    """Save frozen arms without a head, and the heads beside them.
+
+    The trials of a fine-tuning have the same frozen arms, so where the file system can, all but the first are links.
+    """
+    trial.files.arms.mkdir(exist_ok=True)
+    for name, body in bodies.items():
+        arm = without_head(body)
+        card = ArmCard(arm.name, arm.options, job.spec, method=job.method, started_from=str(arm.weights))
+        if not _linked(job, trial, name):
+            save_arm(trial.files.arms / name, arm.model, card)
+        save_card(trial.files.arms / name, card)
+    for name, head in heads.items():
+        save_head(trial.files.arms / f"{name}{ENDING}", head)
+
+
+def _linked(job: Job, trial: Trial, name: str) -> bool:
+    """Link the weights of an arm to those of another trial that has the same."""
+    if job.config.finetune.init == "random":  # each trial has its own
+        return False
+    target = trial.files.arms / f"{name}.safetensors"
+    part = target.with_suffix(".part")
+    for other in trial.variant.trials():
+        trained = other.summary().arms.get(name)
+        if other.path == trial.path or trained is None or trained.kept != PROBE:
+            continue
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+            os.link(other.files.arms / target.name, part)
+            part.replace(target)
+            return True
+    return False

@@ -1,0 +1,64 @@
+"""The probe of a trial: heads fitted on what the arms, as the trial starts from them, know of its label subset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cass_cli.engine.features import features_of
+from cass_cli.engine.finetuning.shared import Job, Watcher
+from cass_cli.engine.heads import fit_heads, head_logits
+from cass_cli.engine.signals import StopRequest
+from cass_cli.models.arms import Arm
+from cass_cli.models.heads import LayerHead
+from cass_cli.scores.values import Floats
+
+FOLDER = "features"  # of a run: shared by all its fine-tunings
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Fitted heads, and what they answer for the images of the validation and the test split that could be read."""
+
+    heads: Mapping[str, LayerHead]  # of each arm, and "joint"
+    logits: Mapping[str, Mapping[str, Floats]]  # split → candidate → [N, C]
+
+
+def fit_probe(
+    job: Job,
+    bodies: Mapping[str, Arm],
+    subset: NDArray[np.int64],
+    watch: Watcher,
+    stop: StopRequest,
+    *,
+    joint: bool,
+    seed: int,
+) -> Probe:
+    """Read each image that is needed once through each arm, and fit the heads on the labels of `subset`."""
+    rows = {"train": subset, "val": job.data.rows["val"], "test": job.data.rows["test"]}
+    rows = {split: job.images.readable(found) for split, found in rows.items()}
+    features = features_of(
+        job.variant.run.path / FOLDER,
+        {name: body.model for name, body in bodies.items()},
+        job.data,
+        job.images,
+        np.concatenate(list(rows.values())),
+        job.reading,
+        job.compute,
+        stop=stop,
+        on_progress=watch.reading,
+    )
+    heads = fit_heads(
+        features,
+        rows["train"],
+        job.data.labels[rows["train"]],
+        job.data.table.classes,
+        job.reading,
+        groups=job.data.groups(rows["train"]),
+        joint=joint,
+        seed=seed,
+    )
+    return Probe(heads, {split: head_logits(heads, features, rows[split]) for split in ("val", "test")})

@@ -1,0 +1,68 @@
+"""What all trials of a fine-tuning job share, and who is told how they fare."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from cass_cli.config.schema import Config
+from cass_cli.data.labelled_images import Images, LabelledData
+from cass_cli.data.views.spec import ImageSpec
+from cass_cli.engine.compute import Compute
+from cass_cli.engine.features import Reading
+from cass_cli.engine.finetuning.loop import TuneEpoch, TuneStep
+from cass_cli.models.arms import Arm
+from cass_cli.runs.summary import TrialSummary
+from cass_cli.runs.trials import Trial, Variant
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a trial is when it begins."""
+
+    trial: Trial
+    number: int  # of `trials`
+    trials: int
+    arms: tuple[str, ...]
+    labels: int
+    compute: Compute
+    metric: str
+    epochs: int  # at most; 0 where no arm is trained
+    epoch: int  # that it goes on from
+
+
+class Watcher(Protocol):
+    """Told what happens; shows it, or not."""
+
+    def note(self, text: str) -> None: ...
+    def warn(self, text: str) -> None: ...
+    def decoding(self, done: int, total: int) -> None: ...
+    def begins(self, trial: Beginning) -> None: ...
+    def reading(self, done: int, total: int) -> None: ...
+    def step(self, step: TuneStep) -> None: ...
+    def epoch(self, stats: TuneEpoch) -> None: ...
+    def finished(self, summary: TrialSummary) -> None: ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all trials of a job share."""
+
+    variant: Variant
+    config: Config
+    bodies: Mapping[str, Arm]  # what every trial starts from; with random weights, each draws its own
+    data: LabelledData
+    images: Images
+    compute: Compute
+    method: str
+
+    @property
+    def spec(self) -> ImageSpec:
+        data = self.config.data
+        return ImageSpec(data.image_size, data.mean, data.std)
+
+    @property
+    def reading(self) -> Reading:
+        """What a probe reads."""
+        return Reading(self.spec, self.config.finetune.layers, self.config.finetune.mirrored)

@@ -1,0 +1,119 @@
+"""A classifier over several layers of frozen arms: a linear map, kept beside the arms that it reads.
+
+    logits = W · features + b
+
+`features` are what `layers.py` reads of each arm, one arm after the other; how they are standardised is part of W and
+b. The arm's own file stays without a head, as timm loads it. `join` puts the two together again:
+
+>>> classifier = join("runs/NAME/finetune/imagenet-probe/1/seed0/arms/cnn-head")  # or vit-head, joint-head
+>>> logits = classifier(images)  # [B, 3, S, S], normalised as cnn.json says → [B, C]
+
+Legend: B images, S image side, D features, C classes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from cass_cli.errors import ModelError
+from cass_cli.models.arms import load_arm
+from cass_cli.models.layers import arm_features
+
+ENDING = "-head"  # of a head's file, after the name of the arm that it makes a classifier
+
+
+@dataclass(frozen=True)
+class HeadCard:
+    """What a head's JSON says: what it reads, and how it was fitted. A field added later needs a default."""
+
+    arms: tuple[str, ...]  # whose features it reads, in this order
+    layers: int  # of each arm, from the last
+    mirrored: bool  # features are the mean of the image's and its mirror image's
+    classes: tuple[str, ...]
+    multilabel: bool
+    labels: int  # that it was fitted on
+    inverse_l2: float  # scikit-learn's C, on features of mean square 1
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> HeadCard:
+        """Read what a JSON holds, without what a later version may have added; `TypeError` if some is missing."""
+        known = {each.name: value[each.name] for each in fields(cls) if each.name in value}
+        return cls(**{**known, "arms": tuple(value["arms"]), "classes": tuple(value["classes"])})
+
+
+class LayerHead(nn.Module):
+    """The linear map of a head: features fp32 [B, D] of its arms to logits fp32 [B, C]."""
+
+    weight: Tensor  # fp32 [C, D]
+    bias: Tensor  # fp32 [C]
+
+    def __init__(self, card: HeadCard, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.card = card
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+
+    def forward(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Return logits fp32 [B, C] from the features fp32 [B, D] of each arm."""
+        joined = torch.cat([features[arm] for arm in self.card.arms], dim=1)
+        logits: Tensor = joined @ self.weight.T + self.bias
+        return logits
+
+
+class Joined(nn.Module):
+    """Arms and a head as one network: images [B, 3, S, S] to logits fp32 [B, C]."""
+
+    def __init__(self, arms: Mapping[str, nn.Module], head: LayerHead) -> None:
+        super().__init__()
+        self.arms = nn.ModuleDict(dict(arms))
+        self.head = head
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head({name: read(self.head, arm, images) for name, arm in self.arms.items()})
+        return logits
+
+
+def read(head: LayerHead, arm: nn.Module, images: Tensor) -> Tensor:
+    """Return the features fp32 [B, D] of one arm as `head` wants them, for images [B, 3, S, S]."""
+    return arm_features(arm, images, layers=head.card.layers, mirrored=head.card.mirrored)[0]
+
+
+def join(head: Path | str) -> Joined:
+    """Return the classifier whose head is saved as `head`.safetensors, with the arms beside it, ready to answer.
+
+    Raises `ModelError` where one of the files is missing or damaged.
+    """
+    path = Path(head)
+    loaded = load_head(path)
+    arms = {name: load_arm(path.with_name(name))[0] for name in loaded.card.arms}
+    return Joined(arms, loaded).eval().requires_grad_(False)
+
+
+def save_head(path: Path, head: LayerHead) -> None:
+    """Write `path`.safetensors and `path`.json."""
+    weights, facts = path.with_suffix(".safetensors"), path.with_suffix(".json")
+    save_file({key: value.contiguous() for key, value in head.state_dict().items()}, weights.with_suffix(".part"))
+    weights.with_suffix(".part").replace(weights)
+    facts.with_suffix(".part").write_text(json.dumps(asdict(head.card), indent=2) + "\n", encoding="utf-8")
+    facts.with_suffix(".part").replace(facts)
+
+
+def load_head(path: Path) -> LayerHead:
+    """Return what `save_head` wrote; raises `ModelError` for anything else."""
+    try:
+        card = HeadCard.from_dict(json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
+        tensors = load_file(path.with_suffix(".safetensors"))
+        return LayerHead(card, tensors["weight"], tensors["bias"])
+    except Exception as error:
+        raise ModelError(
+            f"{path}.safetensors with {path.name}.json is not a head saved by cass: {error}",
+            hint="Fine-tune again.",
+        ) from error
