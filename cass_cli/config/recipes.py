@@ -112,7 +112,7 @@ def resolve_over(saved: Resolved, layers: Sequence[Layer], *, origin: str) -> Re
 
 
 def finetune_recipe(name: object) -> Layer:
-    """Return the settings that come with a recipe of fine-tuning; none for what is no recipe, of which `resolve` tells."""
+    """Return the settings that come with a recipe of fine-tuning; none for what is no recipe: `resolve` tells."""
     return Layer(f"{RECIPE} {name}", RECIPES.get(str(name), {}))
 
 

@@ -63,9 +63,13 @@ def starting_body(run: Run, config: Config, name: str, *, seed: int) -> Arm:
         image_size=config.data.image_size,
         outputs=config.arms.outputs,
         init=init,
-        weights=dict[str, Path](config.arms.weights).get(name) if init == "imagenet" else None,
+        weights=_weights(config, name) if init == "imagenet" else None,
         seed=stream_seed(seed, "arms", list[str](ARM_NAMES).index(name), BODY),
     )
+
+
+def _weights(config: Config, name: str) -> Path | None:
+    return next((path for arm, path in config.arms.weights.items() if arm == name), None)
 
 
 def with_new_head(body: Arm, name: str, *, classes: int, seed: int) -> Arm:
