@@ -102,6 +102,22 @@ def finetune(
             metavar="paper|inverse|effective|none",
         ),
     ] = None,
+    sampling: Annotated[
+        str | None,
+        LOSS(
+            help="Each image once an epoch, or every class equally often: an alternative to class weights. "
+            "Default: shuffled.",
+            metavar="shuffled|balanced",
+        ),
+    ] = None,
+    logit_adjustment: Annotated[
+        float | None,
+        LOSS(
+            help="Add TAU times the log of its frequency to a class's logit in the loss, never in the answers: "
+            "another alternative, with TAU 1. Default: 0.",
+            metavar="TAU",
+        ),
+    ] = None,
     gamma: Annotated[float | None, LOSS(help="Focusing exponent; 0: cross-entropy. Default: 2.")] = None,
     loss_form: Annotated[
         str | None,
@@ -185,6 +201,8 @@ def finetune(
         "finetune.lr": lr,
         "finetune.batch_size": batch_size,
         "finetune.class_weights": class_weights,
+        "finetune.sampling": sampling,
+        "finetune.logit_adjustment": logit_adjustment,
         "finetune.gamma": gamma,
         "finetune.loss_form": loss_form,
     }

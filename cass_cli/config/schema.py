@@ -214,6 +214,12 @@ class Finetune(Section):
     class_weights: Literal["paper", "inverse", "effective", "none"] = Field(
         "effective", description="of the loss; paper: min-max of class counts (C.6); effective: Cui et al. 2019"
     )
+    sampling: Literal["shuffled", "balanced"] = Field(
+        "shuffled", description="each image once an epoch, or as many draws, of every class equally often"
+    )
+    logit_adjustment: float = Field(
+        0.0, ge=0, description="τ: the loss adds τ · log of its frequency to a class's logit (Menon et al. 2021)"
+    )
     thresholds: Literal["tuned", "half"] = Field(
         "tuned", description="multi-label decisions: tuned on validation, or at 0.5 (the paper)"
     )

@@ -245,6 +245,8 @@ BAD_INPUT = [
     (["--runs", "{runs}", "--arm", "vitt"], "finetune.arm"),
     (["--runs", "{runs}", "--init-from", "imagenett"], "finetune.init"),
     (["--runs", "{runs}", "--class-weights", "some"], "finetune.class_weights"),
+    (["--runs", "{runs}", "--sampling", "even"], "finetune.sampling"),
+    (["--runs", "{runs}", "--logit-adjustment", "-1"], "finetune.logit_adjustment"),
     (["--runs", "{runs}", "--gamma", "-1"], "finetune.gamma"),
     (["--runs", "{runs}", "--set", "finetune.patienc=3"], "Did you mean 'finetune.patience'"),
     (["--runs", "{runs}", "--device", "cuda:99"], "CUDA"),

@@ -43,6 +43,7 @@ def focal_loss(
     alpha: float = 1.0,
     gamma: float = 2.0,
     class_weights: Tensor | None = None,
+    adjustment: Tensor | None = None,
     label_mask: Tensor | None = None,
 ) -> Tensor:
     """Return the scalar focal loss of a batch, in fp32 (fp64 for fp64 logits).
@@ -51,6 +52,7 @@ def focal_loss(
     targets        int64 [B] class indices; or [B, C] of 0/1 (uint8, bool or float), which is multi-label and
                    therefore takes the sigmoid form whatever `form` says.
     class_weights  [C], or None for ones.
+    adjustment     [C], added to the logits (`imbalance.logit_adjustment`), or None.
     label_mask     bool [B], or [B, C] in the sigmoid form: the labels that count; None for all.
                    With none that counts the loss is 0, and so is its gradient.
 
@@ -62,6 +64,8 @@ def focal_loss(
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if class_weights is not None:
         class_weights = class_weights.to(logits)
+    if adjustment is not None:
+        logits = logits + adjustment.to(logits)
     if targets.ndim == 2:
         return alpha * _sigmoid_focal(logits, targets.to(logits), gamma, class_weights, label_mask)
     if label_mask is not None:

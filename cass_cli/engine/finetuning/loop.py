@@ -22,6 +22,7 @@ from cass_cli.data.views.apply import apply_view
 from cass_cli.data.views.draw import draw_view
 from cass_cli.engine.batches import batch_bounds, epoch_order, prefetch
 from cass_cli.engine.finetuning.focal import focal_loss
+from cass_cli.engine.finetuning.imbalance import balanced_order
 from cass_cli.engine.finetuning.session import ArmTuning, Tuning, validate
 from cass_cli.engine.optimisers import cosine_lr
 from cass_cli.engine.signals import StopRequest
@@ -95,7 +96,7 @@ def finetune(
     bounds = batch_bounds(t.images, t.settings.batch_size)
     check_every = GPU_CHECK_EVERY if t.device.type == "cuda" else 1
     while t.epoch < t.settings.epochs and t.learning:
-        order = epoch_order(t.images, seed=t.seed, epoch=t.epoch)
+        order = _order(t)
         rows, targets = t.train_rows[order], t.train_labels[order.to(t.device)]
         batches = [(bound, rows[slice(*bound)]) for bound in bounds[t.batch :]]
         began = saved = time.monotonic()
@@ -115,6 +116,13 @@ def finetune(
         lr = _lr(t, (t.epoch + 1) * len(bounds) - 1)  # of the last step, which a resumed run may not have taken
         yield _end_epoch(t, lr=lr, seconds=time.monotonic() - began)
         save(t)  # only now: what a checkpoint holds has been told, whenever the process dies
+
+
+def _order(t: Tuning) -> Tensor:
+    """Return which labelled images this epoch takes, int64 [n], in their order."""
+    if t.settings.sampling == "balanced":
+        return balanced_order(t.train_labels.cpu(), seed=t.seed, epoch=t.epoch)  # device sync, once an epoch
+    return epoch_order(t.images, seed=t.seed, epoch=t.epoch)
 
 
 def _lr(t: Tuning, step: int) -> float:

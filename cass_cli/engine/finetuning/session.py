@@ -19,7 +19,8 @@ from cass_cli.data.splits import Labels
 from cass_cli.data.store.store import ImageStore
 from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.compute import Compute
-from cass_cli.engine.finetuning.focal import class_weights, focal_loss
+from cass_cli.engine.finetuning.focal import Form, class_weights, focal_loss
+from cass_cli.engine.finetuning.imbalance import logit_adjustment
 from cass_cli.engine.inference import store_logits
 from cass_cli.scores.calibration import to_probabilities
 from cass_cli.scores.values import metric_values
@@ -79,12 +80,15 @@ class Tuning:
 
 def loss_arguments(settings: Finetune, labels: Labels, classes: int, device: torch.device) -> dict[str, Any]:
     """Return the arguments of the focal loss for the labels that may be seen."""
-    counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=classes)
+    multilabel, tau = labels.ndim == 2, settings.logit_adjustment
+    form: Form = "sigmoid" if multilabel else settings.loss_form
+    counts = torch.from_numpy(labels.sum(axis=0, dtype=int) if multilabel else np.bincount(labels, minlength=classes))
     return {
-        "form": settings.loss_form,
+        "form": form,
         "alpha": settings.alpha,
         "gamma": settings.gamma,
-        "class_weights": class_weights(counts.tolist(), settings.class_weights).to(device),
+        "class_weights": class_weights(counts, settings.class_weights).to(device),
+        "adjustment": logit_adjustment(counts, len(labels), form=form, tau=tau).to(device) if tau else None,
     }
 
 
@@ -107,16 +111,20 @@ def prepare_arm(network: nn.Module, settings: Finetune, compute: Compute) -> Arm
 
 
 def validate(t: Tuning, names: list[str]) -> dict[str, tuple[float, float]]:
-    """Return the validation loss and headline metric of the named arms; NaN without validation images."""
+    """Return the validation loss and headline metric of the named arms; NaN without validation images.
+
+    The loss is that of training, with its class weights and logit adjustment: so the two that are shown are of one
+    kind, and patience watches what is trained. The images are taken as they are, each once, whatever the sampling,
+    and the metric is that of the outputs, without adjustment.
+    """
     if len(t.val_rows) == 0:
         return dict.fromkeys(names, (math.nan, math.nan))
     logits = outputs(t, names, t.val_rows)
-    weights = t.loss["class_weights"].cpu()
     targets, ones = torch.as_tensor(t.val_labels), [np.ones((1, len(t.val_labels)))]
     ranking = t.settings.metric in ("auroc", "average_precision")
     found = {}
     for name, given in logits.items():
-        loss = focal_loss(torch.as_tensor(given), targets, **{**t.loss, "class_weights": weights})
+        loss = focal_loss(torch.as_tensor(given), targets, **t.loss)
         if not np.isfinite(given).all():  # training goes on to say so
             found[name] = (math.inf, math.nan)
             continue

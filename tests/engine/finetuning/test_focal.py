@@ -93,6 +93,15 @@ def test_loss_and_gradient_are_finite_at_extreme_logits(form: str, gamma: float,
     assert loss > size / 20  # the second image is wrong by 2 · size, and that must be felt
 
 
+def test_an_adjustment_is_the_loss_of_logits_that_are_shifted() -> None:
+    logits, index, multi = batch(9)
+    shift = torch.tensor([-0.1, -2.0, 0.0, -5.0])
+    for targets, form in ((index, "softmax"), (index, "sigmoid"), (multi, "sigmoid")):
+        adjusted = focal_loss(logits, targets, form=form, class_weights=WEIGHTS, adjustment=shift)
+        assert adjusted == focal_loss(logits + shift, targets, form=form, class_weights=WEIGHTS)
+        assert adjusted != focal_loss(logits, targets, form=form, class_weights=WEIGHTS)
+
+
 def test_bf16_is_computed_in_fp32() -> None:
     logits, index, multi = batch(6)
     half = logits.bfloat16()

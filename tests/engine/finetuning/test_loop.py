@@ -13,14 +13,19 @@ import torch
 from cass_cli.config.schema import Finetune
 from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.compute import Compute
+from cass_cli.engine.finetuning import loop
+from cass_cli.engine.finetuning.focal import focal_loss
+from cass_cli.engine.finetuning.imbalance import balanced_order
 from cass_cli.engine.finetuning.loop import TuneEpoch, falling_lr, finetune
 from cass_cli.engine.finetuning.session import (
     Tuning,
     loss_arguments,
+    outputs,
     prepare_arm,
     restore_best,
     restore_tuning,
     tuning_state,
+    validate,
 )
 from cass_cli.engine.signals import StopRequest
 from cass_cli.errors import Interrupted, RunError
@@ -108,12 +113,13 @@ def test_an_arm_learns_the_same_alone_and_beside_another() -> None:
     assert same(weights(both, "vit"), weights(alone, "vit"))
 
 
+@pytest.mark.parametrize("sampling", ["shuffled", "balanced"])
 @pytest.mark.parametrize("after", [2, 8])
-def test_interrupted_and_resumed_equals_uninterrupted(after: int) -> None:
+def test_interrupted_and_resumed_equals_uninterrupted(after: int, sampling: str) -> None:
     """After `after` steps of 4 an epoch: within the first epoch, and at the end of the second."""
-    whole = tiny_tuning()
+    whole = tiny_tuning(sampling=sampling)
     expected = train(whole)
-    first, stop, steps, saved = tiny_tuning(), StopRequest(), [], []
+    first, stop, steps, saved = tiny_tuning(sampling=sampling), StopRequest(), [], []
 
     def count(_step: object) -> None:
         steps.append(1)
@@ -122,13 +128,51 @@ def test_interrupted_and_resumed_equals_uninterrupted(after: int) -> None:
     with pytest.raises(Interrupted) as stopped:
         list(finetune(first, stop=stop, save=lambda t: saved.append(tuning_state(t)), on_step=count))
     assert stopped.value.exit_code == 143
-    second = tiny_tuning()
+    second = tiny_tuning(sampling=sampling)
     restore_tuning(second, saved[-1])
     rows = train(second)
     assert [row.arms for row in rows] == [row.arms for row in expected][-len(rows) :]
     for arm in ("cnn", "vit"):
         assert same(weights(whole, arm), weights(second, arm))
         assert same(whole.arms[arm].best, second.arms[arm].best)
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_balanced_sampling_trains_on_the_images_and_labels_of_its_draws(
+    monkeypatch: pytest.MonkeyPatch, multilabel: bool
+) -> None:
+    t = tiny_tuning(("vit",), multilabel=multilabel, sampling="balanced", epochs=2)
+    pixels, targets = [], []
+
+    def record(_t: Tuning, images: torch.Tensor, labels: torch.Tensor, *, lr: float) -> dict[str, torch.Tensor]:
+        pixels.append(images), targets.append(labels)
+        return {"vit": torch.tensor(lr)}
+
+    monkeypatch.setattr(loop, "_step", record)
+    train(t)
+    drawn = torch.cat([balanced_order(t.train_labels, seed=t.seed, epoch=epoch) for epoch in range(2)])
+    assert torch.equal(torch.cat(pixels), t.store.images[t.train_rows[drawn]])
+    assert torch.equal(torch.cat(targets), t.train_labels[drawn])
+
+
+@pytest.mark.parametrize("form", ["softmax", "sigmoid"])
+def test_the_validation_loss_is_adjusted_as_that_of_training_and_the_outputs_are_not(form: str) -> None:
+    labels = np.array([0] * 9 + [1])
+    found = {}
+    for tau in (0.0, 1.0):
+        t = tiny_tuning(("vit",), loss_form=form, logit_adjustment=tau)
+        t.loss = loss_arguments(t.settings, labels, CLASSES, t.device)
+        logits = outputs(t, ["vit"], t.val_rows)["vit"]
+        found[tau] = validate(t, ["vit"])["vit"], logits
+    (plain, score), raw = found[0.0]
+    (adjusted, adjusted_score), same_raw = found[1.0]
+    assert np.array_equal(raw, same_raw)
+    assert score == adjusted_score
+    odds = np.log([9, 1 / 9]) if form == "sigmoid" else np.log([0.9, 0.1])
+    settings = {"form": form, "class_weights": t.loss["class_weights"]}
+    for loss, shift in ((plain, 0), (adjusted, odds)):
+        expected = focal_loss(torch.from_numpy(raw + shift), torch.from_numpy(t.val_labels), **settings)
+        assert loss == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_patience_counts_from_the_best_epoch_and_the_best_weights_return() -> None:
@@ -188,3 +232,13 @@ def test_loss_arguments_count_the_labels_that_are_seen(form: str) -> None:
     found = loss_arguments(settings, labels, 3, torch.device("cpu"))
     assert found["class_weights"].tolist() == pytest.approx([0.5, 1.5, 1.0])  # a class without labels weighs 1
     assert (found["form"], found["gamma"], found["alpha"]) == (form, 2, 1)
+
+
+def test_loss_arguments_adjust_logits_by_the_labels_that_are_seen() -> None:
+    labels = np.array([0, 0, 0, 1])
+    shares = {False: np.log([0.75, 0.25]), True: np.log([3, 1 / 3])}  # of 3 and 1 in 4; or their odds
+    for multilabel, expected in shares.items():
+        given = np.eye(2, dtype=np.uint8)[labels] if multilabel else labels
+        found = loss_arguments(Finetune(logit_adjustment=0.5), given, 2, torch.device("cpu"))
+        assert found["adjustment"].tolist() == pytest.approx(0.5 * expected)
+    assert loss_arguments(Finetune(), labels, 2, torch.device("cpu"))["adjustment"] is None
