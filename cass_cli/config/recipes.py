@@ -25,7 +25,7 @@ RECIPE = "recipe"  # and that of a fine-tuning recipe's
 USUAL = "probe"  # the recipe where nothing chooses one; settings saved before there were any mean the paper's
 RECIPES: dict[str, dict[str, Any]] = {
     "probe": {  # one pass through the frozen arms, then regressions on their features (`engine/regression.py`)
-        "finetune.layers": 4,
+        "finetune.layers": 6,
         "finetune.mirrored": False,
         "finetune.probe_size": None,
     },

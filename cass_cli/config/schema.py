@@ -226,7 +226,7 @@ class Finetune(Section):
     metric: Literal["macro_f1", "micro_f1", "balanced_accuracy", "accuracy", "auroc", "average_precision"] = Field(
         "macro_f1", description="shown first, and chosen by (C.7)"
     )
-    layers: int = Field(4, ge=1, description="probe: layers of an arm that it reads, from the last")
+    layers: int = Field(6, ge=1, description="probe: layers of an arm that it reads, from the last")
     mirrored: bool = Field(False, description="probe: features are averaged with those of the mirrored image")
     probe_size: int | None = Field(
         None, ge=16, le=2048, description="probe: side in pixels of the images that it reads; none: data.image_size"
