@@ -92,6 +92,8 @@ def model_maps(shown: Shown, look: Look, kind: str, *, on_progress: Callable[[in
     """Return maps of the `kind` asked for, or gradient-based ones where the network has no class-token attention."""
     pixels = look.sample.pixels(shown.spec.size)
     network = shown.network.to(look.device)
+    head = None if shown.head is None else shown.head.to(look.device)
+    target = chosen_class if shown.classifier else own_direction
     attention = kind != GRADIENT and has_class_attention(network)
     parts: list[tuple[torch.Tensor, ...]] = []
     for start in range(0, len(pixels), BATCH):
@@ -100,7 +102,7 @@ def model_maps(shown: Shown, look: Look, kind: str, *, on_progress: Callable[[in
             seen = class_attention(network, inputs)
             parts.append((seen.heads.mean(dim=1), seen.heads, seen.rollout, seen.distance))
         else:
-            parts.append((grad_cam(network, inputs, target=chosen_class if shown.classifier else own_direction),))
+            parts.append((grad_cam(network, inputs, target=target, head=head),))
         on_progress(min(start + BATCH, len(pixels)))
     joined = [torch.cat(tensors).double().cpu().numpy() for tensors in zip(*parts, strict=True)]
     maps, heads, rollout, distance = joined if attention else (joined[0], None, None, None)
@@ -133,6 +135,8 @@ def _notes(look: Look, maps: list[ModelMaps]) -> list[str]:
             why = "" if has_class_attention(shown.network) else f" {lack}: it"
             of = "" if shown.classifier else ", of the output along its own direction: there are no classes yet"
             notes.append(f"{m.model}{why} is shown by its gradients (Grad-CAM{of}).")
+            if shown.head is not None:
+                notes.append(f"{m.model} answers from several layers: Grad-CAM shows what the last of them adds.")
     for m in maps:
         empty = int(np.isnan(m.measures[:, NAMES.index("entropy")]).sum())
         if empty:

@@ -18,6 +18,7 @@ from cass_cli.errors import ModelError, RunError
 from cass_cli.methods.build import build_arms
 from cass_cli.models.arms import Arm, load_arm
 from cass_cli.models.card import ArmCard
+from cass_cli.models.heads import ENDING, LayerHead, load_head
 from cass_cli.runs.directory import Run
 from cass_cli.runs.names import find, run_flags
 from cass_cli.runs.trials import Trial
@@ -37,6 +38,7 @@ class Shown:
     network: nn.Module
     spec: ImageSpec
     classifier: bool  # the outputs are classes, not an embedding
+    head: LayerHead | None = None  # that makes them of several layers
 
     def inputs(self, images: Tensor, device: torch.device) -> Tensor:
         """Return uint8 images [B, 3, S, S] as the network takes them, on `device`."""
@@ -65,18 +67,23 @@ def arms_of_run(run: Run, *, averaged: bool, label: str = "") -> dict[ArmName, S
 
 def _shown(arm: ArmName, path: Path, label: str) -> Shown:
     network, card = load_arm(path)
+    beside = path.with_name(f"{path.name}{ENDING}")
+    head = load_head(beside) if beside.with_suffix(".json").is_file() else None
     return Shown(
         arm=arm,
-        label=label or _trained(card),
+        label=label or _trained(card, head),
         model=card.model,
         network=network.eval(),
         spec=card.spec,
-        classifier=bool(card.classes),
+        classifier=bool(card.classes) or head is not None,
+        head=head,
     )
 
 
-def _trained(card: ArmCard) -> str:
+def _trained(card: ArmCard, head: LayerHead | None) -> str:
     method = card.method.upper() if len(card.method) <= 4 else card.method
+    if head is not None:
+        return f"probed with {count(head.card.labels, 'label')}{f' after {method}' if card.method != 'none' else ''}"
     if card.labels is not None:
         pretrained = f" after {method}" if card.method != "none" else ""
         return f"fine-tuned on {count(card.labels, 'label')}{pretrained}"
@@ -99,7 +106,9 @@ def compared_arms(
     run or fine-tuning, of which the arms that this one has too are taken. Raises `ModelError` when weights cannot be
     fetched, `RunError` for an unknown run.
     """
-    if compare == "none":
+    if compare == "start" and isinstance(of, Trial):  # an arm that is probed is as it was
+        arms = {arm: shown for arm, shown in arms.items() if shown.head is None}
+    if compare == "none" or not arms:
         return {}
     if compare not in COMPARISONS:
         theirs, other = _other_arms(compare, runs, of, averaged=averaged)
