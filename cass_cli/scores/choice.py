@@ -54,11 +54,11 @@ def recommend(
     possible choice; taking the mean unless it is clearly worse lost up to 0.027, the highest of the three
     scores up to 0.035, the better arm up to 0.057 (benchmarks/which_arm.py).
 
-    Where there is a "joint" regression on the features of both arms, it is taken instead if it scores as high. On halves
-    of held-out folds of HAM10000 and brain MRI, with 1 %, 10 % and all of the labels (5 to 20 draws each, 112 px), this
-    scored a mean macro F1 of .606; the rule above alone .602, the highest of the four candidates .605, the best possible
-    choice .619. Taking joint unless another is clearly better scored .607, but gave .52 where an arm of random weights
-    spoilt it and the other alone had .63.
+    Where there is a "joint" regression on the features of both arms, it is taken instead if it scores as high. On
+    halves of held-out folds of HAM10000 and brain MRI, with 1 %, 10 % and all of the labels (5 to 20 draws each, 112
+    px), this scored a mean macro F1 of .606; the rule above alone .602, the highest of the four candidates .605, the
+    best possible choice .619. Taking joint unless another is clearly better scored .607, but gave .52 where an arm of
+    random weights spoilt it and the other alone had .63.
     """
     assert metric in METRICS and metric not in LOWER_IS_BETTER, f"can't choose by {metric}"
     arms = arms_among(candidates)

@@ -114,7 +114,7 @@ def pretrain_job(
             watch.warn("On CPUs, batch norm counts each process's share of a batch alone: one process would differ.")
         if config.train.probe_every and world.leads:
             looked_at = probe_data(dataset, store, config.data, device=device, on_progress=watch.decoding)
-            session.probe = partial(probe_arms, probes=looked_at)
+            session.probe = partial(probe_arms, probes=looked_at, layers=config.finetune.layers)
         if state:
             _check_same_images(state, session)
             restore_session(session, state)

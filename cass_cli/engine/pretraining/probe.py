@@ -1,24 +1,22 @@
 """What frozen features are worth: a kNN and a linear probe of every arm while they pretrain.
 
-Both fit on features of the training split and score on the validation split; the test split is never seen. Labels
-are looked at, never learned from by the arms. Probes answer what the loss can't: a collapsing arm has a falling loss
-and falling probe scores.
+The linear probe is the one that `cass finetune` makes of an arm (`engine/regression.py`, several layers). Both fit on
+features of the training split and score on the validation split; the test split is never seen. Labels are looked at,
+never learned from by the arms. Probes answer what the loss can't: a collapsing arm has a falling loss and falling
+probe scores.
 
 Shapes: N training and M validation images, D features, C classes.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 from torch import Tensor
 
@@ -29,13 +27,13 @@ from cass_cli.data.store.store import ImageStore
 from cass_cli.data.views.apply import apply_view
 from cass_cli.data.views.draw import unchanged
 from cass_cli.engine.pretraining.session import Session
+from cass_cli.engine.regression import fit_regression
 from cass_cli.errors import DataError, RunError
+from cass_cli.models.layers import arm_features
 
 BATCH = 64
 NEIGHBOURS = 20
 VOTE_TEMPERATURE = 0.07
-INVERSE_L2 = 0.1  # scikit-learn's C: within 0.03 of the best of 0.001–10 for both arms on brain MRI slices
-MAX_ITERATIONS = 300
 QUERY_ROWS = 1024  # validation images compared at once
 
 
@@ -87,36 +85,23 @@ def linear_probe(
     val_features: Tensor,
     val_labels: Labels,
     *,
-    inverse_l2: float = INVERSE_L2,
+    widths: Sequence[int] | None = None,
+    groups: Sequence[str] | None = None,
+    seed: int = 0,
 ) -> ProbeScores:
-    """Score an L2-regularised logistic regression on features standardised by the training split.
+    """Score the regression that `fit_regression` fits to the training features, of layers of these `widths`.
 
-    Multi-class: softmax regression. Multi-label: one regression a class; a class that all or no training
-    images show is predicted as such. Runs on the CPU. Labels as in `knn_probe`.
+    Runs on the CPU. Labels as in `knn_probe`; `groups` are those of the training images.
     """
     train_x, train_y, val_x, val_y = _labelled(train_features, train_labels, val_features, val_labels)
-    mean, std = train_x.mean(dim=0), train_x.std(dim=0, correction=0)
-    # A feature that is constant but for rounding carries nothing: it becomes 0 instead of amplified noise.
-    scale = torch.where(std > 1e-6 * mean.abs().clamp_min(1e-6), 1 / std, 0)
-    x, x_val = (((features - mean) * scale).cpu().numpy() for features in (train_x, val_x))
-    columns = train_y.T if train_y.ndim == 2 else train_y[None]
-    fitted = [_fit_predict(x, column, x_val, inverse_l2) for column in columns]
-    chosen = np.stack([prediction for prediction, _ in fitted], axis=-1)
-    note = "" if all(done for _, done in fitted) else f"Not converged after {MAX_ITERATIONS} iterations."
-    return _scores(val_y, chosen if train_y.ndim == 2 else chosen[:, 0], note)
-
-
-def _fit_predict(
-    x: NDArray[np.float32], y: NDArray[np.generic], x_val: NDArray[np.float32], inverse_l2: float
-) -> tuple[NDArray[np.generic], bool]:
-    """Return the predictions for x_val and whether the fit converged."""
-    if (y == y[0]).all():
-        return np.full(len(x_val), y[0]), True
-    model = LogisticRegression(C=inverse_l2, max_iter=MAX_ITERATIONS, tol=1e-3)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # said in the note instead
-        model.fit(x, y)
-    return np.asarray(model.predict(x_val)), int(model.n_iter_.max()) < MAX_ITERATIONS
+    classes = train_y.shape[1] if train_y.ndim == 2 else int(max(train_y.max(), val_y.max())) + 1
+    if groups is not None and train_labels.ndim == 1:
+        groups = [groups[i] for i in np.flatnonzero(train_labels >= 0).tolist()]
+    fitted = fit_regression(
+        train_x.cpu().numpy(), train_y, classes, widths=widths or [train_x.shape[1]], groups=groups, seed=seed
+    )
+    logits = val_x.cpu().numpy() @ fitted.weight.T + fitted.bias
+    return _scores(val_y, logits >= 0 if train_y.ndim == 2 else logits.argmax(axis=1), "")
 
 
 def _labelled(
@@ -149,17 +134,12 @@ def _scores(labels: Labels, chosen: NDArray[np.generic], note: str) -> ProbeScor
     return ProbeScores(float(accuracy_score(labels, chosen)), float(macro), note)
 
 
-PROBES: dict[str, Callable[[Tensor, Labels, Tensor, Labels], ProbeScores]] = {
-    "knn": knn_probe,
-    "linear": linear_probe,
-}
-
-
 @dataclass(frozen=True)
 class ProbeData:
     """What the probes look at: the session's training images, and the validation images."""
 
     train_labels: Labels  # of the session's store
+    train_groups: tuple[str, ...] | None
     val_store: ImageStore
     val_labels: Labels
 
@@ -181,30 +161,40 @@ def probe_data(
             f"There are no {lacking} to probe with in {dataset.table.root}.", hint="Leave --probe-every out."
         )
     store = load_images(dataset, rows, data, device=device, on_progress=on_progress)
-    return ProbeData(labels[dataset.rows("train")[train.kept]], store, labels[rows[store.kept]])
+    seen, groups = dataset.rows("train")[train.kept], dataset.table.groups
+    return ProbeData(
+        labels[seen], None if groups is None else tuple(groups[i] for i in seen), store, labels[rows[store.kept]]
+    )
 
 
-def probe_arms(s: Session, probes: ProbeData) -> dict[str, dict[str, dict[str, float | str]]]:
+def probe_arms(s: Session, probes: ProbeData, *, layers: int) -> dict[str, dict[str, dict[str, float | str]]]:
     """Return {arm: {probe: {accuracy, macro_f1, note}}} for the arms as they are now."""
     scores = {}
     for name in s.method.arms:
-        seen = _features(s, name, s.store)
-        asked = _features(s, name, probes.val_store)
+        pooled, read, widths = _features(s, name, s.store, layers)
+        asked_pooled, asked, _ = _features(s, name, probes.val_store, layers)
+        labels = probes.train_labels, probes.val_labels
+        linear = linear_probe(
+            read, labels[0], asked, labels[1], widths=widths, groups=probes.train_groups, seed=s.train.seed
+        )
         scores[name] = {
-            probe: asdict(measure(seen, probes.train_labels, asked, probes.val_labels))
-            for probe, measure in PROBES.items()
+            "knn": asdict(knn_probe(pooled, labels[0], asked_pooled, labels[1])),
+            "linear": asdict(linear),
         }
     return scores
 
 
 @torch.no_grad()
-def _features(s: Session, arm: str, store: ImageStore) -> Tensor:
-    """Return the pooled features fp32 [N, D] of all images of a store, without augmentation."""
+def _features(s: Session, arm: str, store: ImageStore, layers: int) -> tuple[Tensor, Tensor, list[int]]:
+    """Return features fp32 [N, D] of all images of a store, without augmentation: pooled, and of the last layers."""
     s.method.eval()
-    parts = []
+    pooled, read = [], []
+    widths: list[int] = []
     for rows in torch.from_numpy(np.arange(len(store.kept))).split(BATCH):
         images = apply_view(store.batch(rows, s.device), unchanged(len(rows)), s.spec)
         with s.compute.autocast():
-            parts.append(s.method.embed(arm, images)[0].float())
+            pooled.append(s.method.embed(arm, images)[0].float())
+            values, widths = arm_features(s.method.arms[arm], images, layers=layers)
+        read.append(values)
     s.method.train()
-    return torch.cat(parts)
+    return torch.cat(pooled), torch.cat(read), widths
