@@ -5,8 +5,9 @@
 Softmax for one class out of several, a sigmoid a class for multi-label. Classes count alike, however many images they
 have: w_i = n / (classes · images of the class). x_i are features that are standardised on the labelled images and
 scaled so that each layer counts alike, however wide it is, and ‖x_i‖² is 1 on average; so one range of C suits every
-arm. It is scikit-learn's LogisticRegression(class_weight="balanced"), and a test holds it against that; but all folds
-and the fit on everything are one problem here, each step two products of matrices, which takes a tenth of the time.
+arm. It is scikit-learn's LogisticRegression(class_weight="balanced"), of two classes with twice its C, and a test holds
+it against that; but all folds and the fit on everything are one problem here, each step two products of matrices, which
+takes a fraction of the time.
 
 C is the one with the best score on held-out folds, or the usual one where that is within a standard error of the best
 (Breiman et al. 1984): from 25 labels cross-validation can tell little, from 2,500 more.
