@@ -64,9 +64,9 @@ def run_trial(
     labels = len(job.images.readable(subset))
 
     def begins(epoch: int, epochs: int) -> None:
-        trial.path.mkdir(parents=True, exist_ok=True)
         watch.begins(Beginning(trial, *count, tuple(bodies), labels, job.compute, settings.metric, epochs, epoch))
 
+    trial.path.mkdir(parents=True, exist_ok=True)
     if settings.recipe == "probe":
         begins(0, 0)
         probe = fit_probe(job, bodies, subset, watch, stop, joint=True, seed=trial_seed(trial.seed))
