@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cass_cli.errors import ConfigError, RunError, did_you_mean
 from cass_cli.runs.summary import TrialSummary
-from cass_cli.runs.trials import Trial, Variant, default_variant, method_name
+from cass_cli.runs.trials import Trial, Variant, default_variants, method_name
 from cass_cli.scores.calibration import JOINT, MEAN
 from cass_cli.scores.metrics import METRICS
 from cass_cli.scores.over_seeds import PairedTest, SeedSummary, holm, paired_test, summarise_seeds
@@ -65,7 +65,7 @@ def trials_by_method(trials: Iterable[Trial]) -> dict[str, list[TrialSummary]]:
         raise RunError("None of these runs has a finished fine-tuning.", hint="Make one with: cass finetune --run RUN")
     names = []
     for variant, summaries in found:
-        own = "" if variant.name == default_variant(summaries[0]) else f" [{variant.name}]"
+        own = "" if variant.name in default_variants(summaries[0]) else f" [{variant.name}]"
         names.append(method_name(summaries[0]) + own)
     return {
         name if names.count(name) == 1 else f"{name} ({variant.run.path.name})": summaries

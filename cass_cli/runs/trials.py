@@ -92,9 +92,10 @@ def method_name(summary: TrialSummary) -> str:
     return f"{name}, frozen" if summary.frozen else name
 
 
-def default_variant(summary: TrialSummary) -> str:
-    """Return the name that a fine-tuning has unless it is given one."""
-    return variant_name(summary.init, summary.recipe, freeze=summary.frozen)
+def default_variants(summary: TrialSummary) -> tuple[str, str]:
+    """Return the name that a fine-tuning has unless it is given one, and that from before there were recipes."""
+    name = variant_name(summary.init, summary.recipe, freeze=summary.frozen)
+    return name, name.replace("-paper", "")
 
 
 def variant_name(init: str, recipe: str, *, freeze: bool) -> str:
