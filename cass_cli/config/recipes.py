@@ -117,9 +117,13 @@ def finetune_recipe(name: object) -> Layer:
 
 
 def check_recipe(resolved: Resolved, layers: Sequence[Layer]) -> None:
-    """Raise `ConfigError` where `layers` ask for what the recipe has no use for."""
+    """Raise `ConfigError` where `layers` ask for what the recipe has no use for.
+
+    A file that names a recipe may hold what belongs to the other: the config.yaml of a run holds every setting.
+    """
     recipe = resolved.config.finetune.recipe
-    asked = [(key, layer.origin) for layer in layers for key in layer.values if key in FOREIGN[recipe]]
+    asking = [x for x in layers if not (x.origin.startswith("file ") and "finetune.recipe" in x.values)]
+    asked = [(key, layer.origin) for layer in asking for key in layer.values if key in FOREIGN[recipe]]
     if not asked:
         return
     key, origin = asked[0]
