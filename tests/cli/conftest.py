@@ -14,6 +14,7 @@ TINY = (
     *("--image-size", "32", "--epochs", "1", "--batch-size", "8", "--cnn", "test_resnet", "--vit", "test_vit"),
     *("--init", "random", "--device", "cpu", "--precision", "fp32", "--lr", "1e-5"),
 )
+TRAINED = ("--recipe", "paper", "--no-guard")  # every weight is trained, and what was trained is kept
 
 
 def make_pictures(root: Path, *, per_class: int = 20, classes: tuple[str, ...] = ("dark", "light")) -> Path:
@@ -39,7 +40,7 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tuned(pretrained: Path) -> Path:
     """The same with fine-tunings: two fractions × two seeds of pretrained, and one seed from scratch."""
-    settings = ["--runs", str(pretrained), "--epochs", "2", "--batch-size", "8", "--lr", "1e-3"]
+    settings = ["--runs", str(pretrained), *TRAINED, "--epochs", "2", "--batch-size", "8", "--lr", "1e-3"]
     assert run(["finetune", *settings, "--init-from", "random", "--seeds", "2"]) == 0
     assert run(["finetune", *settings, "--label-fraction", "0.3,1", "--seeds", "2"]) == 0
     return pretrained

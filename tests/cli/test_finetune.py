@@ -21,9 +21,9 @@ from cass_cli.cli.app import run
 from cass_cli.config.load import Layer
 from cass_cli.engine.starting_arms import starting_body, with_new_head
 from cass_cli.runs.directory import Run, settings_over
-from tests.cli.conftest import make_pictures
+from tests.cli.conftest import TRAINED, make_pictures
 
-QUICK = ["--epochs", "2", "--batch-size", "8", "--lr", "1e-3"]
+QUICK = [*TRAINED, "--epochs", "2", "--batch-size", "8", "--lr", "1e-3"]
 
 
 @pytest.fixture
@@ -52,20 +52,20 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor], *, but
 
 
 def test_fractions_and_seeds_become_trials(tuned: Path) -> None:
-    variant = tuned / "p" / "finetune" / "pretrained"
+    variant = tuned / "p" / "finetune" / "pretrained-paper"
     trials = {str(path.parent.relative_to(variant)) for path in variant.glob("*/*/summary.json")}
     assert trials == {"0.3/seed0", "0.3/seed1", "1/seed0", "1/seed1"}
     assert (variant.parent / "latest").resolve() == variant.resolve()
     assert (tuned / "latest").resolve() == (tuned / "p").resolve()
     assert not list(variant.rglob("state.pt"))  # a finished trial needs no checkpoint
-    assert summary(tuned, "pretrained/1/seed0")["labels"] == 28
-    assert summary(tuned, "pretrained/0.3/seed0")["labels"] == 8  # 0.3 of 14 of each class is 4
+    assert summary(tuned, "pretrained-paper/1/seed0")["labels"] == 28
+    assert summary(tuned, "pretrained-paper/0.3/seed0")["labels"] == 8  # 0.3 of 14 of each class is 4
     settings = yaml.safe_load((variant / "config.yaml").read_text())
     assert settings["finetune"]["fractions"] == [0.3, 1.0]
 
 
 def test_arms_load_with_timm_alone_and_name_their_classes(tuned: Path) -> None:
-    for path in (tuned / "p" / "finetune" / "pretrained" / "1" / "seed0" / "arms").glob("*.json"):
+    for path in (tuned / "p" / "finetune" / "pretrained-paper" / "1" / "seed0" / "arms").glob("*.json"):
         card = json.loads(path.read_text())
         model = timm.create_model(card["model"], **card["options"])
         model.load_state_dict(load_file(path.with_suffix(".safetensors")), strict=True)
@@ -113,9 +113,9 @@ def test_what_an_arm_starts_from(pretrained: Path) -> None:
 
 
 def test_seeds_draw_other_heads_and_other_labels(tuned: Path) -> None:
-    first, second = (tensors(tuned, f"pretrained/0.3/seed{seed}") for seed in (0, 1))
+    first, second = (tensors(tuned, f"pretrained-paper/0.3/seed{seed}") for seed in (0, 1))
     assert not torch.equal(first["head.weight"], second["head.weight"])
-    rows = [(tuned / f"p/finetune/pretrained/0.3/seed{s}/metrics.jsonl").read_text() for s in (0, 1)]
+    rows = [(tuned / f"p/finetune/pretrained-paper/0.3/seed{s}/metrics.jsonl").read_text() for s in (0, 1)]
     assert json.loads(rows[0].splitlines()[0])["arms"] != json.loads(rows[1].splitlines()[0])["arms"]
 
 
@@ -123,11 +123,11 @@ def test_without_any_pretraining(pretrained: Path, tmp_path: Path, capsys: pytes
     data, out = make_pictures(tmp_path / "pictures"), tmp_path / "runs"
     settings = ["--data", str(data), "--image-size", "32", "--cnn", "test_resnet", "--vit", "test_vit"]
     settings += ["--device", "cpu", "--precision", "fp32", "--arm", "cnn", "--name", "plain"]
-    assert finetune(out, *settings) == 2
+    assert finetune(out, *settings, "--init-from", "pretrained") == 2
     assert "--init-from imagenet" in capsys.readouterr().err
     assert not out.exists()
     assert finetune(out, *settings, "--init-from", "random") == 0
-    assert summary(out, "random/1/seed0", "plain")["method"] == "none"
+    assert summary(out, "random-paper/1/seed0", "plain")["method"] == "none"
     assert (out / "plain" / "splits.csv").exists()
     assert run(["evaluate", "--runs", str(out), "--resamples", "10"]) == 0
     assert finetune(out, *settings, "--init-from", "random") == 2
@@ -141,35 +141,35 @@ def test_without_any_pretraining(pretrained: Path, tmp_path: Path, capsys: pytes
 def test_nothing_is_overwritten_silently(tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = tmp_path / "runs"
     shutil.copytree(tuned, runs, symlinks=True)
-    before = tensors(runs, "pretrained/1/seed0")
+    before = tensors(runs, "pretrained-paper/1/seed0")
     assert finetune(runs) == 2
     assert "--overwrite" in capsys.readouterr().err
     slow = ["--lr", "1e-4", "--arm", "vit", "--epochs", "1"]
     assert finetune(runs, *slow, "--label-fraction", "0.5") == 2
     assert "finetune.lr was 0.001, now 0.0001" in capsys.readouterr().err
     assert finetune(runs, *slow, "--variant", "slow") == 0
-    assert same(before, tensors(runs, "pretrained/1/seed0"))
+    assert same(before, tensors(runs, "pretrained-paper/1/seed0"))
     assert not same(before, tensors(runs, "slow/1/seed0"))
     assert finetune(runs, *slow, "--overwrite") == 0
-    assert same(tensors(runs, "slow/1/seed0"), tensors(runs, "pretrained/1/seed0"))
-    assert not (runs / "p/finetune/pretrained/0.3").exists()  # made with settings that no longer hold
+    assert same(tensors(runs, "slow/1/seed0"), tensors(runs, "pretrained-paper/1/seed0"))
+    assert not (runs / "p/finetune/pretrained-paper/0.3").exists()  # made with settings that no longer hold
 
 
 def test_resume_adds_seeds_and_keeps_what_is_finished(runs: Path) -> None:
     assert finetune(runs, "--arm", "vit") == 0
-    stamp = (runs / "p/finetune/pretrained/1/seed0/summary.json").stat().st_mtime_ns
+    stamp = (runs / "p/finetune/pretrained-paper/1/seed0/summary.json").stat().st_mtime_ns
     assert run(["finetune", "--runs", str(runs), "--resume", "--seeds", "2"]) == 0  # its settings are remembered
-    assert (runs / "p/finetune/pretrained/1/seed0/summary.json").stat().st_mtime_ns == stamp
-    assert summary(runs, "pretrained/1/seed1")["epochs"] == 2
+    assert (runs / "p/finetune/pretrained-paper/1/seed0/summary.json").stat().st_mtime_ns == stamp
+    assert summary(runs, "pretrained-paper/1/seed1")["epochs"] == 2
 
 
 def test_stopped_and_resumed_gives_the_same_weights(runs: Path) -> None:
     """Each time in a process of its own, like the first: more threads than cores are counted in another way there."""
     long = ["--arm", "vit", "--epochs", "8", "--patience", "8", "--runs", str(runs)]
-    settings = ["--batch-size", "4", "--lr", "1e-3"]
+    settings = [*TRAINED, "--batch-size", "4", "--lr", "1e-3"]
     command = [sys.executable, "-m", "cass_cli", "finetune", *long, *settings]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    rows, deadline = runs / "p/finetune/pretrained/1/seed0/metrics.jsonl", time.monotonic() + 120
+    rows, deadline = runs / "p/finetune/pretrained-paper/1/seed0/metrics.jsonl", time.monotonic() + 120
     while not rows.exists() or rows.read_text().count("\n") < 3:
         assert process.poll() is None
         assert time.monotonic() < deadline
@@ -180,7 +180,7 @@ def test_stopped_and_resumed_gives_the_same_weights(runs: Path) -> None:
     assert "cass finetune --resume" in errors
     for more in (["--runs", str(runs), "--resume"], [*long, *settings, "--variant", "whole"]):
         subprocess.run([*command[:4], *more], check=True, capture_output=True)
-    assert same(tensors(runs, "whole/1/seed0"), tensors(runs, "pretrained/1/seed0"))
+    assert same(tensors(runs, "whole/1/seed0"), tensors(runs, "pretrained-paper/1/seed0"))
     log = [json.loads(line)["epoch"] for line in rows.read_text().splitlines()]
     assert log == sorted(set(log))
 
@@ -192,7 +192,7 @@ def test_labels_that_the_run_could_not_read_stay_out(runs: Path) -> None:
     lines[train] = ",".join([*lines[train].split(",")[:4], "unreadable: cut short"])
     path.write_text("\n".join(lines) + "\n")
     assert finetune(runs, "--arm", "vit", "--epochs", "1") == 0
-    assert summary(runs, "pretrained/1/seed0")["labels"] == 27
+    assert summary(runs, "pretrained-paper/1/seed0")["labels"] == 27
 
 
 def test_an_empty_validation_split_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,7 +201,7 @@ def test_an_empty_validation_split_is_said(tmp_path: Path, capsys: pytest.Captur
     assert finetune(tmp_path, *settings, "--init-from", "random", "--name", "n",
                     "--set", "data.fractions=[0.8, 0, 0.2]", "--patience", "1") == 0  # fmt: skip
     assert "no validation images" in capsys.readouterr().out
-    found = summary(tmp_path, "random/1/seed0", "n")
+    found = summary(tmp_path, "random-paper/1/seed0", "n")
     assert (found["epochs"], found["validation"]) == (2, {})
     assert found["judgement"]["temperatures"] == {"vit": 1.0}
 
@@ -214,7 +214,7 @@ def test_a_class_of_one_image_and_a_tiny_fraction(tmp_path: Path, capsys: pytest
     fraction = ["--label-fraction", "0.01", "--init-from", "random", "--name", "n", "--epochs", "1"]
     assert finetune(tmp_path, *settings, *fraction) == 0
     assert "at least one of every class" in capsys.readouterr().out
-    assert summary(tmp_path, "random/0.01/seed0", "n")["labels"] == 3
+    assert summary(tmp_path, "random-paper/0.01/seed0", "n")["labels"] == 3
 
 
 def test_multilabel_by_csv(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_multilabel_by_csv(tmp_path: Path) -> None:
     settings = ["--data", str(data), "--labels", str(data / "labels.csv"), "--image-size", "32", "--device", "cpu"]
     settings += ["--cnn", "test_resnet", "--vit", "test_vit", "--init-from", "random", "--name", "n"]
     assert finetune(tmp_path, *settings) == 0
-    found = summary(tmp_path, "random/1/seed0", "n")
+    found = summary(tmp_path, "random-paper/1/seed0", "n")
     assert found["multilabel"]
     assert set(found["judgement"]["thresholds"]) == {"cnn", "vit", "mean"}
     assert run(["evaluate", "--runs", str(tmp_path), "--resamples", "10", "--json"]) == 0
@@ -255,7 +255,7 @@ BAD_INPUT = [
     (["--runs", "{runs}", "--run", "p", "--variant", "n", "--data", "{data}/dark"], "are not in"),
     (["--runs", "{runs}", "--init-from", "imagenet", "--cnn", "test_resne"], "Did you mean"),
     (["--runs", "{runs}", "--init-from", "imagenet", "--weights", "vit={tmp}/no.pt", "--arm", "vit"], "no.pt"),
-    (["--runs", "{runs}", "--data", "{data}"], "--init-from imagenet"),
+    (["--runs", "{runs}", "--data", "{data}", "--init-from", "averaged"], "--init-from imagenet"),
     (["--runs", "{runs}", "--fraction", "1"], "--label-fraction"),
 ]
 

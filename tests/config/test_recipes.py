@@ -7,7 +7,7 @@ import pytest
 from cass_cli.config.load import Layer, Resolved
 from cass_cli.config.presets import preset_layer
 from cass_cli.config.recipes import method_recipe, resolve_with_recipe
-from cass_cli.config.schema import Config, Optim
+from cass_cli.config.schema import Config, Finetune, Optim
 from cass_cli.errors import ConfigError
 
 
@@ -64,8 +64,9 @@ def test_rates_scale_with_the_batch_wherever_its_size_comes_from(name: str, base
 
 def test_cass_has_no_recipe() -> None:
     assert method_recipe("cass", batch_size=16).values == {}
-    assert resolved().config == Config()
-    assert set(resolved(method__name="cass").origins.values()) == {"default", "flag"}
+    assert resolved().config == Config(finetune=Finetune(recipe="probe"))
+    origins = resolved(method__name="cass").origins
+    assert {origin for key, origin in origins.items() if not key.startswith("finetune.")} == {"default", "flag"}
 
 
 def test_preset_then_recipe_then_file_then_flag() -> None:

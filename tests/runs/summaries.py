@@ -11,16 +11,17 @@ JUDGEMENT = {
     **{"temperatures": {"cnn": 1.0, "vit": 1.5}, "thresholds": {}, "pick": "vit", "reason": "It is better."},
     **{"metric": "macro_f1", "flag_below": 0.5, "flag_rule": "flagged below 0.5", "notes": []},
 }
-ARMS = {arm: {"model": f"model-{arm}", "weights": "", "best_epoch": 1} for arm in ("cnn", "vit")}
+ARMS = {arm: {"model": f"model-{arm}", "weights": "", "best_epoch": 1, "kept": "fine-tuned"} for arm in ("cnn", "vit")}
 
 
 def summary_json(**changes: Any) -> dict[str, Any]:
     """What a summary.json holds, with `changes`."""
     value = {
-        **{"run": "runs/r", "variant": "pretrained", "method": "cass", "init": "pretrained", "frozen": False},
+        **{"run": "runs/r", "variant": "pretrained-paper", "method": "cass", "init": "pretrained", "frozen": False},
         **{"fraction": 1.0, "seed": 0, "labels": 10, "classes": ["x", "y"], "multilabel": False, "metric": "macro_f1"},
         **{"epochs": 2, "seconds": 3.5, "device": "cpu", "precision": "fp32", "arms": ARMS, "judgement": JUDGEMENT},
         **{"images": {"val": 2, "test": 4}, "test_digest": "d", "validation": {}, "test": {}},
+        **{"recipe": "paper", "guard": {}, "set_aside": {}},
     }
     assert changes.keys() <= value.keys()
     read: dict[str, Any] = json.loads(json.dumps(value | changes))
