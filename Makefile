@@ -24,7 +24,8 @@ demo: $(BIN)/cass  ## pretrain on generated images, fine-tune, evaluate, look in
 	@echo; echo "Made in $(DEMO):"; find $(DEMO)/pretrained -type f | sort | sed 's/^/  /'
 
 figures: demo  ## draw the README's pictures anew, from the demo
-	$(BIN)/cass attention-maps --run $(DEMO)/pretrained/finetune/pretrained --out docs
+	$(BIN)/cass finetune --run pretrained --recipe paper --no-guard --runs $(DEMO)
+	$(BIN)/cass attention-maps --run $(DEMO)/pretrained/finetune/pretrained-paper --out docs
 	$(BIN)/cass feature-maps --run $(DEMO)/pretrained --arm cnn --out docs
 	$(BIN)/cass similarity --run $(DEMO)/pretrained --out docs
 	cd docs && rm *.csv attention-average-*.png attention-distance-vit.png attention-heads-vit.png features-first-cnn.png

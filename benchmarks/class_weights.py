@@ -1,6 +1,7 @@
 """Which class weights, or what in their place, work better where classes are uneven? Scores each on validation images.
 
-    python benchmarks/class_weights.py --finetune "--label-fraction 0.1 --seeds 3 --epochs 10" -- --data ham10000 …
+    python benchmarks/class_weights.py \
+        --finetune "--recipe paper --no-guard --label-fraction 0.1 --seeds 3 --epochs 10" -- --data ham10000 …
 
 Plain transfer, the same label subsets for all; what follows `--` names data and arms. Validation scores decide, as
 a default must not be chosen on test images. What is finished already is only read.

@@ -3,9 +3,9 @@
     python benchmarks/finetune.py                     ResNet-18 + ViT-Tiny at 128 px; on a GPU the paper's arms too
     python benchmarks/finetune.py --sizes paper --batch-size 4 --steps 2 --turns 3
 
-Ours is the loop of `cass finetune` as it is: images decoded once, both arms learning from one pass over them. The plain
-loop decodes and transforms each sample whenever it is asked for, once for each arm. Same files, arms, loss and batch.
-Decoding once isn't in our epochs; its cost is given beside them.
+Ours is the loop of `cass finetune --recipe paper` as it is: images decoded once, both arms learning from one pass over
+them. The plain loop decodes and transforms each sample whenever it is asked for, once for each arm. Same files, arms,
+loss and batch. Decoding once isn't in our epochs; its cost is given beside them.
 """
 
 from __future__ import annotations

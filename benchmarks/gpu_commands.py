@@ -78,7 +78,8 @@ class Commands:
         arms = ["--cnn", "test_resnet", "--vit", "test_vit", "--init", "random", "--set", "arms.outputs=16"]
         size = ["--image-size", str(SIZE), "--epochs", "2", "--batch-size", "8"]
         self._cass("pretrain", "--data", "pictures", *arms, *size, "--compile", "off", *self._on(self.device))
-        self._cass("finetune", "--label-fraction", "1", "--epochs", "2", *self._on(self.device))
+        trained = ["--recipe", "paper", "--no-guard", "--epochs", "2"]
+        self._cass("finetune", "--label-fraction", "1", *trained, *self._on(self.device))
         made = self.folder / "runs" / RUN
         missing = [name for name in ("cnn", "vit") if not (made / "arms" / f"{name}.safetensors").is_file()]
         return {"differences": {"arms that were not exported": (float(len(missing)), 0.0)}}
@@ -96,7 +97,7 @@ class Commands:
     def same_evaluation(self) -> dict[str, Any]:
         """Compare the probabilities that `cass evaluate` writes for the test split."""
         self._needs_run()
-        trial = self.folder / "runs" / RUN / "finetune" / "pretrained" / "1" / "seed0"
+        trial = self.folder / "runs" / RUN / "finetune" / "pretrained-paper" / "1" / "seed0"
         written, files = trial / "predictions-test.csv", []
         for place in (self.device, CPU):
             self._cass("evaluate", "--resamples", "10", *self._on(place))

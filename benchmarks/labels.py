@@ -1,7 +1,7 @@
 """What is a start worth with few labels? Pretrains, fine-tunes over seeds, and tables the test scores.
 
     python benchmarks/labels.py --name brain_mri-10 --start transfer --start "cass-1e-5=--lr 1e-5 --epochs 3" \
-        --finetune "--label-fraction 0.1 --seeds 3 --epochs 8" -- --data brain_mri --cnn tf_efficientnet_lite0 …
+        --finetune "--recipe paper --label-fraction 0.1 --seeds 3 --epochs 8" -- --data brain_mri --cnn resnet18 …
 
 A start is `transfer` (ImageNet weights), `scratch` (random ones), or NAME=ARGUMENTS of `cass pretrain`. What follows
 `--` names data and arms for all of them. Every start is fine-tuned by the same protocol, on the same label subsets.
@@ -103,7 +103,8 @@ def _write_page(folder: Path) -> Path:
     """Table all labels-*.json of a folder in labels.md, and return its path."""
     lines = ["# Scores on the test split by start and label fraction", ""]
     lines += ["Mean and 95 % interval over seeds (Student t), made by `benchmarks/labels.py`. *mean*: of both arms;"]
-    lines += ["*pick*: whichever of the three validation chose. Seconds are of training, all seeds."]
+    lines += ["*joint*: one regression on the features of both; *pick*: whichever of them validation chose."]
+    lines += ["Seconds are of training, all seeds."]
     for path in sorted(folder.glob("labels-*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
         f1, accuracy = (result[metric]["cells"] for metric in METRICS)
