@@ -60,7 +60,7 @@ def test_latest_and_largest_by_default_and_figures_are_written(tuned: Path, caps
     said = capsys.readouterr().out
     assert said.index("macro F1") < said.index("balanced accuracy")
     assert "Recommended:" in said
-    folder = tuned / "p" / "finetune" / "pretrained" / "1" / "seed0"
+    folder = tuned / "p" / "finetune" / "pretrained-paper" / "1" / "seed0"
     figures = {path.name for path in (folder / "figures").iterdir()}
     assert figures >= {"confusion-test.png", "roc-test.png", "reliability-test.png", "training.png"}
     assert all((folder / "figures" / name).read_bytes().startswith(b"\x89PNG") for name in figures)
@@ -142,7 +142,7 @@ def test_compare_tabulates_and_tests(tuned: Path, tmp_path: Path, capsys: pytest
     test = next(t for t in value["tests"] if (t["candidate"], t["fraction"]) == ("vit", 1.0))
     assert test["test"]["difference"] == pytest.approx(np.mean([own[seed] - other[seed] for seed in ("0", "1")]))
     for seed in (0, 1):
-        path = tuned / "p" / "finetune" / "pretrained" / "1" / f"seed{seed}" / "summary.json"
+        path = tuned / "p" / "finetune" / "pretrained-paper" / "1" / f"seed{seed}" / "summary.json"
         summary = json.loads(path.read_text())
         assert own[str(seed)] == summary["test"]["vit"]["macro_f1"]
         assert (
@@ -204,7 +204,7 @@ def test_a_run_that_was_never_fine_tuned_says_how(
 
 def test_a_summary_that_is_none_is_named(tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(tuned, tmp_path / "runs", symlinks=True)
-    path = tmp_path / "runs" / "p" / "finetune" / "pretrained" / "1" / "seed0" / "summary.json"
+    path = tmp_path / "runs" / "p" / "finetune" / "pretrained-paper" / "1" / "seed0" / "summary.json"
     path.write_text("{}")
     assert run(["evaluate", "--runs", str(tmp_path / "runs")]) == 2
     assert "no summary of a fine-tuning" in capsys.readouterr().err

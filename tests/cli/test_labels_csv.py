@@ -10,9 +10,9 @@ import pytest
 
 from cass_cli.cli.app import run
 from cass_cli.config.load import read_saved
-from tests.cli.conftest import TINY, make_pictures
+from tests.cli.conftest import TINY, TRAINED, make_pictures
 
-QUICK = ("--init-from", "random", "--epochs", "1", "--batch-size", "8")
+QUICK = (*TRAINED, "--init-from", "random", "--epochs", "1", "--batch-size", "8")
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_every_command_finds_it_in_the_datas_folder(data: Path, capsys: pytest.C
     assert labels_of("runs/p") == data / "train.csv"
     assert run([*pretrain, "--resume", "--epochs", "2"]) == 0  # the same command again
     assert run(["finetune", *QUICK, *named]) == 0
-    assert labels_of("runs/p/finetune/random") == data / "train.csv"
+    assert labels_of("runs/p/finetune/random-paper") == data / "train.csv"
     assert run(["finetune", *QUICK, *named, "--resume", "--seeds", "2"]) == 0
     assert run(["predict", "pics/train.csv", "--image-column", "file", "--out", "-"]) == 0
     assert capsys.readouterr().out.count(",ok,") == 24
@@ -59,7 +59,7 @@ def test_one_here_goes_before_and_stays_the_one(data: Path, tmp_path: Path, monk
     monkeypatch.chdir(tmp_path / "elsewhere")
     Path("train.csv").write_text("file,kind\n")
     assert run(["finetune", *QUICK, "--runs", "../runs"]) == 0
-    summary = json.loads((tmp_path / "runs/p/finetune/random/1/seed0/summary.json").read_text())
+    summary = json.loads((tmp_path / "runs/p/finetune/random-paper/1/seed0/summary.json").read_text())
     assert summary["classes"] == ["gloomy", "light"]
 
 
@@ -79,16 +79,18 @@ def test_what_is_missing_is_said(data: Path, capsys: pytest.CaptureFixture[str])
 
 
 def test_the_command_with_which_a_report_repeats_a_transfer_run(data: Path) -> None:
-    new = ["finetune", "--data", "pics", "--labels", "train.csv", *TINY[:2], "--epochs", "1", *TINY[6:10]]
+    new = ["finetune", *TRAINED, "--data", "pics", "--labels", "train.csv", *TINY[:2], "--epochs", "1", *TINY[6:10]]
     assert run([*new, "--init-from", "random", "--device", "cpu", "--name", "t"]) == 0
     again = ["--config", "runs/t/config.yaml", "--set", "data.splits=runs/t/splits.csv", "--name", "again"]
     assert run(["finetune", *again]) == 0
-    first, second = (Path("runs", name, "finetune/random/1/seed0/summary.json").read_text() for name in ("t", "again"))
+    first, second = (
+        Path("runs", name, "finetune/random-paper/1/seed0/summary.json").read_text() for name in ("t", "again")
+    )
     assert json.loads(first)["test"] == json.loads(second)["test"]
 
 
 def test_a_file_of_settings_that_names_no_images_is_for_the_latest_run(data: Path, tmp_path: Path) -> None:
     assert run(["pretrain", *TINY, "--data", "pics", "--labels", "train.csv", "--name", "p"]) == 0
-    (tmp_path / "mine.yaml").write_text("finetune:\n  epochs: 1\n  init: random\n")
+    (tmp_path / "mine.yaml").write_text("finetune:\n  recipe: paper\n  epochs: 1\n  init: random\n")
     assert run(["finetune", "--config", "mine.yaml"]) == 0
-    assert Path("runs/p/finetune/random/1/seed0/summary.json").is_file()
+    assert Path("runs/p/finetune/random-paper/1/seed0/summary.json").is_file()

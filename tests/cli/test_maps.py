@@ -20,6 +20,7 @@ from cass_cli.errors import ModelError
 from cass_cli.runs.directory import Run
 from cass_cli.runs.names import find
 from cass_cli.runs.trials import Trial
+from tests.cli.conftest import TRAINED
 
 TINY = [
     *("--image-size", "32", "--epochs", "1", "--batch-size", "8", "--cnn", "test_resnet", "--vit", "test_vit"),
@@ -227,8 +228,10 @@ def test_a_run_without_test_images_or_arms(runs: Path, tmp_path: Path, capsys: p
 @pytest.fixture(scope="module")
 def tuned(runs: Path) -> Path:
     """A fine-tuning of the run on all labels."""
-    assert run(["finetune", "--run", str(runs / "run"), "--label-fraction", "1", "--epochs", "1", "--json"]) == 0
-    return runs / "run" / "finetune" / "pretrained"
+    assert (
+        run(["finetune", "--run", str(runs / "run"), "--label-fraction", "1", "--epochs", "1", *TRAINED, "--json"]) == 0
+    )
+    return runs / "run" / "finetune" / "pretrained-paper"
 
 
 def test_fine_tuned_arms_beside_what_they_began_with(
@@ -253,7 +256,7 @@ def test_compared_with_a_fine_tuning(
     result = result_of(capsys, *command, "--run", str(runs / "run"), "--compare", trial)
     assert [pair["weights"] for pair in result["pairs"]] == ["run, fine-tuned", "after CASS, 1 epoch"]
     monkeypatch.chdir(runs.parent)
-    assert run(["feature-maps", "--run", "run/finetune/pretrained", "--averaged"]) == 2
+    assert run(["feature-maps", "--run", "run/finetune/pretrained-paper", "--averaged"]) == 2
     assert "not averaged" in capsys.readouterr().err
     assert run(["feature-maps", "--run", str(tuned / "0.5"), "--compare", "none"]) == 2
     assert "no finished trial" in capsys.readouterr().err
@@ -295,8 +298,8 @@ def test_the_start_is_what_the_training_began_with(runs: Path, tmp_path: Path) -
         kept = load_file(tmp_path / method / "arms" / "vit.safetensors")
         assert same_but_head(shown_before(tmp_path / method), kept)
     assert run(["finetune", "--run", str(tmp_path / "cass"), "--init-from", "random", "--seed", "5", "--epochs", "1",
-                "--lr", "1e-30", "--arm", "vit", "--json"]) == 0  # fmt: skip
-    trial = find(tmp_path, "cass/finetune/random").trial()
+                "--lr", "1e-30", "--arm", "vit", *TRAINED, "--json"]) == 0  # fmt: skip
+    trial = find(tmp_path, "cass/finetune/random-paper").trial()
     assert trial.seed == 5
     assert same_but_head(shown_before(tmp_path / "cass", trial), load_file(trial.files.arms / "vit.safetensors"))
     assert not same_but_head(shown_before(tmp_path / "cass"), load_file(trial.files.arms / "vit.safetensors"))

@@ -11,7 +11,7 @@ import yaml
 from safetensors.torch import load_file
 
 from cass_cli.cli.app import run
-from tests.cli.conftest import make_pictures
+from tests.cli.conftest import TRAINED, make_pictures
 
 TINY = (
     *("--image-size", "32", "--epochs", "1", "--batch-size", "8", "--cnn", "test_resnet", "--vit", "test_vit"),
@@ -65,7 +65,7 @@ def test_one_arm_and_then_fine_tuning(
     assert pretrain(pictures, tmp_path, "--method", "dino", "--arm", arm) == 0
     assert {path.stem for path in (tmp_path / "p" / "arms").iterdir()} == {arm}
     capsys.readouterr()
-    tuning = ["--epochs", "1", "--batch-size", "8", "--json"]
+    tuning = [*TRAINED, "--epochs", "1", "--batch-size", "8", "--json"]
     assert run(["finetune", "--runs", str(tmp_path), *tuning]) == 0
     results = json.loads(capsys.readouterr().out)["results"]
     assert {result["candidate"] for result in results} == {arm}

@@ -82,7 +82,18 @@ def test_an_interrupted_fine_tuning_goes_on(runs: Path) -> None:
 
 def test_its_arms_can_be_fine_tuned(runs: Path) -> None:
     assert run(["finetune", "--run", "finished", "--epochs", "1"]) == 0
-    assert (runs / "finished/finetune/pretrained/1/seed0/summary.json").is_file()
+    assert (runs / "finished/finetune/pretrained-paper/1/seed0/summary.json").is_file()
+
+
+def test_a_fine_tuning_keeps_its_name_from_before_there_were_recipes(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["finetune", "--run", "finished", "--freeze", "--epochs", "2", "--batch-size", "4", "--lr", "1e-3"]
+    assert run(asked) == 2
+    assert "finetune/pretrained-frozen/1/seed0 exists already" in capsys.readouterr().err.replace("\n", "")
+    assert run([*asked, "--resume", "--seeds", "3", "--json"]) == 0
+    assert told(capsys)["variant"].endswith("finished/finetune/pretrained-frozen")
+    assert (runs / "finished/finetune/pretrained-frozen/1/seed2/summary.json").is_file()
 
 
 def test_an_evaluation_finds_the_same_scores(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

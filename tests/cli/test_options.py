@@ -65,6 +65,8 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
 
 ONLY = {
     ("config/flags.py", "--label-fraction"): ("finetune",),
+    ("config/recipes.py", "--no-guard"): ("finetune",),
+    ("config/recipes.py", "--recipe"): ("finetune",),
     ("data/store/build.py", "--cache"): TRAIN,
     ("engine/starting_arms.py", "--init-from"): ("finetune",),
     ("reports/inspection.py", "--bad-images"): TRAIN,  # "train with …"

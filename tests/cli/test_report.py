@@ -57,7 +57,7 @@ def test_several_runs_and_the_path_of_a_fine_tuning(
     one, two = write_run(tmp_path / "one"), write_run(tmp_path / "two", epochs=9, done=2)
     add_trial(one)
     monkeypatch.chdir(tmp_path)
-    value = reported(capsys, str(one / "finetune" / "pretrained" / "1" / "seed0"), str(one), str(two))
+    value = reported(capsys, str(one / "finetune" / "pretrained-paper" / "1" / "seed0"), str(one), str(two))
     assert [Path(path).resolve() for path in value["runs"]] == [one, two]
     assert value["unfinished"] == ["two"] and (tmp_path / "report.html").is_file()
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cass_cli.cli.app import run
-from tests.cli.conftest import TINY
+from tests.cli.conftest import TINY, TRAINED
 
 MAPS = ("--samples", "4", "--compare", "none", "--json")
 COMMANDS = {
@@ -22,8 +22,13 @@ COMMANDS = {
     "similarity": ["similarity", *MAPS, "--out", "{tmp}", "--run"],
 }
 RUN = ("p", "latest", "{runs}/p", "../runs/latest")
-FINE_TUNING = ("p/finetune/random", "latest/finetune/random", "{runs}/p/finetune/random", "../runs/p/finetune/random")
-TRIAL = ("p/finetune/pretrained/0.3/seed1", "{runs}/p/finetune/pretrained/0.3/seed1")
+FINE_TUNING = (
+    "p/finetune/random-paper",
+    "latest/finetune/random-paper",
+    "{runs}/p/finetune/random-paper",
+    "../runs/p/finetune/random-paper",
+)
+TRIAL = ("p/finetune/pretrained-paper/0.3/seed1", "{runs}/p/finetune/pretrained-paper/0.3/seed1")
 
 
 @pytest.fixture
@@ -58,31 +63,31 @@ def _without_times(value: Any) -> Any:
 
 
 def test_what_a_fine_tuning_means_to_each_command(answer: Any) -> None:
-    assert answer("evaluate", "p/finetune/random")["trial"].endswith("p/finetune/random/1/seed0")
-    assert answer("evaluate", "p/finetune/pretrained/0.3/seed1")["seed"] == 1
-    assert {cell["method"] for cell in answer("compare", "p/finetune/random")["cells"]} == {"From scratch"}
-    assert {cell["fraction"] for cell in answer("compare", "p/finetune/pretrained/0.3")["cells"]} == {0.3}
-    assert answer("report", "p/finetune/random")["runs"] == answer("report", "p")["runs"]
+    assert answer("evaluate", "p/finetune/random-paper")["trial"].endswith("p/finetune/random-paper/1/seed0")
+    assert answer("evaluate", "p/finetune/pretrained-paper/0.3/seed1")["seed"] == 1
+    assert {cell["method"] for cell in answer("compare", "p/finetune/random-paper")["cells"]} == {"From scratch"}
+    assert {cell["fraction"] for cell in answer("compare", "p/finetune/pretrained-paper/0.3")["cells"]} == {0.3}
+    assert answer("report", "p/finetune/random-paper")["runs"] == answer("report", "p")["runs"]
     for command in ("attention-maps", "feature-maps"):
-        assert answer(command, "p/finetune/random") != answer(command, "p")
+        assert answer(command, "p/finetune/random-paper") != answer(command, "p")
 
 
 def test_finetune_takes_the_run_of_a_fine_tuning_and_goes_on_with_it(
     tuned: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("p/finetune/random", str(tuned / "p/finetune/random/1")):
+    for name in ("p/finetune/random-paper", str(tuned / "p/finetune/random-paper/1")):
         capsys.readouterr()
         assert run(["finetune", "--runs", str(tuned), "--run", name, "--resume", "--json"]) == 0
-        assert json.loads(capsys.readouterr().out)["variant"].endswith("finetune/random")
-        assert run(["finetune", "--runs", str(tuned), "--run", name, "--init-from", "random"]) == 2
-        assert "finetune/random" in capsys.readouterr().err  # exists: the run was found
+        assert json.loads(capsys.readouterr().out)["variant"].endswith("finetune/random-paper")
+        assert run(["finetune", "--runs", str(tuned), "--run", name, *TRAINED, "--init-from", "random"]) == 2
+        assert "finetune/random-paper" in capsys.readouterr().err  # exists: the run was found
 
 
 def test_a_fine_tunings_path_does_not_say_what_to_overwrite(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = (tuned / "p/finetune/pretrained/1/seed0/summary.json").stat().st_mtime_ns
-    assert run(["finetune", "--runs", str(tuned), "--run", "p/finetune/random", "--overwrite"]) == 2
+    before = (tuned / "p/finetune/pretrained-paper/1/seed0/summary.json").stat().st_mtime_ns
+    assert run(["finetune", "--runs", str(tuned), "--run", "p/finetune/random-paper", "--overwrite"]) == 2
     assert "--variant" in capsys.readouterr().err
-    assert (tuned / "p/finetune/pretrained/1/seed0/summary.json").stat().st_mtime_ns == before
+    assert (tuned / "p/finetune/pretrained-paper/1/seed0/summary.json").stat().st_mtime_ns == before
 
 
 def test_another_run_is_looked_for_in_runs_then_beside(
@@ -119,10 +124,10 @@ def test_next_leads_to_this_run(
     assert "Next: cass finetune --runs 'my runs' --label-fraction 0.1" in capsys.readouterr().out
     assert run(["pretrain", *TINY, "--data", f"{data}/dark", "--runs", "my runs", "--name", "b"]) == 0
     assert "Next: cass finetune --runs 'my runs' --labels CSV --label-fraction 0.1" in capsys.readouterr().out
-    quick = ["finetune", "--run", "a", "--epochs", "1", "--init-from", "random"]
+    quick = ["finetune", *TRAINED, "--run", "a", "--epochs", "1", "--init-from", "random"]
     assert run([*quick, "--runs", "my runs"]) == 0
     assert "Next: cass evaluate --runs 'my runs'\n" in capsys.readouterr().out
     assert run([*quick, "--runs", "my runs", "--variant", "v"]) == 0
     assert "Next: cass evaluate --runs 'my runs'\n" in capsys.readouterr().out  # it is the latest
-    assert run(["evaluate", "--runs", "my runs", "--variant", "random", "--resamples", "0"]) == 0
-    assert "Next: cass predict IMAGES --runs 'my runs' --variant random\n" in capsys.readouterr().out
+    assert run(["evaluate", "--runs", "my runs", "--variant", "random-paper", "--resamples", "0"]) == 0
+    assert "Next: cass predict IMAGES --runs 'my runs' --variant random-paper\n" in capsys.readouterr().out

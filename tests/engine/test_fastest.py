@@ -25,6 +25,7 @@ from cass_cli.engine.fastest import (
 )
 from cass_cli.engine.finetuning import job
 from cass_cli.methods.build import build_arms
+from tests.cli.conftest import TRAINED
 from tests.engine.tiny import tiny_config, tiny_resolved, tiny_session
 
 CPU = torch.device("cpu")
@@ -229,7 +230,7 @@ def test_a_run_keeps_its_choice_and_a_resumed_one_measures_nothing(
     again = ["--precision", "auto", "--set", "train.channels_last=auto"]
     assert run(["pretrain", "--resume", "--epochs", "2", *again, *place]) == 0
     assert "cpu bf16" in capsys.readouterr().out
-    assert run(["finetune", "--runs", str(tmp_path / "runs"), "--epochs", "1"]) == 0
+    assert run(["finetune", *TRAINED, "--runs", str(tmp_path / "runs"), "--epochs", "1"]) == 0
     assert "cpu bf16" in capsys.readouterr().out
     assert len(measured) == 1
 
@@ -239,7 +240,9 @@ def test_plain_transfer_measures_too(
 ) -> None:
     gains(1.5)
     settings = ["--data", str(class_folders), "--init-from", "random", "--epochs", "1", *TINY[:2], *TINY[6:10]]
-    assert run(["finetune", *settings, "--device", "cpu", "--runs", str(tmp_path / "runs"), "--name", "t"]) == 0
+    assert (
+        run(["finetune", *TRAINED, *settings, "--device", "cpu", "--runs", str(tmp_path / "runs"), "--name", "t"]) == 0
+    )
     assert "Chosen: bf16." in capsys.readouterr().out
     assert read_saved(tmp_path / "runs/t/config.yaml").config.train.precision == "bf16"
 
@@ -254,7 +257,7 @@ def test_a_fine_tuning_is_gone_on_with_as_it_began_on_another_machine_too(
     gains(1.5)
     place = ["--runs", str(tmp_path / "runs")]
     assert run(["pretrain", *TINY, "--data", str(class_folders), *place, "--name", "run"]) == 0
-    quick = ["finetune", *place, "--epochs", "1"]
+    quick = ["finetune", *TRAINED, *place, "--epochs", "1"]
     assert run(quick) == 0
     monkeypatch.setattr(
         job, "unless_measured_elsewhere", lambda _resolved: pytest.fail("measured settings are dropped")
@@ -263,4 +266,4 @@ def test_a_fine_tuning_is_gone_on_with_as_it_began_on_another_machine_too(
     assert run([*quick, "--resume", "--seeds", "2"]) == 0
     assert "seed 1, cpu bf16" in capsys.readouterr().out
     assert run([*quick, "--overwrite"]) == 0
-    assert (tmp_path / "runs/run/finetune/pretrained/1/seed1/summary.json").exists()
+    assert (tmp_path / "runs/run/finetune/pretrained-paper/1/seed1/summary.json").exists()

@@ -60,7 +60,7 @@ def _row(epoch: int, state: str) -> dict[str, Any]:
     }
 
 
-def add_trial(run: Path, *, seed: int = 0, variant: str = "pretrained", init: str = "pretrained") -> Path:
+def add_trial(run: Path, *, seed: int = 0, variant: str = "pretrained-paper", init: str = "pretrained") -> Path:
     """Add a fine-tuning's trial, evaluated, with a figure."""
     folder = run / "finetune" / variant
     trial = folder / "1" / f"seed{seed}"

@@ -183,14 +183,14 @@ def test_collapse_is_not_hidden(tmp_path: Path, no_curves: None) -> None:
 
 
 def test_unfinished_trials_are_counted(run: Path) -> None:
-    (run / "finetune" / "pretrained" / "1" / "seed2").mkdir()
+    (run / "finetune" / "pretrained-paper" / "1" / "seed2").mkdir()
     assert "1 trial of this fine-tuning is unfinished" in page_of(run).text
 
 
 def test_several_runs_are_compared_as_cass_compare_does(run: Path, tmp_path: Path) -> None:
     other = write_run(tmp_path / "other", state="collapsed")
     for seed in (0, 1):
-        add_trial(other, seed=seed, variant="imagenet", init="imagenet")
+        add_trial(other, seed=seed, variant="imagenet-paper", init="imagenet")
     page = page_of(run, other)
     assert "All runs side by side" in page.text
     assert page.text.count("Technique") == 1
