@@ -16,6 +16,8 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from cass_cli.cli.app import run
+from cass_cli.data.sources import load_samples
+from cass_cli.data.store.store import build_store
 from cass_cli.engine import features
 from cass_cli.errors import Interrupted
 from cass_cli.models.heads import join
@@ -75,12 +77,12 @@ def test_arms_load_with_timm_alone_and_heads_join_them_to_what_was_scored(probed
     assert run(["evaluate", "--runs", str(probed)]) == 0
     with (arms.parent / "predictions-test.csv").open() as file:
         rows = list(csv.DictReader(file))
-    from cass_cli.data.decode.image import decode_square
-
     spec = json.loads((arms / "vit.json").read_text())
     data = Path(yaml.safe_load((probed / "p" / "config.yaml").read_text())["data"]["path"])
     mean, std = (torch.tensor(spec[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
-    pixels = torch.from_numpy(np.stack([decode_square(data / row["image"], 32) for row in rows])).float() / 255
+    table = load_samples(data)
+    at = [table.names.index(row["image"]) for row in rows]
+    pixels = build_store(table, size=32, mode="ram").images[at].float() / 255
     temperatures = summary(probed)["judgement"]["temperatures"]
     for name in ("cnn", "vit", "joint"):
         logits = join(arms / f"{name}-head")((pixels - mean) / std)
@@ -153,7 +155,7 @@ def test_predict_answers_by_joint_as_evaluate_does(probed: Path, tmp_path: Path)
     with out.open() as file:
         given = {str(Path(row["image"]).relative_to(data)): row for row in csv.DictReader(file)}
     assert scored
-    assert all(float(given[image]["light"]) == pytest.approx(value, abs=2e-3) for image, value in scored.items())
+    assert all(float(given[image]["p:light"]) == pytest.approx(value, abs=2e-3) for image, value in scored.items())
 
 
 def test_compare_and_report_know_joint(probed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,7 +220,7 @@ def test_an_empty_validation_split_is_said(tmp_path: Path, capsys: pytest.Captur
     found = summary(tmp_path / "runs", "random-probe/1/seed0", "q")
     assert found["judgement"]["pick"] == "joint"
     assert "no validation images" in found["judgement"]["reason"].lower()
-    assert "without calibration" in capsys.readouterr().out.replace("\n", " ")
+    assert "There are no validation images" in capsys.readouterr().out.replace("\n", " ")
 
 
 def test_the_guard_keeps_what_validation_prefers_and_tells_what_was_set_aside(runs: Path) -> None:

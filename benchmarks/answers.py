@@ -1,0 +1,169 @@
+"""What do the recipes of fine-tuning give, with how many labels, in how many seconds? One table, over seeds.
+
+    python benchmarks/answers.py --set "ham10000=--data ham10000 --group-column lesion_id" --set brain_mri=… -- \
+        --image-size 112 --cnn tf_efficientnet_lite0 --vit …
+
+Every set is fine-tuned from ImageNet weights (plain transfer) by each recipe on the same label subsets: the probe; the
+same on the last layer alone ("pooled"), which is what a few lines of scikit-learn give; and the paper's, without its
+guard. What follows `--` is for all sets. What is finished already is only read, so that an interrupted run goes on, and
+`--read` trains nothing. Writes answers.json and the page answers.md: candidates, seconds of a trial, and paired tests
+of what validation picked for the probe against the pooled probe's and the paper's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from machine import write_result
+
+from cass_cli.runs.compare import Cell, cells_of
+from cass_cli.runs.names import find
+from cass_cli.runs.summary import TrialSummary
+from cass_cli.runs.trials import Variant
+from cass_cli.scores.over_seeds import format_summary, paired_test
+
+METRIC = "macro_f1"
+RECIPES = {
+    "probe": "--recipe probe --seeds {probe_seeds}",
+    "pooled": "--recipe probe --set finetune.layers=1 --seeds {probe_seeds}",
+    "paper": "--recipe paper --no-guard --seeds {paper_seeds}",
+}
+FIRST = "probe"
+
+
+def main() -> None:
+    """Do what is not done yet, print the table, and write answers.json and answers.md."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", action="append", required=True, help="NAME=ARGUMENTS of `cass finetune` for its data")
+    parser.add_argument("--recipe", action="append", choices=RECIPES, help="only these, in this order")
+    parser.add_argument("--fractions", default="0.01,0.1,1", help="of the training labels")
+    parser.add_argument("--probe-seeds", type=int, default=10)
+    parser.add_argument("--paper-seeds", type=int, default=3)
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder that holds the runs")
+    parser.add_argument("--read", action="store_true", help="train nothing: table what is there")
+    parser.add_argument("--note", default="", help="what a reader of the figures should know")
+    parser.add_argument("arguments", nargs="*", help="for every set")
+    given = parser.parse_args()
+    sets = dict(text.split("=", 1) for text in given.set)
+    cells, tests = [], []
+    for name, data in sets.items():
+        found: dict[str, list[TrialSummary]] = {}
+        for recipe in given.recipe or RECIPES:
+            if not given.read:
+                _finetune(name, recipe, data, given)
+            if trials := _trials(given.runs, name, recipe):
+                found[recipe] = trials
+        by_recipe = {recipe: cells_of(recipe, trials, METRIC) for recipe, trials in found.items()}
+        for recipe, of_recipe in by_recipe.items():
+            cells += [_row(name, cell, _seconds(found[recipe], cell.fraction)) for cell in of_recipe]
+        tests += _tests(name, by_recipe)
+    result = {"note": given.note, "metric": METRIC, "cells": cells, "tests": tests}
+    path = write_result("answers", result)
+    page = path.with_suffix(".md")
+    page.write_text(_page(result), encoding="utf-8")
+    print(page.read_text(encoding="utf-8"))
+    print(f"Written: {path}, {page}")
+
+
+def _finetune(name: str, recipe: str, data: str, given: argparse.Namespace) -> None:
+    """Fine-tune one set by one recipe, or go on with it."""
+    run = given.runs / name
+    what = ["--run", name] if (run / "config.yaml").exists() else [*shlex.split(data), *given.arguments, "--name", name]
+    how = shlex.split(RECIPES[recipe].format(probe_seeds=given.probe_seeds, paper_seeds=given.paper_seeds))
+    done = ["--resume"] if (run / "finetune" / recipe).exists() else []
+    _cass(
+        "finetune",
+        *what,
+        *("--runs", str(given.runs), "--init-from", "imagenet", "--label-fraction", given.fractions),
+        *("--variant", recipe),
+        *how,
+        *done,
+    )
+
+
+def _cass(*arguments: str) -> None:
+    print("$ cass", shlex.join(arguments), flush=True)
+    subprocess.run([sys.executable, "-m", "cass_cli", *arguments], check=True)
+
+
+def _trials(runs: Path, name: str, recipe: str) -> list[TrialSummary]:
+    variant = Variant(find(runs, name).run, recipe)
+    return [trial.summary() for trial in variant.trials()] if variant.config.is_file() else []
+
+
+def _seconds(trials: Sequence[TrialSummary], fraction: float) -> float:
+    """Return the median seconds of a trial: of a probe whose features are there already, but for the first."""
+    return median(trial.seconds for trial in trials if trial.fraction == fraction)
+
+
+def _row(name: str, cell: Cell, seconds: float) -> dict[str, Any]:
+    return {
+        "set": name,
+        "recipe": cell.method,
+        "fraction": cell.fraction,
+        "labels": cell.labels,
+        "candidate": cell.candidate,
+        "seconds": seconds,
+        "values": {str(seed): value for seed, value in cell.values.items()},
+        **cell.summary.as_dict(),
+        "shown": format_summary(cell.summary).partition(" (")[0],
+    }
+
+
+def _tests(name: str, by_recipe: Mapping[str, Sequence[Cell]]) -> list[dict[str, Any]]:
+    """Return what validation picked for the probe against each candidate of the others, over the seeds of both."""
+    picked = {cell.fraction: cell for cell in by_recipe.get(FIRST, ()) if cell.candidate == "pick"}
+    return [
+        {
+            "set": name,
+            "fraction": cell.fraction,
+            "against": f"{recipe}, {cell.candidate}",
+            **asdict(paired_test(picked[cell.fraction].values, cell.values)),
+        }
+        for recipe, cells in by_recipe.items()
+        for cell in cells
+        if recipe != FIRST and cell.fraction in picked
+    ]
+
+
+def _page(result: Mapping[str, Any]) -> str:
+    """Return the tables as Markdown."""
+    cells = result["cells"]
+    candidates = list(dict.fromkeys(cell["candidate"] for cell in cells))
+    lines = ["# Macro F1 on the test split by recipe of fine-tuning", "", result["note"], ""]
+    lines += ["Mean ± half of the 95 % interval over seeds (Student t), made by `benchmarks/answers.py`. *pooled*: the"]
+    lines += ["probe on the last layer alone; *joint*: one regression on both arms' features; *pick*: whichever"]
+    lines += [
+        "validation chose. Seconds: median of a trial; a probe's features are computed by the first that asks.",
+        "",
+    ]
+    head = ["set", "labels", "recipe", "seeds", *candidates, "seconds"]
+    lines += [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    keys = dict.fromkeys((cell["set"], cell["fraction"], cell["recipe"]) for cell in cells)
+    for key in sorted(keys, key=lambda key: (list(dict.fromkeys(k[0] for k in keys)).index(key[0]), key[1])):
+        row = {c["candidate"]: c for c in cells if (c["set"], c["fraction"], c["recipe"]) == key}
+        first = next(iter(row.values()))
+        shown = [row[name]["shown"] if name in row else "" for name in candidates]
+        labels = f"{first['labels']:,} ({key[1]:.0%})"
+        lines += [f"| {' | '.join([key[0], labels, key[2], str(first['n']), *shown, f'''{first['seconds']:.0f}'''])} |"]
+    lines += ["", "## What validation picked for the probe, less the others", ""]
+    lines += ["| set | labels | against | seeds | difference | 95 % interval | p |", "|---|---|---|---|---|---|---|"]
+    for test in result["tests"]:
+        interval = f"{test['low']:+.3f} to {test['high']:+.3f}"
+        lines += [
+            f"| {test['set']} | {test['fraction']:.0%} | {test['against']} | {test['n']} | {test['difference']:+.3f} | "
+            f"{interval} | {test['t_p']:.2g} |"
+        ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
