@@ -160,11 +160,6 @@ def save_arm(path: Path, model: nn.Module, card: ArmCard) -> None:
     weights = path.with_suffix(".safetensors")
     save_file(tensors, weights.with_suffix(".part"), metadata={"format": "pt"})
     weights.with_suffix(".part").replace(weights)
-    save_card(path, card)
-
-
-def save_card(path: Path, card: ArmCard) -> None:
-    """Write `path`.json alone: its weights are there already."""
     facts = path.with_suffix(".json")
     facts.with_suffix(".part").write_text(json.dumps(card.as_dict(), indent=2) + "\n", encoding="utf-8")
     facts.with_suffix(".part").replace(facts)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 
 from cass_cli.engine.finetuning.session import Tuning
 from cass_cli.engine.finetuning.shared import Job
 from cass_cli.engine.starting_arms import without_head
-from cass_cli.models.arms import Arm, save_arm, save_card
+from cass_cli.models.arms import Arm, save_arm
 from cass_cli.models.card import ArmCard
 from cass_cli.models.heads import ENDING, LayerHead, save_head
 from cass_cli.runs.trials import Trial
-from cass_cli.scores.guard import PROBE
 
 
 def export_tuned(job: Job, trial: Trial, arms: Mapping[str, Arm], t: Tuning) -> None:
@@ -43,26 +44,19 @@ def export_probed(job: Job, trial: Trial, bodies: Mapping[str, Arm], heads: Mapp
     for name, body in bodies.items():
         arm = without_head(body)
         card = ArmCard(arm.name, arm.options, job.spec, method=job.method, started_from=str(arm.weights))
-        if not _linked(job, trial, name):
-            save_arm(trial.files.arms / name, arm.model, card)
-        save_card(trial.files.arms / name, card)
+        save_arm(trial.files.arms / name, arm.model, card)
+        _share(trial, trial.files.arms / f"{name}.safetensors")
     for name, head in heads.items():
         save_head(trial.files.arms / f"{name}{ENDING}", head)
 
 
-def _linked(job: Job, trial: Trial, name: str) -> bool:
-    """Link the weights of an arm to those of another trial that has the same."""
-    if job.config.finetune.init == "random":  # each trial has its own
-        return False
-    target = trial.files.arms / f"{name}.safetensors"
-    part = target.with_suffix(".part")
-    for other in trial.variant.trials():
-        trained = other.summary().arms.get(name)
-        if other.path == trial.path or trained is None or trained.kept != PROBE:
-            continue
-        with suppress(OSError):
+def _share(trial: Trial, weights: Path) -> None:
+    """Replace the weights of an arm by a link to the first other trial's, if they are the same to the byte."""
+    others = (other.files.arms / weights.name for other in trial.variant.trials() if other.path != trial.path)
+    first = next((path for path in others if path.is_file()), None)
+    if first and filecmp.cmp(first, weights, shallow=False):
+        part = weights.with_suffix(".part")
+        with suppress(OSError):  # a file system without links
             part.unlink(missing_ok=True)
-            os.link(other.files.arms / target.name, part)
-            part.replace(target)
-            return True
-    return False
+            os.link(first, part)
+            part.replace(weights)
