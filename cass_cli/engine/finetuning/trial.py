@@ -138,7 +138,7 @@ def _guarded(
     seed = trial_seed(trial.seed)
     probe = fit_probe(job, bodies, subset, watch, stop, joint=False, seed=seed)
     rows = splits["val"]
-    judging = label_subset(job.data.labels, rows, fraction=trial.fraction, seed=seed)
+    judging = label_subset(job.data.labels, rows, fraction=trial.fraction, seed=seed) if len(rows) else rows
     at, labels = np.searchsorted(rows, judging), job.data.labels[judging]
     found = {
         name: guard(labels, tuned["val"][name][at], probe.logits["val"][name][at], metric=job.config.finetune.metric)
