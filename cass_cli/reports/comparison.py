@@ -17,7 +17,10 @@ from cass_cli.runs.compare import Cell, CellTest, Comparison
 from cass_cli.scores.metrics import METRICS
 from cass_cli.scores.over_seeds import describe_difference, format_summary
 
-INTERVAL = "Mean over n seeds ± half of the 95 % interval (Student t). mean: of both arms; pick: validation's choice."
+INTERVAL = (
+    "Mean over n seeds ± half of the 95 % interval (Student t). mean: of both arms; joint: a probe of both; "
+    "pick: validation's choice."
+)
 
 
 def show_comparison(comparison: Comparison, *, as_json: bool) -> None:

@@ -118,7 +118,12 @@ def guard_notes(trials: Sequence[TrialSummary]) -> list[str]:
         if len(kept) == len(judged):
             what = "fine-tuned, which validation preferred to its probe"
         else:
-            what = f"its probe in {len(judged) - len(kept)} of {count(len(judged), 'trial')}, fine-tuned in the others"
+            probes = f"its probe in {len(judged) - len(kept)} of {count(len(judged), 'trial')}"
+            what = (
+                f"{probes}, fine-tuned in the others"
+                if kept
+                else "its probe, which scored no lower on validation images"
+            )
         scored = f"; what was set aside scores {METRICS[judged[0].metric]} {fmean(aside):.3f}" if aside else ""
         notes.append(f"{arm}: {what}{scored}.")
     return notes

@@ -118,7 +118,9 @@ def _find(resolved: Resolved, splits: Path | None, watch: Watcher) -> LabelledDa
     for warning in data.dataset.warnings:
         watch.warn(warning)
     if not len(data.rows["val"]):
-        watch.warn("There are no validation images: all epochs are trained, without early stopping or calibration.")
+        trained = "all epochs are trained, without early stopping or"
+        what = "the probes go without" if config.finetune.recipe == "probe" else trained
+        watch.warn(f"There are no validation images: {what} calibration.")
     return data
 
 
