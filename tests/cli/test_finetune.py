@@ -163,6 +163,15 @@ def test_resume_adds_seeds_and_keeps_what_is_finished(runs: Path) -> None:
     assert summary(runs, "pretrained-paper/1/seed1")["epochs"] == 2
 
 
+def test_a_probe_that_is_added_after_more_pretraining_lies_beside_the_arm_that_it_reads(runs: Path) -> None:
+    assert run(["finetune", "--runs", str(runs)]) == 0
+    assert run(["pretrain", "--runs", str(runs), "--name", "p", "--resume", "--epochs", "2"]) == 0
+    assert run(["finetune", "--runs", str(runs), "--resume", "--seeds", "2"]) == 0
+    now = load_file(runs / "p" / "arms" / "vit.safetensors")
+    assert same(tensors(runs, "pretrained-probe/1/seed1"), now)
+    assert not same(tensors(runs, "pretrained-probe/1/seed0"), now)
+
+
 def test_stopped_and_resumed_gives_the_same_weights(runs: Path) -> None:
     """Each time in a process of its own, like the first: more threads than cores are counted in another way there."""
     long = ["--arm", "vit", "--epochs", "8", "--patience", "8", "--runs", str(runs)]
