@@ -207,7 +207,7 @@ def test_without_a_run_it_starts_from_imagenet_and_says_so(tmp_path: Path, capsy
         save_file(timm.create_model(model).state_dict(), path)
         weights += ["--weights", f"{arm}={path}"]
     assert run(["finetune", "--data", str(data), *ARMS, *weights, "--runs", str(tmp_path / "runs")]) == 0
-    assert "from ImageNet" in capsys.readouterr().out
+    assert "From ImageNet weights: no pretraining run was named." in capsys.readouterr().out
     run_folder = (tmp_path / "runs" / "latest").resolve()
     assert (run_folder / "finetune" / "imagenet-probe").is_dir()
     assert "no pretraining run was named" in (run_folder / "config.yaml").read_text()

@@ -19,6 +19,7 @@ from cass_cli.data.splits import label_subset, subset_note, write_splits
 from cass_cli.engine.compute import choose_compute
 from cass_cli.engine.fastest import settle_compute, unless_measured_elsewhere
 from cass_cli.engine.features import batches_with
+from cass_cli.engine.finetuning.request import NO_RUN
 from cass_cli.engine.finetuning.shared import Job, Watcher
 from cass_cli.engine.finetuning.trial import run_trial
 from cass_cli.engine.signals import resumed_by, stop_on_signal
@@ -74,6 +75,8 @@ def finetune_job(
     _check_free(trials, arms, resume=resume, overwrite=overwrite)
     data = _find(resolved, None if new_run else run.splits, watch)
     bodies: dict[str, Arm] = {name: starting_body(run, config, name, seed=0) for name in arms}
+    if resolved.origins["finetune.init"] == NO_RUN:
+        watch.note(f"From {'ImageNet' if config.finetune.init == 'imagenet' else 'random'} weights: {NO_RUN}.")
     how = "is read as it is" if config.finetune.recipe == "probe" else "starts"
     for name, body in bodies.items():
         watch.note(f"{name} {how}, from {body.weights}")
