@@ -10,6 +10,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from cass_cli.engine.pretraining.probe import knn_probe, linear_probe
+from cass_cli.engine.regression import fit_regression
 from cass_cli.errors import DataError, RunError
 
 PROBES = (knn_probe, linear_probe)
@@ -43,9 +44,13 @@ def test_knn_equals_sklearn_with_the_same_votes(temperature: float) -> None:
 
 
 def test_linear_probe_equals_sklearn() -> None:
+    """Columns count as in `regression.py`: standardised, an image's squares adding up to 1 on average."""
     (x, y), (v, t) = clusters(200, 0, signal=1), clusters(150, 1, signal=1)
     scale = StandardScaler().fit(x)
-    expected = LogisticRegression(C=0.1, tol=1e-6, max_iter=1000).fit(scale.transform(x), y).predict(scale.transform(v))
+    seen, asked = (scale.transform(features) / x.shape[1] ** 0.5 for features in (x, v))
+    strength = fit_regression(x.numpy(), y, 3, widths=[x.shape[1]]).inverse_l2
+    reference = LogisticRegression(C=strength, class_weight="balanced", tol=1e-6, max_iter=1000)
+    expected = reference.fit(seen, y).predict(asked)
     scores = linear_probe(x, y, v, t)
     assert scores.accuracy == pytest.approx((expected == t).mean(), abs=0.01)
     assert scores.macro_f1 == pytest.approx(f1_score(t, expected, average="macro"), abs=0.01)
