@@ -82,6 +82,19 @@ def create_run(out: Path, name: str, *, overwrite: bool = False) -> Run:
 
     Raises `RunError` if it exists, unless `overwrite` is given: then the old run is removed first.
     """
+    run = check_new(out, name, overwrite=overwrite)
+    if run.config.exists():
+        shutil.rmtree(run.path)
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"Cannot make {run.path}: {error.strerror}.", hint="Choose another --runs.") from error
+    point_latest(run)
+    return run
+
+
+def check_new(out: Path, name: str, *, overwrite: bool = False) -> Run:
+    """Return the run `out`/`name`; raise `RunError` where it can't be made, or not without `overwrite`."""
     if name in ("", ".", "..", "latest") or Path(name).name != name:
         raise RunError(f"'{name}' cannot name a run.", hint="Use a plain name; --runs says in which folder.")
     run = Run(out / name)
@@ -93,12 +106,6 @@ def create_run(out: Path, name: str, *, overwrite: bool = False) -> Run:
             )
         if not run.config.exists():
             raise RunError(f"{run.path} is no run of cass, so it is not overwritten.", hint="Choose another --name.")
-        shutil.rmtree(run.path)
-    try:
-        run.path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"Cannot make {run.path}: {error.strerror}.", hint="Choose another --runs.") from error
-    point_latest(run)
     return run
 
 

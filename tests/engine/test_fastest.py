@@ -23,7 +23,7 @@ from cass_cli.engine.fastest import (
     unless_measured_elsewhere,
     usual_way,
 )
-from cass_cli.engine.finetuning import job
+from cass_cli.engine.finetuning import prepare
 from cass_cli.methods.build import build_arms
 from tests.cli.conftest import TRAINED
 from tests.engine.tiny import tiny_config, tiny_resolved, tiny_session
@@ -260,7 +260,7 @@ def test_a_fine_tuning_is_gone_on_with_as_it_began_on_another_machine_too(
     quick = ["finetune", *TRAINED, *place, "--epochs", "1"]
     assert run(quick) == 0
     monkeypatch.setattr(
-        job, "unless_measured_elsewhere", lambda _resolved: pytest.fail("measured settings are dropped")
+        prepare, "unless_measured_elsewhere", lambda _resolved: pytest.fail("measured settings are dropped")
     )
     capsys.readouterr()
     assert run([*quick, "--resume", "--seeds", "2"]) == 0

@@ -32,11 +32,16 @@ class Beginning:
     epoch: int  # that it goes on from
 
 
-class Watcher(Protocol):
-    """Told what happens; shows it, or not."""
+class Listener(Protocol):
+    """Told what is found before anything runs; shows it, or not."""
 
     def note(self, text: str) -> None: ...
     def warn(self, text: str) -> None: ...
+
+
+class Watcher(Listener, Protocol):
+    """Told what happens; shows it, or not."""
+
     def decoding(self, done: int, total: int) -> None: ...
     def begins(self, trial: Beginning) -> None: ...
     def reading(self, done: int, total: int) -> None: ...

@@ -1,0 +1,207 @@
+"""What a fine-tuning job is about to do, found before anything is written: by a dry run, and by the job itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cass_cli.config.load import Resolved, read_saved
+from cass_cli.config.schema import ArmName, Config
+from cass_cli.data.labelled_images import LabelledData, check_trainable, find_labelled
+from cass_cli.data.splits import label_subset, subset_note
+from cass_cli.engine.compute import Compute, choose_compute
+from cass_cli.engine.fastest import settle_compute, unless_measured_elsewhere
+from cass_cli.engine.features import batches_with
+from cass_cli.engine.finetuning.request import NO_RUN
+from cass_cli.engine.finetuning.shared import Listener
+from cass_cli.engine.starting_arms import available_arms, starting_body
+from cass_cli.errors import RunError
+from cass_cli.models.arms import Arm
+from cass_cli.runs.directory import Run, check_new
+from cass_cli.runs.trials import Trial, Variant
+from cass_cli.seeds import trial_seed
+
+# Settings that may differ between trials of one variant: they do not change what a trial gives.
+FREE = (
+    *("finetune.fractions", "finetune.seed", "finetune.seeds", "finetune.arm"),
+    *("data.path", "data.cache", "data.workers", "train.device", "train.threads", "train.save_minutes"),
+)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job of which nothing is written yet: settings, what the trials start from, and the labels that they see."""
+
+    run: Run
+    variant: Variant
+    new_run: bool
+    resolved: Resolved  # with what was measured
+    config: Config  # the same at the image size that the recipe looks at
+    compute: Compute
+    bodies: Mapping[str, Arm]  # what every trial starts from; with random weights, each draws its own
+    data: LabelledData
+    trials: tuple[Trial, ...]
+    subsets: Mapping[Path, NDArray[np.int64]]  # rows of the table whose labels are seen, by trial
+    todo: tuple[Trial, ...]  # those that are not kept
+
+    def rows(self, trials: Iterable[Trial]) -> NDArray[np.int64]:
+        """Return the rows of the table, some repeated, that these trials look at."""
+        seen = [self.subsets[trial.path] for trial in trials]
+        return np.concatenate([*seen, self.data.rows["val"], self.data.rows["test"]])
+
+    @property
+    def decoded(self) -> NDArray[np.int64]:
+        """The rows of the table, some repeated, that are decoded for what is to do."""
+        rows = self.rows(self.todo)
+        if self.config.finetune.recipe == "probe" or self.config.finetune.guard:  # features are read by whole batches
+            rows = np.concatenate(list(batches_with(self.data, rows).values()))
+        return rows
+
+
+def prepare(
+    resolved: Resolved,
+    run: Run,
+    variant: Variant,
+    *,
+    watch: Listener,
+    new_run: bool = False,
+    resume: bool = False,
+    overwrite: bool = False,
+    look_for_leaks: bool = True,
+) -> Prepared:
+    """Find all that the job is made of, and all that is wrong with the request; writes nothing.
+
+    With `look_for_leaks` the images of a new run are compared, for which each is decoded.
+    """
+    if not new_run and not variant.config.is_file():  # the trials of one variant are computed alike
+        resolved = unless_measured_elsewhere(resolved)
+    config = probed_size(resolved.config)
+    compute = choose_compute(config.train)
+    arms = available_arms(run, config)
+    trials = [variant.trial(fraction, seed) for fraction in _fractions(config) for seed in _seeds(config)]
+    if not new_run:
+        _check_settings(variant, resolved, overwrite=overwrite)
+    _check_free(trials, arms, resume=resume, overwrite=overwrite)
+    if new_run:
+        check_new(run.path.parent, run.path.name, overwrite=overwrite)
+    data = _find(resolved, None if new_run else run.splits, watch, look_for_leaks=look_for_leaks)
+    bodies: dict[str, Arm] = {name: starting_body(run, config, name, seed=0) for name in arms}
+    if resolved.origins["finetune.init"] == NO_RUN:
+        watch.note(f"From {'ImageNet' if config.finetune.init == 'imagenet' else 'random'} weights: {NO_RUN}.")
+    if new_run:
+        resolved = _measured(resolved, bodies, compute.device, watch)
+        config = probed_size(resolved.config)
+        compute = choose_compute(config.train)
+    return Prepared(
+        run=run,
+        variant=variant,
+        new_run=new_run,
+        resolved=resolved,
+        config=config,
+        compute=compute,
+        bodies=bodies,
+        data=data,
+        trials=tuple(trials),
+        subsets={trial.path: _subset(data, trial, watch) for trial in trials},
+        todo=tuple(trial for trial in trials if overwrite or not trial.finished),
+    )
+
+
+def probed_size(config: Config) -> Config:
+    """Return the settings with the image size that the recipe looks at."""
+    tuned = config.finetune
+    return config.at_size(tuned.probe_size) if tuned.recipe == "probe" and tuned.probe_size else config
+
+
+def _measured(resolved: Resolved, bodies: Mapping[str, Arm], device: torch.device, watch: Listener) -> Resolved:
+    """Return the settings with what they left open measured, at the size that the arms look at, and tell of it."""
+    at_size = Resolved(probed_size(resolved.config), resolved.origins)
+    found, why = settle_compute(at_size, bodies.values(), device, batch=resolved.config.finetune.batch_size)
+    if why:
+        watch.note(why)
+    return Resolved(resolved.config.model_copy(update={"train": found.config.train}), found.origins)
+
+
+def _find(resolved: Resolved, splits: Path | None, watch: Listener, *, look_for_leaks: bool) -> LabelledData:
+    """List the labelled images, with the splits of a run or new ones, and say what is worth knowing of them."""
+    config = resolved.config
+    data = find_labelled(config, splits, leaks=look_for_leaks and splits is None and config.data.check_leaks)
+    check_trainable(data)
+    for note in (*data.table.notes, *data.notes):
+        watch.note(note)
+    for warning in data.dataset.warnings:
+        watch.warn(warning)
+    if not len(data.rows["val"]):
+        trained = "all epochs are trained, without early stopping or"
+        what = "the probes go without" if config.finetune.recipe == "probe" else trained
+        watch.warn(f"There are no validation images: {what} calibration.")
+    return data
+
+
+def _subset(data: LabelledData, trial: Trial, watch: Listener) -> NDArray[np.int64]:
+    rows = data.rows["train"]
+    subset = label_subset(data.labels, rows, fraction=trial.fraction, seed=trial_seed(trial.seed))
+    if note := subset_note(data.labels, rows, subset, trial.fraction):
+        watch.note(note)
+    return subset
+
+
+def _fractions(config: Config) -> list[float]:
+    return sorted(set(config.finetune.fractions))
+
+
+def _seeds(config: Config) -> range:
+    return range(config.finetune.seed, config.finetune.seed + config.finetune.seeds)
+
+
+def _check_settings(variant: Variant, asked: Resolved, *, overwrite: bool) -> None:
+    """Raise `RunError` when the variant exists with other settings: its trials would not be comparable."""
+    if overwrite or not variant.config.is_file():
+        return
+    changed = changed_settings(variant, asked)
+    if changed:
+        raise RunError(
+            f"{variant.path} was made with other settings: {'; '.join(changed)}.",
+            hint="Keep both with --variant NAME, or replace it with --overwrite.",
+        )
+
+
+def changed_settings(variant: Variant, asked: Resolved) -> list[str]:
+    """Return what differs, as text, between the saved settings of a variant and those asked for."""
+    saved = read_saved(variant.config)
+    moved = _within_data(saved) == _within_data(asked)
+    free = (*FREE, "data.labels") if moved else FREE
+    return [
+        f"{key} was {saved.value(key)}, now {asked.value(key)}"
+        for key in asked.origins
+        if key not in free and saved.value(key) != asked.value(key)
+    ]
+
+
+def _within_data(resolved: Resolved) -> Path | None:
+    """Return where the labels' CSV lies in the folder of the images, None where it does not."""
+    data = resolved.config.data
+    inside = data.labels and data.path and data.labels.is_relative_to(data.path)
+    return data.labels.relative_to(data.path) if inside and data.labels and data.path else None
+
+
+def _check_free(trials: list[Trial], arms: list[ArmName], *, resume: bool, overwrite: bool) -> None:
+    """Raise `RunError` where a trial exists already and neither --resume nor --overwrite says what to do."""
+    taken = [trial for trial in trials if trial.path.exists()]
+    if taken and not resume and not overwrite:
+        raise RunError(
+            f"{taken[0].path} exists already{f', and {len(taken) - 1} more' if len(taken) > 1 else ''}.",
+            hint="Keep what is finished and go on with --resume, replace it with --overwrite, "
+            "or keep both with --variant NAME.",
+        )
+    for trial in taken:
+        if resume and trial.finished and set(trial.summary().arms) != set(arms):
+            raise RunError(
+                f"{trial.path} holds {' and '.join(trial.summary().arms)}, not {' and '.join(arms)}.",
+                hint="Name the same --arm, or keep both with --variant NAME.",
+            )
