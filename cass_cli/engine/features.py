@@ -85,10 +85,8 @@ def features_of(
     Raises `Interrupted` for `stop` between two batches, `RunError` where the disk is full.
     """
     batches = {number: held for number, held in batches_with(data, rows).items() if len(images.readable(held))}
-    places = {name: folder / f"{name}-{_key(arm, data, reading, compute)}" for name, arm in arms.items()}
-    todo = {
-        name: [number for number in batches if not _file(place, number).is_file()] for name, place in places.items()
-    }
+    places = feature_folders(folder, arms, data, reading, compute)
+    todo = {name: unread(place, batches) for name, place in places.items()}
     done, total = 0, sum(map(len, todo.values()))
     for name, numbers in todo.items():
         if not numbers:
@@ -105,6 +103,18 @@ def features_of(
             if stop:
                 raise Interrupted(stop.number or signal.SIGTERM)
     return {name: _load(place, batches, len(data.table)) for name, place in places.items()}
+
+
+def feature_folders(
+    folder: Path, arms: Mapping[str, nn.Module], data: LabelledData, reading: Reading, compute: Compute
+) -> dict[str, Path]:
+    """Return where in `folder` the features of each arm are or would be, named for all that they depend on."""
+    return {name: folder / f"{name}-{_key(arm, data, reading, compute)}" for name, arm in arms.items()}
+
+
+def unread(place: Path, batches: Iterable[int]) -> list[int]:
+    """Return those of the batches of which the folder `place` has no features yet."""
+    return [number for number in batches if not _file(place, number).is_file()]
 
 
 @torch.inference_mode()

@@ -102,7 +102,7 @@ def finetune(
         began = saved = time.monotonic()
         for bound, pixels in prefetch(lambda batch: (batch[0], t.store.batch(batch[1], t.device)), batches):
             lr = _lr(t, t.epoch * len(bounds) + t.batch)
-            losses = _step(t, pixels, targets[slice(*bound)], lr=lr)
+            losses = tune_step(t, pixels, targets[slice(*bound)], lr=lr)
             t.batch += 1
             if t.batch % check_every == 0 or t.batch == len(bounds):
                 _check_finite(t, losses)
@@ -130,7 +130,7 @@ def _lr(t: Tuning, step: int) -> float:
     return falling_lr(step, peak=t.settings.lr, steps=steps)
 
 
-def _step(t: Tuning, pixels: Tensor, targets: Tensor, *, lr: float) -> dict[str, Tensor]:
+def tune_step(t: Tuning, pixels: Tensor, targets: Tensor, *, lr: float) -> dict[str, Tensor]:
     """Take one optimiser step of every learning arm on uint8 images [B, 3, S, S] with targets [B] or [B, C].
 
     Returns the losses, on the device.

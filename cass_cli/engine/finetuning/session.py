@@ -95,19 +95,23 @@ def loss_arguments(settings: Finetune, labels: Labels, classes: int, device: tor
 def prepare_arm(network: nn.Module, settings: Finetune, compute: Compute) -> ArmTuning:
     """Put a network on the device with its optimiser, its body frozen where the settings say so."""
     compute.place(network)
-    head: Any = network
-    if settings.freeze:
-        # In evaluation mode a frozen body gives the features that it was pretrained to give: no dropout, and
-        # the batch-norm statistics of pretraining.
-        network.eval().requires_grad_(False)
-        classifier = head.get_classifier()
-        for part in classifier if isinstance(classifier, (tuple, list)) else (classifier,):
-            part.train().requires_grad_(True)
-    else:
-        network.train()
+    let_learn(network, settings)
     learned = [p for p in network.parameters() if p.requires_grad]
     adam = torch.optim.Adam(learned, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
     return ArmTuning(network, adam, torch.zeros((), dtype=torch.float64, device=compute.device))
+
+
+def let_learn(network: nn.Module, settings: Finetune) -> None:
+    """Put a network into training mode, or only its head where the settings freeze the body."""
+    if not settings.freeze:
+        network.train()
+        return
+    # In evaluation mode a frozen body gives the features that it was pretrained to give: no dropout, and the
+    # batch-norm statistics of pretraining.
+    head: Any = network.eval().requires_grad_(False)
+    classifier = head.get_classifier()
+    for part in classifier if isinstance(classifier, (tuple, list)) else (classifier,):
+        part.train().requires_grad_(True)
 
 
 def validate(t: Tuning, names: list[str]) -> dict[str, tuple[float, float]]:

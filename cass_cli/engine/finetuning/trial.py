@@ -73,7 +73,7 @@ def run_trial(
         export_probed(job, trial, bodies, probe.heads)
         answers = Answers(probe.logits)
     else:
-        arms, t = _tuning(job, trial, bodies, subset)
+        arms, t = new_tuning(job, trial, bodies, subset)
         _go_on(trial, t)
         begins(t.epoch, settings.epochs)
         _train(trial, t, watch, stop)
@@ -160,10 +160,10 @@ def _guarded(
     return Answers(choose(kept_ones=True), t.epoch, best, found, choose(kept_ones=False))
 
 
-def _tuning(
+def new_tuning(
     job: Job, trial: Trial, bodies: Mapping[str, Arm], subset: NDArray[np.int64]
 ) -> tuple[dict[str, Arm], Tuning]:
-    """Build the arms and all that a trial holds while it trains."""
+    """Build the arms, with new heads, and all that a trial holds while it trains."""
     config, data, compute = job.config, job.data, job.compute
     seed, classes = trial_seed(trial.seed), len(data.table.classes)
     rows, val = job.images.readable(subset), job.images.readable(data.rows["val"])

@@ -5,11 +5,12 @@ Legend: B batch, S image side.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cass_cli.config.schema import Config
@@ -81,7 +82,28 @@ def count_cost(config: Config) -> Cost:
     with torch.device("meta"):
         method = _unreal_method(config)
         views = [torch.empty(images, 3, side, side) for side in _sides(method, config)]
-    own = {p.untyped_storage()._cdata for p in method.parameters()}
+    kept, flops = count_backward(method, lambda: method(*views, progress=0.5))
+    optim = config.optim
+    state = {"adam": 2, "adamw": 2, "sgd": 1}
+    floats = _count(method)
+    for arm, learner in method.learners.items():
+        learned = sum(p.numel() for p in learner.parameters() if p.requires_grad)
+        floats += learned * (1 + state[getattr(optim, arm)])
+    parameters = {arm: _count(network) for arm, network in method.arms.items()}
+    return Cost(
+        parameters=parameters,
+        weight_bytes=4 * (floats + optim.averaging * sum(parameters.values())),
+        activation_bytes=kept // images,
+        flops=flops / images,
+    )
+
+
+def count_backward(network: nn.Module, forward: Callable[[], torch.Tensor]) -> tuple[int, int]:
+    """Return the bytes that the backward pass from the scalar `forward()` needs, and the operations of both passes.
+
+    The parameters of `network`, which computes it on the meta device, aren't among the bytes.
+    """
+    own = {p.untyped_storage()._cdata for p in network.parameters()}
     kept: dict[int, int] = {}
     alive: list[torch.Tensor] = []  # so that no address is used twice
 
@@ -94,20 +116,8 @@ def count_cost(config: Config) -> Cost:
 
     counter = FlopCounterMode(display=False)
     with counter, torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        method(*views, progress=0.5).backward()
-    optim = config.optim
-    state = {"adam": 2, "adamw": 2, "sgd": 1}
-    floats = _count(method)
-    for arm, learner in method.learners.items():
-        learned = sum(p.numel() for p in learner.parameters() if p.requires_grad)
-        floats += learned * (1 + state[getattr(optim, arm)])
-    parameters = {arm: _count(network) for arm, network in method.arms.items()}
-    return Cost(
-        parameters=parameters,
-        weight_bytes=4 * (floats + optim.averaging * sum(parameters.values())),
-        activation_bytes=sum(kept.values()) // images,
-        flops=counter.get_total_flops() / images,
-    )
+        forward().backward()
+    return sum(kept.values()), counter.get_total_flops()
 
 
 def view_sides(config: Config) -> list[int]:

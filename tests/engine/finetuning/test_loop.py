@@ -148,7 +148,7 @@ def test_balanced_sampling_trains_on_the_images_and_labels_of_its_draws(
         pixels.append(images), targets.append(labels)
         return {"vit": torch.tensor(lr)}
 
-    monkeypatch.setattr(loop, "_step", record)
+    monkeypatch.setattr(loop, "tune_step", record)
     train(t)
     drawn = torch.cat([balanced_order(t.train_labels, seed=t.seed, epoch=epoch) for epoch in range(2)])
     assert torch.equal(torch.cat(pixels), t.store.images[t.train_rows[drawn]])
