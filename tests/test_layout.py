@@ -50,7 +50,7 @@ ENGINE_FILES = {
 }
 ENGINE = {
     **dict.fromkeys((*ENGINE_FILES, "pretraining", "finetuning", "looking"), ENGINE_FILES),
-    "timing": {*ENGINE_FILES, "pretraining"},
+    "timing": {*ENGINE_FILES, "pretraining", "finetuning"},
 }
 """What every inner room of engine may enter besides itself."""
 

@@ -24,6 +24,7 @@ from cass_cli.cli.options import (
     LABELS,
     LAYOUT,
     MAX_PIXELS,
+    OUTPUT,
     PRECISION,
     PRESET,
     RUN,
@@ -35,8 +36,9 @@ from cass_cli.cli.options import (
     WORKERS,
 )
 
-IN_RUN, PROTOCOL, LOSS, IN_DATA, NEW = (
-    partial(typer.Option, rich_help_panel=panel) for panel in (RUN_, "Protocol", "Loss", DATA, "Without pretraining")
+IN_RUN, PROTOCOL, LOSS, IN_DATA, NEW, IN_OUTPUT = (
+    partial(typer.Option, rich_help_panel=panel)
+    for panel in (RUN_, "Protocol", "Loss", DATA, "Without pretraining", OUTPUT)
 )
 
 
@@ -155,6 +157,9 @@ def finetune(
     workers: Annotated[int | None, WORKERS] = None,
     config: Annotated[Path | None, CONFIG] = None,
     assignments: Annotated[list[str] | None, SET] = None,
+    dry_run: Annotated[
+        bool, IN_OUTPUT("--dry-run", help="Show settings, labels, memory and likely time, then stop.")
+    ] = False,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Make classifiers of a run's arms from a share of the labels, and score them on the test split.
@@ -220,14 +225,13 @@ def finetune(
         plan = plan_without_run(runs, layers, preset=preset, name=name, variant=variant)
     else:
         plan = plan_on_run(find(runs, run or name), layers, variant=variant, resume=resume, overwrite=overwrite)
+    how: dict[str, bool] = {"new_run": plan.new_run, "resume": resume, "overwrite": overwrite}
+    if dry_run:
+        from cass_cli.engine.timing.finetune_forecast import foresee_finetuning
+        from cass_cli.reports.finetuning_plan import show_finetuning_plan
+
+        show_finetuning_plan(foresee_finetuning(plan.resolved, plan.run, plan.variant, **how), as_json=as_json)
+        return
     with FinetuneDisplay(to_stderr=as_json) as watch:
-        result = finetune_job(
-            plan.resolved,
-            plan.run,
-            plan.variant,
-            watch=watch,
-            new_run=plan.new_run,
-            resume=resume,
-            overwrite=overwrite,
-        )
+        result = finetune_job(plan.resolved, plan.run, plan.variant, watch=watch, **how)
     show_finetuned(result, as_json=as_json)

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Any, Self
 
 from rich.console import Console, RenderableType
-from rich.table import Table
 
 from cass_cli.engine.pretraining.collapse import ADVICE, ArmGauges
 from cass_cli.engine.pretraining.job import PretrainResult
@@ -18,6 +17,7 @@ from cass_cli.engine.pretraining.session import Session
 from cass_cli.engine.timing.forecast import Foreseen
 from cass_cli.reports.live import LiveDisplay
 from cass_cli.reports.printing import duration, print_json
+from cass_cli.reports.settings import measurements, settings_table
 from cass_cli.reports.tables import GAUGES_LEGEND, gauges_table
 from cass_cli.runs.directory import Run
 from cass_cli.runs.names import run_flags
@@ -59,13 +59,8 @@ def show_plan(foreseen: Foreseen, *, as_json: bool) -> None:
         print_json({"settings": settings, "origins": dict(resolved.origins), **told})
         return
     console = Console(highlight=False, soft_wrap=True)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("setting", "value", "from"):
-        table.add_column(heading, overflow="fold")
-    for key, origin in resolved.origins.items():
-        table.add_row(key, _shown(resolved.value(key)), origin, style="dim" if origin == "default" else None)
-    console.print(table)
-    for note in notes:
+    console.print(settings_table(resolved, resolved.origins))
+    for note in (*notes, *measurements(resolved, notes)):
         console.print(f"• {note}", style="dim")
     images = ", ".join(f"{n:,} {split}" for split, n in plan.images.items())
     weights = ", ".join(f"{arm} {n / 1e6:.1f} M" for arm, n in plan.parameters.items())
@@ -79,14 +74,6 @@ def show_plan(foreseen: Foreseen, *, as_json: bool) -> None:
         f"({forecast.timed})\n"
         f"Device      {plan.device}, {plan.precision}\n\nNothing was run."
     )
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, tuple):
-        return ", ".join(str(item) for item in value)
-    if isinstance(value, dict):
-        return ", ".join(f"{key}={item}" for key, item in value.items()) or "–"
-    return "–" if value is None else str(value)
 
 
 class Silent:

@@ -46,6 +46,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "engine/looking": LOOK,
     "engine/looking/attention_maps.py": ("attention-maps",),
     "engine/timing/forecast.py": ("pretrain",),
+    "engine/timing/finetune_forecast.py": ("finetune",),
     "engine/timing/job.py": ("benchmark-time",),
     "methods": ("pretrain",),
     "models": TRAIN,

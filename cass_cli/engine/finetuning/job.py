@@ -13,7 +13,7 @@ from cass_cli.config.load import Resolved, to_yaml
 from cass_cli.data.labelled_images import LabelledData, decode
 from cass_cli.data.splits import write_splits
 from cass_cli.engine.finetuning.prepare import changed_settings, prepare
-from cass_cli.engine.finetuning.shared import Job, Watcher
+from cass_cli.engine.finetuning.shared import Watcher
 from cass_cli.engine.finetuning.trial import run_trial
 from cass_cli.engine.signals import resumed_by, stop_on_signal
 from cass_cli.runs.directory import (
@@ -67,9 +67,7 @@ def finetune_job(
         create_run(run.path.parent, run.path.name, overwrite=overwrite)
         _record_run(run, p.resolved, p.data)
     _record_variant(variant, p.resolved, p.trials, overwrite=overwrite)
-    pretrained = p.config.finetune.init in ("pretrained", "averaged")
-    method = p.config.method.name if pretrained else "none"
-    job = Job(variant, p.config, p.bodies, p.data, images, p.compute, method)
+    job = p.job(images)
     go_on = f"cass finetune --resume{run_flags(run, always=True)} --variant {shlex.quote(variant.name)}"
     with sole_writer(variant.path), stop_on_signal() as stop, resumed_by(go_on):
         for number, trial in enumerate(p.trials, start=1):

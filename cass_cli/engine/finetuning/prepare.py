@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from cass_cli.config.load import Resolved, read_saved
 from cass_cli.config.schema import ArmName, Config
-from cass_cli.data.labelled_images import LabelledData, check_trainable, find_labelled
+from cass_cli.data.labelled_images import Images, LabelledData, check_trainable, find_labelled
 from cass_cli.data.splits import label_subset, subset_note
 from cass_cli.engine.compute import Compute, choose_compute
 from cass_cli.engine.fastest import settle_compute, unless_measured_elsewhere
 from cass_cli.engine.features import batches_with
 from cass_cli.engine.finetuning.request import NO_RUN
-from cass_cli.engine.finetuning.shared import Listener
+from cass_cli.engine.finetuning.shared import Job, Listener
 from cass_cli.engine.starting_arms import available_arms, starting_body
 from cass_cli.errors import RunError
 from cass_cli.models.arms import Arm
@@ -40,6 +40,7 @@ class Prepared:
     run: Run
     variant: Variant
     new_run: bool
+    overwrite: bool
     resolved: Resolved  # with what was measured
     config: Config  # the same at the image size that the recipe looks at
     compute: Compute
@@ -48,6 +49,12 @@ class Prepared:
     trials: tuple[Trial, ...]
     subsets: Mapping[Path, NDArray[np.int64]]  # rows of the table whose labels are seen, by trial
     todo: tuple[Trial, ...]  # those that are not kept
+
+    def job(self, images: Images) -> Job:
+        """Return what the trials share, with the decoded images that they look at."""
+        pretrained = self.config.finetune.init in ("pretrained", "averaged")
+        method = self.config.method.name if pretrained else "none"
+        return Job(self.variant, self.config, self.bodies, self.data, images, self.compute, method)
 
     def rows(self, trials: Iterable[Trial]) -> NDArray[np.int64]:
         """Return the rows of the table, some repeated, that these trials look at."""
@@ -101,6 +108,7 @@ def prepare(
         run=run,
         variant=variant,
         new_run=new_run,
+        overwrite=overwrite,
         resolved=resolved,
         config=config,
         compute=compute,

@@ -69,5 +69,10 @@ class Job:
 
     @property
     def reading(self) -> Reading:
-        """What a probe reads."""
-        return Reading(self.spec, self.config.finetune.layers, self.config.finetune.mirrored)
+        return reading_of(self.config)
+
+
+def reading_of(config: Config) -> Reading:
+    """Return what a probe reads."""
+    data, tuned = config.data, config.finetune
+    return Reading(ImageSpec(data.image_size, data.mean, data.std), tuned.layers, tuned.mirrored)
