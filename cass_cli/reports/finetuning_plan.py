@@ -141,10 +141,10 @@ def _time(foreseen: ForeseenTuning) -> list[str]:
     parts = []
     if steps:
         most = max(trial.epochs for trial in plan.todo)
-        parts.append(f"{steps:,} steps in {count(most, 'epoch')} {duration(forecast.training_seconds)}")
+        parts.append(f"{steps:,} steps ({count(most, 'epoch')} a trial) {duration(forecast.training_seconds)}")
     if any(unread.values()):
         parts.append(f"frozen arms read {images} images {duration(forecast.reading_seconds)}")
-    if forecast.fitting_seconds:
+    if forecast.fitting_seconds >= 0.5 or not parts:
         parts.append(f"regressions {duration(forecast.fitting_seconds)}")
     about = "at most about" if steps else "about"
     return [
