@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,6 +41,7 @@ MAX_ITERATIONS = 500
 HISTORY = 10
 TOLERANCE = 1e-4  # largest slope at the end, of the mean loss along a scaled column
 CONSTANT = 1e-6  # standard deviation, as a share of the mean, below which a feature is rounding noise
+MOST_AXES = 4096  # whose decomposition takes some ten seconds
 NOISE = 1e-10  # of the largest: smaller squared lengths are rounding
 CURVATURE = 0.1  # of the loss along a logit, roughly: it is at most 1/4
 UNSEEN = -30.0  # logit of a class that no labelled image shows
@@ -70,7 +72,8 @@ def fit_regression(
     scored by macro F1, for multi-label by average precision, which needs no threshold.
     """
     mean, scale = _standardise(features, widths)
-    z, back = _principal((features - mean) * scale)
+    exact = np.float64 if min(features.shape) <= MOST_AXES else np.float32
+    z, back = _principal((features - mean.astype(exact)) * scale.astype(exact))
     problem = _problem(z, labels, classes, groups, seed)
     solution = torch.zeros(z.shape[1] + 1, problem.fits, classes)
     fitted: dict[float, Array] = {}
@@ -97,13 +100,16 @@ def _standardise(features: NDArray[np.float32], widths: Sequence[int]) -> tuple[
     return mean, scale / np.sqrt(counted[layer] * len(widths))
 
 
-def _principal(x: Array) -> tuple[NDArray[np.float32], Array]:
+def _principal(x: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float32], Array | None]:
     """Return z [n, r] and V [D, r] with x = z Vᵀ, z's columns orthogonal and V's orthonormal.
 
     The regression on z has the same answer. With fewer images than features z has as few columns, and L-BFGS needs
-    a third of the steps where each column is scaled by how curved the objective is along it.
+    a third of the steps where each column is scaled by how curved the objective is along it. Where both are many,
+    finding the axes takes longer than the steps that they save: then z is x, and there is no V.
     """
     n, width = x.shape
+    if min(n, width) > MOST_AXES:
+        return x.astype(np.float32, copy=False), None
     values, vectors = np.linalg.eigh(x @ x.T if n < width else x.T @ x)
     kept = values > values[-1] * NOISE
     if n >= width:

@@ -140,6 +140,18 @@ def test_of_many_images_a_few_folds_say_enough(monkeypatch: pytest.MonkeyPatch) 
     assert (seen[0], seen[-1]) == (6, 3)  # five folds, or two, and the fit on everything
 
 
+@pytest.mark.parametrize(("n", "width"), [(150, 40), (60, 200)])
+def test_many_images_of_many_features_are_fitted_without_their_axes(
+    n: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = features(n, width)
+    y = x[:, :3].argmax(axis=1)
+    by_axes = logits(fit_regression(x, y, 3, widths=[width]), x)
+    monkeypatch.setattr(regression, "MOST_AXES", 10)
+    directly = logits(fit_regression(x, y, 3, widths=[width]), x)
+    assert np.abs(by_axes - directly).max() < 0.02 * np.abs(by_axes).max()
+
+
 def test_one_image_a_class_can_be_fitted() -> None:
     x = features(3, 20)
     fitted = fit_regression(x, np.array([0, 1, 2]), 3, widths=[20])

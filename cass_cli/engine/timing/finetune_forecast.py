@@ -27,7 +27,7 @@ from cass_cli.engine.finetuning.loop import tune_step
 from cass_cli.engine.finetuning.prepare import Prepared, prepare
 from cass_cli.engine.finetuning.shared import reading_of
 from cass_cli.engine.finetuning.trial import new_tuning
-from cass_cli.engine.regression import fit_regression
+from cass_cli.engine.regression import MOST_AXES, fit_regression
 from cass_cli.engine.timing.finetune_plan import TunePlan, has_probe, plan_finetuning, what_is_replaced
 from cass_cli.engine.timing.stepper import is_out_of_memory, synthetic_store, wait_for
 from cass_cli.errors import ConfigError
@@ -211,6 +211,8 @@ def _work(labels: int, width: int) -> float:
     The constants were found with n from 100 to 6,000 and D from 1,500 to 15,000.
     """
     axes = min(labels, width)
+    if axes > MOST_AXES:  # they are not looked for, and the fit takes about three times as many steps
+        return labels * width * 3 * 3500
     return labels * width * (4 * axes + 3500) + 12 * axes**3
 
 

@@ -28,6 +28,7 @@ from cass_cli.engine.finetuning.probe import FOLDER
 from cass_cli.engine.finetuning.session import let_learn
 from cass_cli.engine.finetuning.shared import reading_of
 from cass_cli.engine.pretraining.plan import count_backward
+from cass_cli.engine.regression import MOST_AXES
 from cass_cli.models.arms import Arm
 from cass_cli.models.layers import arm_features
 from cass_cli.runs.trials import Trial
@@ -231,7 +232,8 @@ def _feature_bytes(p: Prepared, widths: Mapping[str, int]) -> int:
     joint = p.config.finetune.recipe == "probe"
     fitted = sum(widths.values()) if joint else max(widths.values())
     labels = len(p.subsets[trial.path])
-    regression = FITTED * labels * fitted + AXES * min(labels, fitted) ** 2
+    axes = min(labels, fitted)
+    regression = FITTED * labels * fitted + (AXES * axes**2 if axes <= MOST_AXES else 0)
     return FLOAT * images * sum(widths.values()) + regression
 
 
