@@ -7,7 +7,7 @@ Every set is fine-tuned from ImageNet weights (plain transfer) by each recipe on
 same on the last layer alone ("pooled"), which is what a few lines of scikit-learn give; and the paper's, without its
 guard. What follows `--` is for all sets. What is finished already is only read, so that an interrupted run goes on, and
 `--read` trains nothing. Writes answers.json and the page answers.md: candidates, seconds of a trial, and paired tests
-of what validation picked for the probe against the pooled probe's and the paper's.
+of what validation picked for the probe against what it picked for the others.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from cass_cli.runs.compare import Cell, cells_of
 from cass_cli.runs.names import find
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Variant
-from cass_cli.scores.over_seeds import format_summary, paired_test
+from cass_cli.scores.over_seeds import format_summary, holm, paired_test
 
 METRIC = "macro_f1"
 RECIPES = {
@@ -65,6 +65,8 @@ def main() -> None:
         for recipe, of_recipe in by_recipe.items():
             cells += [_row(name, cell, _seconds(found[recipe], cell.fraction)) for cell in of_recipe]
         tests += _tests(name, by_recipe)
+    for test, p in zip(tests, holm([test["t_p"] for test in tests]), strict=True):
+        test["p_adjusted"] = p
     result = {"note": given.note, "metric": METRIC, "cells": cells, "tests": tests}
     path = write_result("answers", result)
     page = path.with_suffix(".md")
@@ -119,18 +121,18 @@ def _row(name: str, cell: Cell, seconds: float) -> dict[str, Any]:
 
 
 def _tests(name: str, by_recipe: Mapping[str, Sequence[Cell]]) -> list[dict[str, Any]]:
-    """Return what validation picked for the probe against each candidate of the others, over the seeds of both."""
+    """Return what validation picked for the probe against what it picked for the others, over the seeds of both."""
     picked = {cell.fraction: cell for cell in by_recipe.get(FIRST, ()) if cell.candidate == "pick"}
     return [
         {
             "set": name,
             "fraction": cell.fraction,
-            "against": f"{recipe}, {cell.candidate}",
+            "against": recipe,
             **asdict(paired_test(picked[cell.fraction].values, cell.values)),
         }
         for recipe, cells in by_recipe.items()
         for cell in cells
-        if recipe != FIRST and cell.fraction in picked
+        if recipe != FIRST and cell.candidate == "pick" and cell.fraction in picked
     ]
 
 
@@ -155,12 +157,13 @@ def _page(result: Mapping[str, Any]) -> str:
         labels = f"{first['labels']:,} ({key[1]:.0%})"
         lines += [f"| {' | '.join([key[0], labels, key[2], str(first['n']), *shown, f'''{first['seconds']:.0f}'''])} |"]
     lines += ["", "## What validation picked for the probe, less the others", ""]
-    lines += ["| set | labels | against | seeds | difference | 95 % interval | p |", "|---|---|---|---|---|---|---|"]
+    lines += ["p: of the paired t-test; adjusted for the number of tests on this page (Holm).", ""]
+    lines += ["| set | labels | against | seeds | difference | 95 % interval | p | adjusted |", f"|{'---|' * 8}"]
     for test in result["tests"]:
         interval = f"{test['low']:+.3f} to {test['high']:+.3f}"
         lines += [
             f"| {test['set']} | {test['fraction']:.0%} | {test['against']} | {test['n']} | {test['difference']:+.3f} | "
-            f"{interval} | {test['t_p']:.2g} |"
+            f"{interval} | {test['t_p']:.2g} | {test['p_adjusted']:.2g} |"
         ]
     return "\n".join(lines) + "\n"
 
