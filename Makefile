@@ -21,7 +21,7 @@ demo: $(BIN)/cass  ## pretrain on generated images, fine-tune, evaluate, look in
 	$(BIN)/cass evaluate --run pretrained --runs $(DEMO)
 	$(BIN)/cass attention-maps --run $(DEMO)/pretrained
 	$(BIN)/cass report $(DEMO)/pretrained
-	@echo; echo "Made in $(DEMO):"; find $(DEMO)/pretrained -type f | sort | sed 's/^/  /'
+	@echo; echo "Made in $(DEMO):"; find $(DEMO)/pretrained -type f -not -path '*/features/*' | sort | sed 's/^/  /'
 
 figures: demo  ## draw the README's pictures anew, from the demo
 	$(BIN)/cass finetune --run pretrained --recipe paper --no-guard --runs $(DEMO)
