@@ -14,13 +14,16 @@ import copy
 import errno
 import hashlib
 import json
+import os
 import signal
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import timm
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -58,6 +61,7 @@ class ArmFeatures:
 
     def of(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the features [m, D] of rows of the table that were asked for and could be read."""
+        assert (self.place[rows] >= 0).all(), "rows that were asked for"
         return self.values[self.place[rows]]
 
 
@@ -84,7 +88,8 @@ def features_of(
 
     Raises `Interrupted` for `stop` between two batches, `RunError` where the disk is full.
     """
-    batches = {number: held for number, held in batches_with(data, rows).items() if len(images.readable(held))}
+    readable = {number: images.readable(held) for number, held in batches_with(data, rows).items()}
+    batches = {number: found for number, found in readable.items() if len(found)}
     places = feature_folders(folder, arms, data, reading, compute)
     todo = {name: unread(place, batches) for name, place in places.items()}
     done, total = 0, sum(map(len, todo.values()))
@@ -93,11 +98,11 @@ def features_of(
             continue
         places[name].mkdir(parents=True, exist_ok=True)
         network = compute.place(copy.deepcopy(arms[name])).eval()
-        readable = [images.readable(batches[number]) for number in numbers]
-        pixels = prefetch(lambda part: images.store.batch(images.of(part), compute.device), readable)
-        for number, found, batch in zip(numbers, readable, pixels, strict=True):
+        missing = [batches[number] for number in numbers]
+        pixels = prefetch(lambda part: images.store.batch(images.of(part), compute.device), missing)
+        for number, found, batch in zip(numbers, missing, pixels, strict=True):
             values, widths = read_batch(network, batch, reading, compute)
-            _save(_file(places[name], number), rows=found, values=values, widths=np.array(widths))
+            _save(_file(places[name], number, found), rows=found, values=values, widths=np.array(widths))
             done += 1
             on_progress(done, total)
             if stop:
@@ -112,9 +117,9 @@ def feature_folders(
     return {name: folder / f"{name}-{_key(arm, data, reading, compute)}" for name, arm in arms.items()}
 
 
-def unread(place: Path, batches: Iterable[int]) -> list[int]:
-    """Return those of the batches of which the folder `place` has no features yet."""
-    return [number for number in batches if not _file(place, number).is_file()]
+def unread(place: Path, batches: Mapping[int, NDArray[np.int64]]) -> list[int]:
+    """Return those of the batches of readable rows of which the folder `place` has no features yet."""
+    return [number for number, rows in batches.items() if not _file(place, number, rows).is_file()]
 
 
 @torch.inference_mode()
@@ -138,6 +143,7 @@ def _key(network: nn.Module, data: LabelledData, reading: Reading, compute: Comp
         "precision": compute.precision,
         "memory_format": str(compute.memory_format),
         "batch": BATCH,
+        "versions": [torch.__version__, timm.__version__],
     }
     digest.update(json.dumps(facts, sort_keys=True).encode())
     digest.update(np.sort(np.concatenate(list(data.rows.values()))).tobytes())
@@ -147,12 +153,13 @@ def _key(network: nn.Module, data: LabelledData, reading: Reading, compute: Comp
     return digest.hexdigest()
 
 
-def _file(place: Path, number: int) -> Path:
-    return place / f"{number:05}.npz"
+def _file(place: Path, number: int, rows: NDArray[np.int64]) -> Path:
+    """Return the file of a batch: another where other of its images can be read."""
+    return place / f"{number:05}-{zlib.crc32(rows.tobytes()):08x}.npz"
 
 
 def _save(path: Path, **arrays: NDArray[np.generic]) -> None:
-    part = path.with_suffix(".part")
+    part = path.with_suffix(f".{os.getpid()}.part")  # another fine-tuning of the run may write the same
     try:
         with part.open("wb") as file:
             np.savez(file, allow_pickle=False, **arrays)
@@ -167,12 +174,12 @@ def _save(path: Path, **arrays: NDArray[np.generic]) -> None:
         ) from error
 
 
-def _load(folder: Path, batches: Iterable[int], images: int) -> ArmFeatures:
+def _load(folder: Path, batches: Mapping[int, NDArray[np.int64]], images: int) -> ArmFeatures:
     """Return what the files of these batches hold, for a table of so many `images`."""
     rows, values = [], []
     widths: tuple[int, ...] = ()
-    for number in batches:
-        path = _file(folder, number)
+    for number, readable in batches.items():
+        path = _file(folder, number, readable)
         try:
             with np.load(path, allow_pickle=False) as saved:
                 rows.append(saved["rows"])

@@ -155,15 +155,15 @@ def _problem(z: NDArray[np.float32], labels: Labels, classes: int, groups: Seque
     fold = np.minimum(fold, folds)
     seen = np.concatenate([fold[:, None] != np.arange(folds), np.ones((len(fold), 1), dtype=bool)], axis=1)  # [n, F]
     counts = seen.T.astype(float) @ shown  # [F, C]
-    images = seen.sum(axis=0, dtype=float)[:, None]  # [F, 1]
+    images = seen.sum(axis=0, dtype=float)[:, None]  # [F, 1]; none where all images are of one fold
     yes, no = np.maximum(counts, 1), np.maximum(images - counts, 1)
     if multilabel:  # a decision that all images of a fit agree on is left at what `absent` says
         absent = np.where(counts == 0, UNSEEN, np.where(counts == images, -UNSEEN, 0.0))
         weights = np.where(shown[:, None], 1 / yes, 1 / no) / 2 * seen[:, :, None] * (absent == 0)
-        known = fold < folds
+        known = (fold < folds) & (images[np.minimum(fold, folds), 0] > 0)
     else:
         absent = np.where(counts == 0, UNSEEN, 0.0)
-        share = seen / (yes[:, labels].T * (counts > 0).sum(axis=1))  # [n, F]
+        share = seen / (yes[:, labels].T * np.maximum((counts > 0).sum(axis=1), 1))  # [n, F]
         weights = share[:, :, None]
         known = (fold < folds) & (counts[np.minimum(fold, folds), labels] > 0)
         known &= ((counts > 0).sum(axis=1) > 1)[fold]
@@ -171,7 +171,7 @@ def _problem(z: NDArray[np.float32], labels: Labels, classes: int, groups: Seque
         z=torch.from_numpy(z),
         targets=torch.from_numpy(shown[:, None].astype(np.float32)),
         weights=torch.from_numpy(weights.astype(np.float32)),
-        images=torch.from_numpy(images),
+        images=torch.from_numpy(np.maximum(images, 1)),
         absent=torch.from_numpy(absent).float(),
         fold=fold,
         known=known,

@@ -13,6 +13,7 @@ import pytest
 import timm
 import torch
 import yaml
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from cass_cli.cli.app import run
@@ -134,6 +135,26 @@ def test_stopped_between_batches_and_resumed_gives_the_same(
     assert run(["finetune", "--runs", str(runs), "--resume"]) == 0
     assert [path.stat().st_mtime_ns for path in saved] == times  # gone on with, not begun again
     assert timeless(summary(runs)) == before
+
+
+def test_an_image_that_can_be_read_later_gets_features_of_its_own(tmp_path: Path) -> None:
+    """Its features are not those of another image, which lay in the same batch without it."""
+    data = make_pictures(tmp_path / "pictures")
+    wide = Image.open(data / "dark" / "00.png").resize((64, 64))
+    wide.save(data / "dark" / "00.png")
+    asked = ["--init-from", "imagenet", "--runs", str(tmp_path / "runs"), "--name", "q", "--bad-images", "skip"]
+    weights = [flag for arm in ("cnn", "vit") for flag in ("--weights", f"{arm}={tmp_path / arm}.safetensors")]
+    for arm, model in (("cnn", "test_resnet"), ("vit", "test_vit")):
+        save_file(timm.create_model(model).state_dict(), tmp_path / f"{arm}.safetensors")
+    few = ["--max-pixels", "2000"]
+    assert run(["finetune", "--data", str(data), *ARMS, *weights, *asked, *few]) == 0
+    before = sorted((tmp_path / "runs" / "q" / "features").rglob("*.npz"))
+    again = ["finetune", "--run", "q", "--runs", str(tmp_path / "runs"), "--init-from", "imagenet", "--variant", "all"]
+    assert run([*again, "--max-pixels", "10000"]) == 0
+    after = sorted((tmp_path / "runs" / "q" / "features").rglob("*.npz"))
+    images = [summary(tmp_path / "runs", f"{name}/1/seed0", "q") for name in ("imagenet-probe", "all")]
+    seen = [found["labels"] + sum(found["images"].values()) for found in images]
+    assert (seen[1] - seen[0], len(after) - len(before)) == (1, 2)  # one more image, in another batch of each arm
 
 
 def test_seeds_draw_other_labels_and_share_the_arms_weights(probed: Path) -> None:

@@ -152,6 +152,18 @@ def test_many_images_of_many_features_are_fitted_without_their_axes(
     assert np.abs(by_axes - directly).max() < 0.02 * np.abs(by_axes).max()
 
 
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_images_of_a_single_group_are_fitted_though_none_can_be_held_out(multilabel: bool) -> None:
+    x = features(12, 5)
+    labels: Any = (x[:, 0] > 1).astype(np.int64)
+    labels = np.stack([labels, 1 - labels], axis=1).astype(np.uint8) if multilabel else labels
+    fitted = fit_regression(x, labels, 2, widths=[5], groups=["one patient"] * 12)
+    assert (fitted.inverse_l2, fitted.scores) == (USUAL, {})
+    answers = logits(fitted, x)
+    assert np.isfinite(answers).all()
+    assert (answers.argmax(axis=1) == (labels.argmax(axis=1) if multilabel else labels)).mean() > 0.9
+
+
 def test_one_image_a_class_can_be_fitted() -> None:
     x = features(3, 20)
     fitted = fit_regression(x, np.array([0, 1, 2]), 3, widths=[20])

@@ -152,7 +152,8 @@ def outputs(t: Tuning, names: list[str], rows: Tensor) -> dict[str, np.ndarray]:
 def restore_best(t: Tuning) -> None:
     """Give every arm its best weights."""
     for arm in t.arms.values():
-        arm.network.load_state_dict(arm.best)
+        if arm.best:  # else no epoch had a finite validation loss
+            arm.network.load_state_dict(arm.best)
 
 
 def tuning_state(t: Tuning) -> dict[str, Any]:

@@ -187,6 +187,15 @@ def new_tuning(
     )
 
 
+def _finite(logits: Logits) -> Logits:
+    """Return the logits without those of an arm that diverged."""
+    bad = {name for of_split in logits.values() for name, given in of_split.items() if not np.isfinite(given).all()}
+    return {
+        split: {name: given for name, given in of_split.items() if name not in bad}
+        for split, of_split in logits.items()
+    }
+
+
 def _summary(
     job: Job, trial: Trial, bodies: Mapping[str, Arm], answers: Answers, *, labels: int, seconds: float
 ) -> TrialSummary:
@@ -203,9 +212,10 @@ def _summary(
     judged = judge(answers.logits["val"], truth["val"], classes, **asked)
     scores = {split: split_scores(answers.logits[split], truth[split], classes, judged) for split in rows}
     aside: dict[str, Mapping[str, Any]] = {}
-    if answers.set_aside:
-        other = judge(answers.set_aside["val"], truth["val"], classes, **asked)
-        aside = {split: split_scores(answers.set_aside[split], truth[split], classes, other) for split in rows}
+    told = _finite(answers.set_aside)
+    if told.get("val"):
+        other = judge(told["val"], truth["val"], classes, **asked)
+        aside = {split: split_scores(told[split], truth[split], classes, other) for split in rows}
     kept = {name: guarded.kept for name, guarded in answers.guarded.items()}
     usual = PROBE if settings.recipe == "probe" else FINE_TUNED
     return TrialSummary(
@@ -214,7 +224,7 @@ def _summary(
         method=job.method,
         init=settings.init,
         recipe=settings.recipe,
-        frozen=settings.freeze,
+        frozen=settings.freeze and settings.recipe != "probe",
         fraction=trial.fraction,
         seed=trial.seed,
         labels=labels,
