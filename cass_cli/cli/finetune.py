@@ -164,8 +164,8 @@ def finetune(
 ) -> None:
     """Make classifiers of a run's arms from a share of the labels, and score them on the test split.
 
-    Recipe probe: a logistic regression on several layers of each frozen arm, and one on both. Recipe paper: Adam, a
-    cosine, focal loss, patience on the validation loss, best weights kept (Sec. 4.3, C.6).
+    Recipe probe: a logistic regression on several layers of each frozen arm, one on both.
+    Recipe paper: Adam, a cosine, focal loss, patience on the validation loss (Sec. 4.3, C.6).
     Without a pretraining run, from ImageNet weights: cass finetune --data FOLDER
     """
     from cass_cli.config.flags import label_fractions, weight_files
