@@ -73,7 +73,7 @@ def finetune(
     recipe: Annotated[
         str | None,
         PROTOCOL(
-            help="probe: a regression on frozen features, in seconds; paper: every weight. Default: probe; paper in "
+            help="probe: one pass, then a regression on frozen features; paper: every weight. Default: probe; paper in "
             "the paper's presets.",
             metavar="probe|paper",
         ),

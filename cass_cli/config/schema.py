@@ -33,7 +33,6 @@ METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
 DinoSetting = Literal["official", "paper"]
 OptimiserName = Literal["adam", "adamw", "sgd"]
 RecipeName = Literal["paper", "probe"]
-RECIPE_NAMES: tuple[RecipeName, ...] = get_args(RecipeName)
 
 
 class Section(BaseModel):
@@ -189,7 +188,7 @@ class Finetune(Section):
     """From few labels to classifiers (Sec. 4.3, C.6), and what these are judged by (C.7)."""
 
     recipe: RecipeName = Field(
-        "paper", description="probe: a regression on frozen features, in seconds; paper: every weight, as in C.6"
+        "paper", description="probe: one pass and a regression on frozen features; paper: every weight, as in C.6"
     )
     fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
         (1.0,), min_length=1, description="shares of the training labels that may be seen (Sec. 4.3)"

@@ -6,8 +6,7 @@ Softmax for one class out of several, a sigmoid a class for multi-label. Classes
 have: w_i = n / (classes · images of the class). x_i are features that are standardised on the labelled images and
 scaled so that each layer counts alike, however wide it is, and ‖x_i‖² is 1 on average; so one range of C suits every
 arm. It is scikit-learn's LogisticRegression(class_weight="balanced"), of two classes with twice its C, and a test holds
-it against that; but all folds and the fit on everything are one problem here, each step two products of matrices, which
-takes a fraction of the time.
+it against that; but all folds and the fit on everything are one problem here, each step two products of matrices.
 
 C is the one with the best score on held-out folds, or the usual one where that is within a standard error of the best
 (Breiman et al. 1984): from 25 labels cross-validation can tell little, from 2,500 more.
@@ -41,7 +40,7 @@ MAX_ITERATIONS = 500
 HISTORY = 10
 TOLERANCE = 1e-4  # largest slope at the end, of the mean loss along a scaled column
 CONSTANT = 1e-6  # standard deviation, as a share of the mean, below which a feature is rounding noise
-MOST_AXES = 4096  # whose decomposition takes some ten seconds
+MOST_AXES = 4096  # whose decomposition takes seconds, not minutes
 NOISE = 1e-10  # of the largest: smaller squared lengths are rounding
 CURVATURE = 0.1  # of the loss along a logit, roughly: it is at most 1/4
 UNSEEN = -30.0  # logit of a class that no labelled image shows
@@ -104,7 +103,7 @@ def _principal(x: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float32], Array
     """Return z [n, r] and V [D, r] with x = z Vᵀ, z's columns orthogonal and V's orthonormal.
 
     The regression on z has the same answer. With fewer images than features z has as few columns, and L-BFGS needs
-    a third of the steps where each column is scaled by how curved the objective is along it. Where both are many,
+    fewer steps where each column is scaled by how curved the objective is along it. Where both are many,
     finding the axes takes longer than the steps that they save: then z is x, and there is no V.
     """
     n, width = x.shape
