@@ -12,18 +12,22 @@ from cass_cli.cli.options import (
     ALLOW_OUTSIDE,
     BAD_IMAGES,
     CACHE,
+    CLASS_LEVEL,
     CONFIG,
     DATA,
     DEVICE,
     DOWNLOAD,
     GROUP_COLUMN,
+    GROUP_PATTERN,
     IMAGE_COLUMN,
     IMAGE_SIZE,
     JSON,
     LABEL_COLUMN,
+    LABEL_SEPARATOR,
     LABELS,
     LAYOUT,
     MAX_PIXELS,
+    MISSING,
     OUTPUT,
     PRECISION,
     PRESET,
@@ -33,6 +37,9 @@ from cass_cli.cli.options import (
     SET,
     SPLIT_BY_DUPLICATES,
     SPLIT_COLUMN,
+    SPLIT_LIST,
+    SPLIT_VALUES,
+    UNCERTAIN,
     WORKERS,
 )
 
@@ -138,6 +145,13 @@ def finetune(
     label_column: Annotated[str | None, LABEL_COLUMN] = None,
     group_column: Annotated[str | None, GROUP_COLUMN] = None,
     split_column: Annotated[str | None, SPLIT_COLUMN] = None,
+    class_level: Annotated[int | None, CLASS_LEVEL] = None,
+    label_separator: Annotated[str | None, LABEL_SEPARATOR] = None,
+    uncertain: Annotated[str | None, UNCERTAIN] = None,
+    group_pattern: Annotated[str | None, GROUP_PATTERN] = None,
+    split_values: Annotated[str | None, SPLIT_VALUES] = None,
+    split_list: Annotated[list[str] | None, SPLIT_LIST] = None,
+    missing: Annotated[str | None, MISSING] = None,
     split_by_duplicates: Annotated[bool | None, SPLIT_BY_DUPLICATES] = None,
     image_size: Annotated[int | None, IMAGE_SIZE] = None,
     bad_images: Annotated[str | None, BAD_IMAGES] = None,
@@ -168,7 +182,7 @@ def finetune(
     Recipe paper: Adam, a cosine, focal loss, patience on the validation loss (Sec. 4.3, C.6).
     Without a pretraining run, from ImageNet weights: cass finetune --data FOLDER
     """
-    from cass_cli.config.flags import label_fractions, weight_files
+    from cass_cli.config.flags import label_fractions, split_files, weight_files
 
     flags = {
         "data.path": data,
@@ -178,6 +192,13 @@ def finetune(
         "data.label_column": label_column,
         "data.group_column": group_column,
         "data.split_column": split_column,
+        "data.class_level": class_level,
+        "data.label_separator": label_separator,
+        "data.uncertain": uncertain,
+        "data.group_pattern": group_pattern,
+        "data.split_values": split_values,
+        "data.split_lists": split_files(split_list),
+        "data.missing": missing,
         "data.split_by_duplicates": split_by_duplicates,
         "data.image_size": image_size,
         "data.bad_images": bad_images,

@@ -9,16 +9,23 @@ import typer
 
 from cass_cli.cli.options import (
     ALLOW_OUTSIDE,
+    CLASS_LEVEL,
     DATA,
     GROUP_COLUMN,
+    GROUP_PATTERN,
     IMAGE_COLUMN,
     JSON,
     LABEL_COLUMN,
+    LABEL_SEPARATOR,
     LABELS,
     LAYOUT,
     MAX_PIXELS,
+    MISSING,
     OUTPUT,
     SPLIT_COLUMN,
+    SPLIT_LIST,
+    SPLIT_VALUES,
+    UNCERTAIN,
     WORKERS,
 )
 
@@ -28,16 +35,23 @@ CHECKS = "Checks"
 def inspect(
     data: Annotated[Path, typer.Argument(help="Folder of images, CSV in its folder, or MedMNIST .npz.")],
     labels: Annotated[Path | None, LABELS] = None,
-    layout: Annotated[str, LAYOUT] = "auto",
+    layout: Annotated[str | None, LAYOUT] = None,
     image_column: Annotated[str | None, IMAGE_COLUMN] = None,
     label_column: Annotated[str | None, LABEL_COLUMN] = None,
     group_column: Annotated[str | None, GROUP_COLUMN] = None,
     split_column: Annotated[str | None, SPLIT_COLUMN] = None,
+    class_level: Annotated[int | None, CLASS_LEVEL] = None,
+    label_separator: Annotated[str | None, LABEL_SEPARATOR] = None,
+    uncertain: Annotated[str | None, UNCERTAIN] = None,
+    group_pattern: Annotated[str | None, GROUP_PATTERN] = None,
+    split_values: Annotated[str | None, SPLIT_VALUES] = None,
+    split_list: Annotated[list[str] | None, SPLIT_LIST] = None,
+    missing: Annotated[str | None, MISSING] = None,
     splits: Annotated[
         Path | None,
         typer.Option(help="Check the splits.csv of a run instead.", rich_help_panel=DATA, metavar="CSV"),
     ] = None,
-    allow_outside: Annotated[bool, ALLOW_OUTSIDE] = False,
+    allow_outside: Annotated[bool | None, ALLOW_OUTSIDE] = None,
     seed: Annotated[
         int, typer.Option(help="Of the splits that cass makes where the data give none.", rich_help_panel=CHECKS)
     ] = 0,
@@ -61,8 +75,8 @@ def inspect(
     size: Annotated[
         int, typer.Option(help="Side in pixels at which images are compared.", min=24, rich_help_panel=CHECKS)
     ] = 64,
-    max_pixels: Annotated[int, MAX_PIXELS] = 100_000_000,
-    workers: Annotated[int, WORKERS] = 0,
+    max_pixels: Annotated[int | None, MAX_PIXELS] = None,
+    workers: Annotated[int | None, WORKERS] = None,
     cached: Annotated[
         bool,
         typer.Option(
@@ -84,13 +98,16 @@ def inspect(
 ) -> None:
     """Look a data set over: layout, classes, splits, broken files, duplicates, leaks.
 
-    Exit codes: 0, looked over; 1, something that --fail-on names was found; 2, the data could not be read at all.
+    --csv writes the whole reading as a table, to be mended in a spreadsheet and given to every command as --labels.
+    Exit codes: 0, looked over; 1, something was found that --fail-on names or that stops training; 2, the data could
+    not be read, or could be read in two ways.
     """
     from rich.console import Console
 
+    from cass_cli.config.flags import split_files
+    from cass_cli.config.load import Layer, resolve
+    from cass_cli.data.dataset import samples_of, with_labels_found
     from cass_cli.data.inspection import KINDS, inspect_samples, split_source
-    from cass_cli.data.layouts.columns import Columns
-    from cass_cli.data.sources import load_samples
     from cass_cli.data.splits import assign_splits, read_splits
     from cass_cli.errors import ConfigError, did_you_mean
     from cass_cli.reports.inspection import as_dict, show_inspection, write_rows
@@ -101,13 +118,28 @@ def inspect(
         if kind not in KINDS:
             close = did_you_mean(kind, KINDS)
             raise ConfigError(f"--fail-on knows no '{kind}'.{close}", hint=f"Known: {', '.join(KINDS)}.")
-    table = load_samples(
-        data,
-        labels=labels,
-        layout=layout,
-        columns=Columns(image_column, label_column, group_column, split_column),
-        allow_outside=allow_outside,
-    )
+    flags = {
+        "data.path": data,
+        "data.labels": labels,
+        "data.layout": layout,
+        "data.image_column": image_column,
+        "data.label_column": label_column,
+        "data.group_column": group_column,
+        "data.split_column": split_column,
+        "data.class_level": class_level,
+        "data.label_separator": label_separator,
+        "data.uncertain": uncertain,
+        "data.group_pattern": group_pattern,
+        "data.split_values": split_values,
+        "data.split_lists": split_files(split_list),
+        "data.missing": missing,
+        "data.allow_outside": allow_outside,
+        "data.max_pixels": max_pixels,
+        "data.workers": workers,
+    }
+    given = Layer("flag", {key: value for key, value in flags.items() if value is not None})
+    asked = with_labels_found(resolve([given])).config.data
+    table = samples_of(asked)
     with counting("Reading images") as progress:
         found = inspect_samples(
             table,
@@ -117,15 +149,15 @@ def inspect(
             size=size,
             threshold=threshold,
             cached=cached,
-            workers=workers,
-            max_pixels=max_pixels,
+            workers=asked.workers,
+            max_pixels=asked.max_pixels,
             on_progress=progress,
         )
     if csv is not None:
         write_rows(csv, found)
     if as_json:
-        print_json(as_dict(found))
+        print_json(as_dict(found, asked))
     else:
-        show_inspection(found, Console(highlight=False))
-    if any(found.found(kind) for kind in fail_on or ()):
+        show_inspection(found, asked, Console(highlight=False))
+    if found.obstacles or any(found.found(kind) for kind in fail_on or ()):
         raise typer.Exit(1)

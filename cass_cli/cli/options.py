@@ -47,6 +47,39 @@ GROUP_COLUMN = typer.Option(
 SPLIT_COLUMN = typer.Option(
     help="CSV column of train, val, test, or none. Default: recognised.", rich_help_panel=DATA, metavar="NAME"
 )
+CLASS_LEVEL = typer.Option(
+    help="Level of folders that names the classes: 1, those in the data's folder. Default: recognised.",
+    rich_help_panel=DATA,
+    min=1,
+)
+LABEL_SEPARATOR = typer.Option(
+    help="Between several classes in one cell. Default: ; or |, where they stand.", rich_help_panel=DATA, metavar="TEXT"
+)
+UNCERTAIN = typer.Option(
+    help="What -1 means in 0/1 columns; unknown: left out of that class. Default: unknown.",
+    rich_help_panel=DATA,
+    metavar="as-negative|as-positive|unknown",
+)
+GROUP_PATTERN = typer.Option(
+    help="Regular expression that finds the patient in an image's path: its first group.",
+    rich_help_panel=DATA,
+    metavar="REGEX",
+)
+SPLIT_VALUES = typer.Option(
+    help="What the split column's values mean; images of none are left out.",
+    rich_help_panel=DATA,
+    metavar="train=0,val=1,…",
+)
+SPLIT_LIST = typer.Option(
+    help="Text file that lists the images of a split; once a split. Default: recognised.",
+    rich_help_panel=DATA,
+    metavar="SPLIT=FILE",
+)
+MISSING = typer.Option(
+    help="Rows of the CSV without a file: stop, or skip and list them. Default: stop.",
+    rich_help_panel=DATA,
+    metavar="stop|skip",
+)
 ALLOW_OUTSIDE = typer.Option(
     "--allow-outside", help="Follow paths and links out of the data's folder.", rich_help_panel=DATA
 )

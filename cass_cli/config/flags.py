@@ -4,8 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cass_cli.config.schema import ARM_NAMES
+from cass_cli.config.schema import ARM_NAMES, Data
 from cass_cli.errors import ConfigError
+
+READING = {  # settings that decide how a folder is read → their options
+    "labels": "--labels",
+    "layout": "--layout",
+    "class_level": "--class-level",
+    "image_column": "--image-column",
+    "label_column": "--label-column",
+    "label_separator": "--label-separator",
+    "uncertain": "--uncertain",
+    "group_column": "--group-column",
+    "group_pattern": "--group-pattern",
+    "split_column": "--split-column",
+    "split_values": "--split-values",
+    "missing": "--missing",
+    "max_pixels": "--max-pixels",
+    "allow_outside": "--allow-outside",
+}
 
 
 def weight_files(given: Sequence[str] | None) -> dict[str, str] | None:
@@ -17,6 +34,29 @@ def weight_files(given: Sequence[str] | None) -> dict[str, str] | None:
         if arm not in ARM_NAMES or not path:
             raise ConfigError(f"--weights {arm} is not of the form cnn=PATH or vit=PATH.")
     return {arm: path for arm, _, path in pairs}
+
+
+def split_files(given: Sequence[str] | None) -> dict[str, str] | None:
+    """Read `test=FILE` of --split-list; None where nothing was given."""
+    if not given:
+        return None
+    pairs = [text.partition("=") for text in given]
+    for split, _, path in pairs:
+        if split not in ("train", "val", "test") or not path:
+            raise ConfigError(
+                f"--split-list {split} is not of the form SPLIT=FILE.", hint="Example: --split-list test=test.txt"
+            )
+    return {split: path for split, _, path in pairs}
+
+
+def reading_options(data: Data) -> list[str]:
+    """Return the options, word by word, that make a command read a folder as these settings do."""
+    words: list[str] = []
+    for name, flag in READING.items():
+        value = getattr(data, name)
+        if value != getattr(Data(), name):
+            words += [flag] if value is True else [flag, str(value)]
+    return words + [word for split, path in data.split_lists.items() for word in ("--split-list", f"{split}={path}")]
 
 
 def label_fractions(text: str | None) -> list[float] | None:

@@ -101,13 +101,19 @@ def parse_assignments(assignments: list[str]) -> Layer:
         if not equals or not key.strip():
             raise ConfigError(f"--set {text!r} is not of the form key.sub=value.", hint="Example: --set optim.lr=1e-4")
         try:
-            value = yaml.safe_load(raw)
+            value = yaml.safe_load(raw) or _bare(raw)
         except yaml.YAMLError as error:
             raise ConfigError(
                 f"--set {key}: {raw!r} is not valid YAML.", hint="Quote text that holds : or #."
             ) from error
         values[key.strip()] = value
     return Layer("--set", values)
+
+
+def _bare(raw: str) -> Any:
+    """Return what YAML reads as nothing: signs such as | and > begin a text that never comes, and are meant as such."""
+    value = yaml.safe_load(raw)
+    return raw if value == "" and raw.strip() and raw.strip()[0] not in "'\"" else value
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

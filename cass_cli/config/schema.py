@@ -53,7 +53,25 @@ class Data(Section):
     label_column: str | None = Field(None, description="CSV column of labels, or 0/1 columns as a,b,c, or 'none'")
     group_column: str | None = Field(None, description="CSV column of patients or lesions, or 'none'; none: recognised")
     split_column: str | None = Field(None, description="CSV column of train, val, test, or 'none'; none: recognised")
-    label_separator: str = Field(";", min_length=1, description="between the classes of one image in a CSV cell")
+    class_level: int | None = Field(
+        None, ge=1, description="level of folders that names the classes, 1 being those in path; none: recognised"
+    )
+    label_separator: str | None = Field(
+        None, min_length=1, description="between the classes of one image in a CSV cell; none: ; and | are recognised"
+    )
+    uncertain: Literal["unknown", "as-negative", "as-positive"] = Field(
+        "unknown", description="what a -1 among 0 and 1 is; unknown: left out of that class's loss and scores"
+    )
+    group_pattern: str | None = Field(
+        None, min_length=1, description="regular expression whose first group, in an image's path, is its patient"
+    )
+    split_values: str | None = Field(
+        None, min_length=1, description="what the split column's values mean, as train=0,val=1,test=2,none=3"
+    )
+    split_lists: dict[Literal["train", "val", "test"], PathHereOrThere] = Field(
+        {}, description="text files that list the images of a split"
+    )
+    missing: Literal["stop", "skip"] = Field("stop", description="what to do about rows of a CSV without a file")
     download: bool = Field(False, description="fetch a missing MedMNIST .npz (needs the medmnist extra)")
     fractions: tuple[float, float, float] = Field(
         (0.7, 0.1, 0.2), description="train, validation, test shares where no split is given (Sec. 4.1)"

@@ -16,6 +16,7 @@ from cass_cli.data.duplicates import Leaks, cluster_numbers, exact_duplicates, f
 from cass_cli.data.layouts.columns import Columns
 from cass_cli.data.layouts.csv_layout import named_table
 from cass_cli.data.layouts.medmnist import download_medmnist
+from cass_cli.data.layouts.split_values import read_mapping
 from cass_cli.data.phantom.slices import VERSION, make_phantoms
 from cass_cli.data.sources import SampleTable, load_samples
 from cass_cli.data.space import default_cache_dir
@@ -90,9 +91,25 @@ def _preset_path(preset: str | None) -> Path:
 def samples_of(data: Data) -> SampleTable:
     """List the samples of `data.path`, read as the other settings say."""
     assert data.path is not None, "the command line resolves the data path"
-    columns = Columns(data.image_column, data.label_column, data.group_column, data.split_column, data.label_separator)
+    columns = Columns(
+        image=data.image_column,
+        label=data.label_column,
+        group=data.group_column,
+        split=data.split_column,
+        separator=data.label_separator,
+        uncertain=data.uncertain,
+        split_values=read_mapping(data.split_values) if data.split_values else {},
+    )
     return load_samples(
-        data.path, labels=data.labels, layout=data.layout, columns=columns, allow_outside=data.allow_outside
+        data.path,
+        labels=data.labels,
+        layout=data.layout,
+        columns=columns,
+        allow_outside=data.allow_outside,
+        class_level=data.class_level,
+        group_pattern=data.group_pattern,
+        split_lists={str(split): path for split, path in data.split_lists.items()},
+        skip_missing=data.missing == "skip",
     )
 
 
@@ -114,6 +131,10 @@ def find_dataset(
         download_medmnist(data.path)
     table = samples_of(data)
     saved = saved_splits or data.splits
+    if table.obstacles and saved is None:
+        raise DataError(
+            " ".join(table.obstacles), hint="See `cass inspect`; how a folder is read can be chosen, see --help."
+        )
     by_duplicates = data.split_by_duplicates and saved is None
     pairs = np.empty((0, 2), dtype=np.int64)
     if by_duplicates or check_leaks:

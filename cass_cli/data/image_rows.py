@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from cass_cli.data.decode.facts import DecodeError, ImageFacts
 from cass_cli.data.decode.image import describe_image
 from cass_cli.data.duplicates import cluster_numbers, find_leaks
+from cass_cli.data.layouts.columns import LEFT_OUT
 from cass_cli.data.samples import archive_images
 from cass_cli.data.sources import SampleTable
-from cass_cli.data.splits import label_text
+from cass_cli.data.splits import label_cells, label_columns
 
 Ints = NDArray[np.int64]
 
@@ -26,15 +27,15 @@ class ImageRow:
 
     image: str
     split: str
-    label: str
+    labels: tuple[str, ...]  # cells of `splits.label_columns`
     group: str
+    status: str  # "ok", "unreadable: REASON", or "left out: REASON"
     width: int
     height: int
     mode: str
     bit_depth: int
     format: str
     pages: int
-    unreadable: str  # the reason, "" for a good file
     cluster: int  # of exact or near duplicates, -1: none
     leak: str  # the other splits in which it has a duplicate or its group
     disagrees: str  # an image that is its duplicate under another label
@@ -70,7 +71,10 @@ def read_headers(table: SampleTable, workers: int) -> tuple[dict[int, ImageFacts
 def image_rows(
     table: SampleTable, splits: Sequence[str], facts: dict[int, ImageFacts], bad: dict[int, str], pairs: Ints
 ) -> tuple[ImageRow, ...]:
-    """Return a row an image; `facts` and `bad` as from `read_headers`, `pairs` [K, 2] of duplicates."""
+    """Return a row an image, then one a file that was left out.
+
+    `facts` and `bad` as from `read_headers`, `pairs` [K, 2] of duplicates.
+    """
     leaks = find_leaks(table, splits, pairs)
     elsewhere: dict[int, set[str]] = {}
     for one, two in leaks.pairs.tolist():
@@ -94,18 +98,23 @@ def image_rows(
         return ImageRow(
             image=table.names[i],
             split=splits[i],
-            label=label_text(table, i),
+            labels=tuple(label_cells(table, i)),
             group=group,
+            status=f"unreadable: {bad[i]}" if i in bad else "ok",
             width=fact.width,
             height=fact.height,
             mode=fact.mode,
             bit_depth=fact.bit_depth,
             format=fact.format,
             pages=fact.pages,
-            unreadable=bad.get(i, ""),
             cluster=int(clusters[i]),
             leak=";".join(sorted(leaking)),
             disagrees=other_label.get(i, ""),
         )
 
-    return tuple(row(i) for i in range(len(table)))
+    def other(name: str, reason: str) -> ImageRow:
+        blank = ("",) * len(label_columns(table))
+        status = f"{LEFT_OUT}: {reason}"
+        return ImageRow(name, "", blank, "", status, 0, 0, "", 0, "", 0, cluster=-1, leak="", disagrees="")
+
+    return (*(row(i) for i in range(len(table))), *(other(name, reason) for name, reason in table.left_out))

@@ -21,7 +21,7 @@ from cass_cli.data.duplicates import (
 )
 from cass_cli.data.image_rows import ImageRow, image_rows, read_headers
 from cass_cli.data.sources import SampleTable
-from cass_cli.data.splits import SPLITS
+from cass_cli.data.splits import SPLITS, label_columns
 from cass_cli.data.store.store import build_store
 
 Ints = NDArray[np.int64]
@@ -46,6 +46,7 @@ class Inspection:
 
     root: str
     notes: tuple[str, ...]
+    obstacles: tuple[str, ...]  # what stops training
     images: int
     classes: tuple[str, ...]
     multilabel: bool
@@ -67,7 +68,8 @@ class Inspection:
     flat: int  # images of nearly one colour, left out of the search for near-duplicates
     pairs_cut: bool
     seconds: float
-    rows: tuple[ImageRow, ...]
+    label_columns: tuple[str, ...]  # those of `rows`
+    rows: tuple[ImageRow, ...]  # the images, then the files that were left out
 
     @property
     def leaks(self) -> bool:
@@ -76,7 +78,7 @@ class Inspection:
         return bool(self.leaking_groups) or any(c.crossing for c in copies)
 
     def found(self, kind: str) -> bool:
-        """Return whether "leak", "bad", "duplicate" or "disagreement" was found."""
+        """Return whether one of `KINDS` was found."""
         copies = [c for c in (self.exact, self.near) if c is not None]
         return {
             "leak": self.leaks,
@@ -138,6 +140,7 @@ def inspect_samples(
     return Inspection(
         root=str(table.root),
         notes=table.notes,
+        obstacles=table.obstacles,
         images=len(table),
         classes=table.classes,
         multilabel=table.multilabel,
@@ -159,6 +162,7 @@ def inspect_samples(
         flat=flat,
         pairs_cut=cut,
         seconds=time.monotonic() - began,
+        label_columns=tuple(label_columns(table)),
         rows=image_rows(table, splits, facts, bad, both),
     )
 
@@ -170,14 +174,14 @@ def _ranked(words: Iterable[str]) -> dict[str, int]:
 def _unlabelled(table: SampleTable) -> int:
     if table.labels is None:
         return len(table)
-    bare = table.labels.sum(axis=1) == 0 if table.multilabel else table.labels < 0
+    bare = (table.labels != 1).all(axis=1) if table.multilabel else table.labels < 0
     return int(bare.sum())
 
 
 def _class_counts(table: SampleTable, splits: Sequence[str]) -> dict[str, dict[str, int]]:
     if table.labels is None:
         return {}
-    held = table.labels if table.multilabel else table.labels[:, None] == np.arange(len(table.classes))
+    held = table.labels == 1 if table.multilabel else table.labels[:, None] == np.arange(len(table.classes))
     home = np.array(splits, dtype=object)
     return {
         name: {split: int(held[home == split, c].sum()) for split in SPLITS} for c, name in enumerate(table.classes)

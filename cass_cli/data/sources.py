@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cass_cli.data.layouts.columns import Columns
-from cass_cli.data.layouts.csv_layout import find_table, read_labelled
-from cass_cli.data.layouts.folders import looks_like_dermofit, read_class_folders, read_dermofit, read_flat
+from cass_cli.data.layouts.csv_layout import HowToRead, named_table, open_table, read_labelled
+from cass_cli.data.layouts.folders import looks_like_dermofit, read_dermofit, read_flat, read_folders
+from cass_cli.data.layouts.found_tables import Tables, check_unread, choose, find_tables, unused_notes
+from cass_cli.data.layouts.lookup import Index
 from cass_cli.data.layouts.npz import read_npz
+from cass_cli.data.layouts.overlays import check_given_splits, grouped_by, split_by_lists, supplemented
 from cass_cli.data.layouts.records import Records, in_order
 from cass_cli.data.layouts.scan import Scan, scan_folder
 from cass_cli.errors import ConfigError, DataError, did_you_mean
@@ -20,6 +23,7 @@ from cass_cli.words import count, shown_list
 
 RECOGNISED = Columns()
 LAYOUTS = ("auto", "classes", "flat", "csv", "isic2019", "dermofit", "npz")
+TABLES = (".csv", ".tsv")
 
 
 @dataclass(frozen=True)
@@ -28,18 +32,21 @@ class SampleTable:
 
     `names` are POSIX paths relative to `root`, or "train/000123" when `root` is an .npz archive. Names that are
     not UTF-8 hold surrogate escapes, as `os.fsdecode` gives them; `words.shown` makes any name printable.
-    `labels` is None when unlabelled; int64 [N] of class indices with -1 for "no label"; or uint8 [N, C] of
-    0/1 when multi-label. `groups` names the patient or lesion of each image; "" = unknown, an image on its own.
+    `labels` is None when unlabelled; int64 [N] of class indices with -1 for "no label"; or int8 [N, C] of
+    0 and 1 when multi-label, with -1 where it is not known. `groups` names the patient or lesion of each image;
+    "" = unknown, an image on its own.
     `splits` is the curator's "train", "val" or "test"; "" means undecided.
     """
 
     root: Path
     names: tuple[str, ...]
     classes: tuple[str, ...] = ()
-    labels: NDArray[np.int64] | NDArray[np.uint8] | None = None
+    labels: NDArray[np.int64] | NDArray[np.int8] | None = None
     groups: tuple[str, ...] | None = None
     splits: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()  # what was recognised, decided or left out: one plain sentence each
+    obstacles: tuple[str, ...] = ()  # what no one would train on knowingly: a lost class, a split of one class
+    left_out: tuple[tuple[str, str], ...] = ()  # other files: name, and why it is no image to learn from
 
     def __len__(self) -> int:
         return len(self.names)
@@ -81,13 +88,19 @@ def load_samples(
     layout: str = "auto",
     columns: Columns = RECOGNISED,
     allow_outside: bool = False,
+    class_level: int | None = None,
+    group_pattern: str | None = None,
+    split_lists: Mapping[str, Path] | None = None,
+    skip_missing: bool = False,
 ) -> SampleTable:
     """Return the images under `root` and what is known of them, sorted by name; `notes` say how it was read.
 
-    `root` is a folder, an .npz archive, or a CSV lying in its folder. `labels` (a CSV, looked for in the current
-    folder, then in `root`) and named columns select the CSV layout; `layout` names one outright. In "auto",
-    class folders win over a CSV that merely lies in `root`; without either the images are unlabelled.
-    Raises DataError for anything missing, contradictory or outside `root`, ConfigError for an unknown layout.
+    `root` is a folder, an .npz archive, or a table lying in its folder. `labels` (a CSV, looked for in the current
+    folder, then in `root`) and named columns select the table layout; `layout` names one outright. In "auto", class
+    folders and a table beside the images are both read; without either the images are unlabelled. `class_level`:
+    see `read_folders`; `group_pattern`: see `grouped_by`; `split_lists`: split → text file of image names.
+    Raises DataError for anything missing or outside `root`, and for what can be read in two ways, naming the option
+    that chooses; ConfigError for an unknown layout.
     """
     if layout not in LAYOUTS:
         close = did_you_mean(layout, LAYOUTS)
@@ -95,34 +108,80 @@ def load_samples(
     root = root.expanduser()
     if layout == "npz" or root.suffix.lower() == ".npz":
         return _table_of(root.absolute(), read_npz(root))
-    if root.suffix.lower() == ".csv" and root.is_file() and labels is None:
+    if root.suffix.lower() in TABLES and root.is_file() and labels is None:
         root, labels = root.parent, root.absolute()
     scan = scan_folder(root, allow_outside=allow_outside, all_masks=layout == "dermofit")
-    asked = labels is not None or columns.named
-    from_csv = asked or layout in ("csv", "isic2019")
-    records = None if from_csv else _from_folders(scan, layout)
-    if records is None and (table := find_table(scan, labels, columns.image, layout, demanded=from_csv)):
-        records = read_labelled(scan, table, columns, allow_outside=allow_outside)
-    records = records or read_flat(scan.images)
-    return _table_of(scan.root, replace(records, notes=[*records.notes, *scan.notes]))
+    index, how = Index(scan), HowToRead(columns, allow_outside, skip_missing)
+    records: Records | None
+    if labels is not None:
+        records = read_labelled(open_table(named_table(scan.root, labels), index), index, how)
+    elif columns.named or layout in ("csv", "isic2019"):
+        records = _from_tables(find_tables(index, how), scan, layout, demanded=True)
+    elif layout != "auto" or class_level is not None:
+        records = _from_folders(scan, layout, class_level)
+    else:
+        records = _recognised(scan, find_tables(index, how))
+    assert records is not None, "a demanded table is read or missed aloud"
+    records = split_by_lists(records, index, split_lists)
+    records = grouped_by(records, group_pattern) if group_pattern else records
+    masks = [(name, "a mask of a segmentation") for name in scan.masks]
+    unread = [(name, "in a format that is not read") for name in scan.unread]
+    left_out = [*records.left_out, *masks, *unread]
+    return _table_of(scan.root, replace(records, left_out=left_out, notes=[*records.notes, *scan.notes]))
 
 
-def _from_folders(scan: Scan, layout: str) -> Records | None:
-    """Read what the folders tell; None in "auto" when they tell no classes."""
+def _from_folders(scan: Scan, layout: str, class_level: int | None) -> Records:
+    """Read what the folders tell in the layout asked for; raises `DataError` where they do not tell it."""
     if layout == "flat":
         return read_flat(scan.images)
-    if layout == "dermofit" or (layout == "auto" and scan.masks and looks_like_dermofit(scan.images)):
-        records = read_dermofit(scan.images)
+    if layout == "dermofit":
+        records = read_dermofit(scan.images, unread=scan.unread)
     else:
-        records = read_class_folders(scan.images, demand=1 if layout == "classes" else 2)
-    if records is None and layout != "auto":
+        records = read_folders(scan.images, unread=scan.unread, class_level=class_level, forced=True)
+    if records is None:
         raise DataError(
             f"There are no class folders under {scan.root} (layout '{layout}').",
             hint="Put the images of each class in a folder named after it, or give a CSV with --labels.",
         )
-    if records is not None and scan.tables:
-        records.notes.append(f"Class folders win over {shown_list(scan.tables)}: give --labels to use it instead.")
-    return records
+    unused = [f"{shown_list(scan.tables)} not used: the classes are the folders."] if scan.tables else []
+    return replace(records, notes=[*records.notes, *unused])
+
+
+def _from_tables(tables: Tables, scan: Scan, layout: str, *, demanded: bool) -> Records | None:
+    """Read the table beside the images, None where there is none and none is demanded."""
+    chosen = choose(tables, scan, layout)
+    if chosen is None and demanded:
+        why = "; ".join(f"{name}: {reason}" for name, reason in tables.unread.items())
+        lying = f" with a column of image names ({why})" if why else ""
+        raise DataError(f"There is no CSV{lying} in {scan.root}.", hint="Give it with --labels.")
+    if chosen is None:
+        return None
+    records = tables.records(chosen)
+    return replace(records, notes=[*records.notes, *unused_notes(tables, [chosen])])
+
+
+def _recognised(scan: Scan, tables: Tables) -> Records:
+    """Read class folders and tables; raises `DataError` where they contradict each other."""
+    labelled = tables.labelled
+    try:
+        dermofit = scan.masks and looks_like_dermofit(scan.images)
+        folders = (read_dermofit if dermofit else read_folders)(scan.images, unread=scan.unread)
+    except DataError:
+        if not labelled:
+            raise
+        folders = None
+    if folders is None:
+        records = _from_tables(tables, scan, "auto", demanded=False)
+        if records is None:
+            check_unread(tables, scan)
+            records = read_flat(scan.images)
+            records = replace(records, notes=[*records.notes, *unused_notes(tables, [])])
+        return records
+    used = []
+    for name, said in tables.read.items():
+        folders = supplemented(folders, said, name)
+        used.append(name)
+    return replace(folders, notes=[*folders.notes, *unused_notes(tables, used)])
 
 
 def _table_of(root: Path, records: Records) -> SampleTable:
@@ -130,9 +189,9 @@ def _table_of(root: Path, records: Records) -> SampleTable:
     order = sorted(range(len(records.names)), key=records.names.__getitem__)
     notes = list(records.notes)
     classes: tuple[str, ...] = ()
-    labels: NDArray[np.int64] | NDArray[np.uint8] | None = None
+    labels: NDArray[np.int64] | NDArray[np.int8] | None = None
     if records.labels is not None:
-        classes, labels = _encode([records.labels[i] for i in order], records, notes)
+        classes, labels = _encode(records, order, notes)
     groups = records.groups
     splits = records.splits
     return SampleTable(
@@ -143,13 +202,17 @@ def _table_of(root: Path, records: Records) -> SampleTable:
         groups=None if groups is None else tuple(groups[i] for i in order),
         splits=None if splits is None or not any(splits) else tuple(splits[i] for i in order),
         notes=tuple(notes),
+        obstacles=tuple(check_given_splits(records)),
+        left_out=tuple(sorted(set(records.left_out))),
     )
 
 
 def _encode(
-    named: list[tuple[str, ...]], records: Records, notes: list[str]
-) -> tuple[tuple[str, ...], NDArray[np.int64] | NDArray[np.uint8] | None]:
+    records: Records, order: Sequence[int], notes: list[str]
+) -> tuple[tuple[str, ...], NDArray[np.int64] | NDArray[np.int8] | None]:
     """Return (classes, labels) of the label names of each image; what had to be decided is added to `notes`."""
+    assert records.labels is not None, "asked of labelled records"
+    named = [records.labels[i] for i in order]
     present = in_order(label for labels in named for label in labels)
     if not present:
         notes.append("No image has a label: unlabelled.")
@@ -159,14 +222,25 @@ def _encode(
         gone = [c for c in records.classes if c not in classes]
         notes.append(f"Classes without any image: {shown_list(gone)}: left out.")
     index = {c: i for i, c in enumerate(classes)}
-    bare = sum(not labels for labels in named)
     if records.multilabel:
-        bits = np.zeros((len(named), len(classes)), dtype=np.uint8)
-        for row, labels in enumerate(named):
-            bits[row, [index[label] for label in labels]] = 1
-        if bare:
-            notes.append(f"{count(bare, 'image has', 'images have')} none of the labels: taken as all absent.")
-        return classes, bits
+        return classes, _encode_many(records, order, index, notes)
+    bare = sum(not labels for labels in named)
     if bare:
         notes.append(f"{count(bare, 'image has', 'images have')} no label: used for pretraining only.")
     return classes, np.array([index[labels[0]] if labels else -1 for labels in named], dtype=np.int64)
+
+
+def _encode_many(
+    records: Records, order: Sequence[int], index: Mapping[str, int], notes: list[str]
+) -> NDArray[np.int8]:
+    """Return int8 [N, C]: 1 for each label of an image, -1 for what is not known, else 0."""
+    assert records.labels is not None, "asked of labelled records"
+    bits = np.zeros((len(order), len(index)), dtype=np.int8)
+    for row, i in enumerate(order):
+        bits[row, [index[label] for label in records.labels[i]]] = 1
+        if records.unknown is not None:
+            bits[row, [index[label] for label in records.unknown[i] if label in index]] = -1
+    bare = int((bits == 0).all(axis=1).sum())
+    if bare:
+        notes.append(f"{count(bare, 'image has', 'images have')} none of the labels: taken as all absent.")
+    return bits

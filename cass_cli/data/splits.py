@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from cass_cli.data.layouts.columns import CLASS_PREFIX, LEFT_OUT
 from cass_cli.data.sources import SampleTable
 from cass_cli.data.stratify import nested_order, stratify_classes, stratify_units
 from cass_cli.errors import ConfigError, DataError, RunError, did_you_mean
@@ -21,9 +22,9 @@ from cass_cli.words import count, shown, shown_list
 
 SPLITS = ("train", "val", "test")
 PRECEDENCE = ("train", "test", "val")  # which split a class of one or two images goes to first
-COLUMNS = ("image", "split", "label", "group", "status")
+UNKNOWN = "-1"  # the cell of a class of which it is not known whether an image shows it
 
-Labels = NDArray[np.int64] | NDArray[np.uint8]  # class indices [N], or 0/1 [N, C]
+Labels = NDArray[np.int64] | NDArray[np.int8]  # class indices [N], or 0, 1 and -1 (not known) [N, C]
 
 
 def check_split(name: str) -> None:
@@ -191,20 +192,23 @@ def subset_note(
 
 
 def write_splits(path: Path, table: SampleTable, splits: Sequence[str], status: Sequence[str] | None = None) -> None:
-    """Write image, split, label(s), group and status of each row to a CSV, whole or not at all.
+    """Write the whole reading to a CSV that can be given as --labels: whole or not at all.
 
-    Several labels are joined by ";". Names that are not UTF-8 keep their bytes. `status` says "ok" unless given.
-    Raises RunError when it cannot be written.
+    A row an image of the table: image, split, label (or a 0/1 column `label:CLASS` each), group, and a `status` that
+    says "ok" unless given; then a row for each file that was left out, its status saying why. Names that are not UTF-8
+    keep their bytes. Raises RunError when it cannot be written.
     """
     assert len(splits) == len(table), "one split an image"
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with draft.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             writer = csv.writer(file, lineterminator="\n", quoting=quoting_for(table.names))
-            writer.writerow(COLUMNS)
+            writer.writerow(("image", "split", *label_columns(table), "group", "status"))
             for i, name in enumerate(table.names):
                 group = table.groups[i] if table.groups else ""
-                writer.writerow((name, splits[i], label_text(table, i), group, status[i] if status else "ok"))
+                writer.writerow((name, splits[i], *label_cells(table, i), group, status[i] if status else "ok"))
+            blank = [""] * len(label_columns(table))
+            writer.writerows((name, "", *blank, "", f"{LEFT_OUT}: {reason}") for name, reason in table.left_out)
         draft.replace(path)
     except OSError as error:
         raise RunError(f"Cannot write {shown(str(path))}: {error.strerror or error}.") from error
@@ -217,13 +221,25 @@ def quoting_for(names: Sequence[str]) -> Literal[0, 1]:
     return csv.QUOTE_ALL if any("\r" in name for name in names) else csv.QUOTE_MINIMAL
 
 
+def label_columns(table: SampleTable) -> list[str]:
+    """Return the columns in which a table of images tells the labels: one, or one a class when multi-label."""
+    return [f"{CLASS_PREFIX}{name}" for name in table.classes] if table.multilabel else ["label"]
+
+
+def label_cells(table: SampleTable, index: int) -> list[str]:
+    """Return the cells of `label_columns` for an image: its class, or 1, 0 and `UNKNOWN`."""
+    if table.labels is not None and table.multilabel:
+        return [UNKNOWN if bit < 0 else str(bit) for bit in table.labels[index].tolist()]
+    return [label_text(table, index)]
+
+
 def label_text(table: SampleTable, index: int) -> str:
     """Return the class name of an image, its class names joined by ";" when multi-label, "" without a label."""
     if table.labels is None:
         return ""
     label = table.labels[index]
     if table.multilabel:
-        return ";".join(table.classes[c] for c in np.flatnonzero(label))
+        return ";".join(table.classes[c] for c in np.flatnonzero(label == 1))
     return table.classes[label] if label >= 0 else ""
 
 
@@ -239,6 +255,7 @@ def read_splits(path: Path, table: SampleTable) -> tuple[str, ...]:
         raise DataError(f"Cannot read {shown(str(path))}: {error.strerror or error}.") from error
     except csv.Error as error:
         raise DataError(f"{shown(str(path))} is damaged: {error}.") from error
+    rows = [row for row in rows if not (row.get("status") or "").startswith(LEFT_OUT)]
     if not rows or any(row.get("image") is None or row.get("split") not in SPLITS for row in rows):
         raise DataError(f"{shown(str(path))} is no splits.csv: columns image and split (train, val, test) are needed.")
     known = {row["image"]: row["split"] for row in rows}

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cass_cli.config.flags import reading_options
+from cass_cli.config.schema import Data
 from cass_cli.data.image_rows import ImageRow
 from cass_cli.data.inspection import Copies, Inspection
 from cass_cli.data.splits import SPLITS
@@ -23,25 +25,31 @@ MOST_CLASSES = 20  # rows of the class table; the rest are in --json
 MOST_BAD = 10
 
 
-def as_dict(found: Inspection) -> dict[str, Any]:
-    """Return everything but the row of each image, which is what the CSV is for."""
-    summary = {field.name: getattr(found, field.name) for field in fields(found) if field.name != "rows"}
+def as_dict(found: Inspection, asked: Data) -> dict[str, Any]:
+    """Return everything but the rows, which are what the CSV is for."""
+    summary = {
+        field.name: getattr(found, field.name) for field in fields(found) if field.name not in ("rows", "label_columns")
+    }
     for kind in ("exact", "near"):
         summary[kind] = None if summary[kind] is None else asdict(summary[kind])
-    return {**summary, "leaks": found.leaks, "advice": advice(found)}
+    return {**summary, "leaks": found.leaks, "advice": advice(found), "command": command(found, asked)}
 
 
 def write_rows(path: Path, found: Inspection) -> None:
-    """Write one row an image; names that are not UTF-8 keep their bytes. Raises DataError when it cannot."""
-    columns = [field.name for field in fields(ImageRow)]
-    assert columns[0] == "image", "the column of names comes first"
+    """Write one row a file: a table that every command reads as --labels. Raises DataError when it cannot.
+
+    Names that are not UTF-8 keep their bytes.
+    """
+    facts = [field.name for field in fields(ImageRow)][3:]
+    header = ["image", "split", *found.label_columns, *facts]
     try:
-        write_csv(path, columns, ([getattr(row, column) for column in columns] for row in found.rows))
+        rows = ([row.image, row.split, *row.labels, *(getattr(row, fact) for fact in facts)] for row in found.rows)
+        write_csv(path, header, rows)
     except OSError as error:
         raise DataError(f"Cannot write {shown(str(path))}: {error.strerror or error}.") from error
 
 
-def show_inspection(found: Inspection, console: Console) -> None:
+def show_inspection(found: Inspection, asked: Data, console: Console) -> None:
     """Print one screen: what there is, what is broken, what leaks, and what to do."""
     classes = count(len(found.classes), "class", "classes") if found.classes else "no labels"
     kind = ", several an image" if found.multilabel else ""
@@ -60,7 +68,10 @@ def show_inspection(found: Inspection, console: Console) -> None:
     for name, text in _facts(found).items():
         facts.add_row(name, text)
     console.print(facts)
+    for obstacle in found.obstacles:
+        console.print(f"[bold red]✗[/] {escape(obstacle)}")
     console.print(f"\n[bold cyan]→[/] {escape(advice(found))}")
+    console.print(f"  To train on this reading: [bold]{escape(command(found, asked))}[/]")
 
 
 def _class_table(found: Inspection) -> Table:
@@ -124,7 +135,7 @@ def _unreadable(found: Inspection) -> str:
 
 def _groups(found: Inspection) -> str:
     if found.groups is None:
-        return "[dim]none known: images of one patient may be parted (--group-column)[/]"
+        return "[dim]none known: images of one patient may be parted (--group-column, --group-pattern)[/]"
     text = f"{found.groups:,}, of at most {count(found.largest_group, 'image')}"
     if found.ungrouped:
         text += f"; {count(found.ungrouped, 'image')} without one"
@@ -163,8 +174,7 @@ def leak_lines(found: Inspection) -> list[str]:
 
 def advice(found: Inspection) -> str:
     """Return in plain sentences what to do before training."""
-    data = shlex.quote(found.root)
-    steps = []
+    steps = [f"Training stops until this is mended: {obstacle}" for obstacle in found.obstacles]
     if found.bad:
         steps.append(
             f"Repair or remove the {count(len(found.bad), 'unreadable image')}, or train with --bad-images skip."
@@ -186,6 +196,14 @@ def advice(found: Inspection) -> str:
     missing = [name for name, counts in found.class_counts.items() if not all(counts[s] for s in SPLITS)]
     if missing:
         steps.append(f"Too few images to have every class in every split: {shown_list(missing, 5)}.")
-    if not steps:
-        return f"Nothing stands in the way: cass pretrain --data {data}"
-    return " ".join(steps)
+    if found.groups is None:
+        steps.append(
+            "Which images are of one patient is not known: if any are, say so by --group-column (of a CSV) or "
+            "--group-pattern (in the names), or scores will be too high."
+        )
+    return " ".join(steps) or "Nothing stands in the way."
+
+
+def command(found: Inspection, asked: Data) -> str:
+    """Return the command that trains on this reading, with every option that made it."""
+    return shlex.join(["cass", "pretrain", "--data", str(asked.path or found.root), *reading_options(asked)])

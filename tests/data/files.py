@@ -30,7 +30,7 @@ def labels_of(table: SampleTable) -> dict[str, Any]:
     assert table.labels is not None
     if table.multilabel:
         return {
-            name: {table.classes[c] for c in np.flatnonzero(row)}
+            name: {table.classes[c] for c in np.flatnonzero(row == 1)}
             for name, row in zip(table.names, table.labels, strict=True)
         }
     return {

@@ -114,8 +114,8 @@ def test_folders_without_images(tmp_path: Path) -> None:
     [
         (["image,label", "0.png,a"], {"label": "lable"}, "no column 'lable'.*Did you mean 'label'"),
         (["image,label", "0.png,a"], {"group": "patient"}, "no column 'patient'.*It has: image, label"),
-        (["foo,label", "0.png,a"], {}, "looks like image names"),
-        (["image,stage,grade", "0.png,I,a"], {}, "can be told to be the label: stage, grade"),
+        (["foo,label", "7.png,a"], {}, "looks like image names"),
+        (["image,stage,colour", "0.png,I,a"], {}, "can be told to be the label: stage, colour"),
         (["image,label", "0.png,a,b"], {}, "Row 2 .* has 3 cells, its header 2"),
         (["image,label,label", "0.png,a,b"], {}, "several columns named label"),
         (["image,label"], {}, "no rows below its header"),

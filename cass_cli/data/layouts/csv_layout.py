@@ -1,57 +1,40 @@
-"""The CSV layout: find the table, match its rows to files, and settle rows that name one image twice."""
+"""The table layout: match the rows of a CSV to files, and settle rows that name one image twice."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from cass_cli.data.layouts.cells import known
 from cass_cli.data.layouts.columns import (
-    GROUP_COLUMNS,
-    IMAGE_COLUMNS,
+    LEFT_OUT,
     Columns,
     Rows,
+    image_columns,
     is_isic,
     is_none,
-    known,
     pick_column,
-    plain,
     read_rows,
 )
-from cass_cli.data.layouts.folders import splits_of_paths
-from cass_cli.data.layouts.lookup import find_images
+from cass_cli.data.layouts.folders import groups_of_paths, splits_of_paths
+from cass_cli.data.layouts.lookup import Index, find_images
+from cass_cli.data.layouts.pairs import IMAGE, PAIR, one_row_each
 from cass_cli.data.layouts.records import Records
-from cass_cli.data.layouts.scan import Scan
-from cass_cli.data.layouts.tables import read_header, read_table
+from cass_cli.data.layouts.split_values import NONE
+from cass_cli.data.layouts.tables import Table, read_table
+from cass_cli.data.layouts.vocabulary import GROUP_COLUMNS, IMAGE_COLUMNS, plain, tokens
 from cass_cli.errors import DataError
 from cass_cli.words import count, shown, shown_list
 
 
-def find_table(
-    scan: Scan, labels: Path | None, image_column: str | None, layout: str, *, demanded: bool
-) -> Path | None:
-    """Return the CSV to read: `labels`, found as `named_table` does, or the one lying in the root.
+@dataclass(frozen=True)
+class HowToRead:
+    """What is asked of a table besides its columns."""
 
-    Of several in the root, `labels.csv` wins, then ISIC 2019's ground truth (training before test).
-    Raises DataError when the choice is open, or when a table is `demanded` and there is none.
-    """
-    if labels is not None:
-        return named_table(scan.root, labels)
-    headers = {name: read_header(scan.root / name) for name in scan.tables}
-    isic = [name for name in headers if is_isic(headers[name])]
-    if layout == "isic2019" and not isic:
-        raise DataError(
-            f"There is no ISIC 2019 ground truth in {scan.root}.",
-            hint="Put ISIC_2019_Training_GroundTruth.csv beside ISIC_2019_Training_Input/, or give it with --labels.",
-        )
-    usable = [name for name, head in headers.items() if _names_images(head, image_column)]
-    best = [n for n in usable if n.lower() == "labels.csv"] or sorted(isic, key=_training_last)[-1:] or usable
-    if len(best) > 1:
-        raise DataError(f"Several CSV files lie in {scan.root}: {shown_list(best)}.", hint="Choose with --labels.")
-    if not best and demanded:
-        lying = f" with a column of image names (there are: {shown_list(scan.tables)})" if scan.tables else ""
-        raise DataError(f"There is no CSV{lying} in {scan.root}.", hint="Give it with --labels.")
-    return scan.root / best[0] if best else None
+    columns: Columns
+    allow_outside: bool = False
+    skip_missing: bool = False  # rows without a file are left out
 
 
 def named_table(root: Path, labels: Path) -> Path:
@@ -62,51 +45,112 @@ def named_table(root: Path, labels: Path) -> Path:
     return found.resolve()
 
 
-def _names_images(header: list[str], image_column: str | None) -> bool:
-    if image_column is not None:
-        return image_column in header
-    return any(plain(name) in IMAGE_COLUMNS for name in header)
+def open_table(path: Path, index: Index) -> Table:
+    """Return the table at `path`, which may lack a header; raises `DataError` as `read_table` does."""
+    usual = {*IMAGE_COLUMNS, "label", "labels", "split"}
+    return read_table(path, is_image=lambda cell: plain(cell) not in usual and index.has(cell))
 
 
-def _training_last(name: str) -> tuple[bool, str]:
-    return "training" in name.lower(), name
-
-
-def read_labelled(scan: Scan, path: Path, columns: Columns, *, allow_outside: bool) -> Records:
-    """Return the images that the CSV at `path` names, one entry an image, with its labels, groups and splits.
+def read_labelled(table: Table, index: Index, how: HowToRead) -> Records:
+    """Return the images that the table names, one entry an image, with its labels, groups and splits.
 
     Where no column gives the split, train/val/test folders in the paths do. Rows that repeat one image are merged
-    when they agree. Raises DataError as `read_table`, `read_rows` and `find_images` do, and for rows that disagree.
+    when they agree. Raises DataError as `read_rows` and `find_images` do, and for rows that disagree.
     """
-    table = read_table(path)
-    rows = read_rows(table, columns)
-    names = find_images(rows.images, scan, path, allow_outside=allow_outside)
-    notes = [f"Layout: a CSV, {shown(path.name)}.", *rows.notes]
+    path, columns = table.path, how.columns
+    images = image_columns(table, columns.image, index.has)
+    notes = [f"Layout: a CSV, {shown(path.name)}."]
+    if table.headless:
+        notes.append(f"{shown(path.name)} has no header: column 1, column 2, …")
+    if len(images) == 2:
+        table, note = one_row_each(table, images)
+        rows = read_rows(table, IMAGE, columns, taken=[PAIR])
+        if rows.groups is None and columns.group is None:
+            rows = replace(rows, groups=list(table.columns[PAIR]))
+        notes.append(note)
+    else:
+        if plain(images[0]) not in IMAGE_COLUMNS and columns.image is None:
+            notes.append(f"Images are named in column '{shown(images[0])}'.")
+        rows = read_rows(table, images[0], columns)
+    notes += rows.notes
+    skipped = _not_meant(rows)
+    wanted = [i for i in range(len(rows.images)) if i not in skipped]
+    found = find_images(
+        [rows.images[i] for i in wanted], index, path, allow_outside=how.allow_outside, skip_missing=how.skip_missing
+    )
+    left_out = [(name, why) for i, why in skipped.items() for name in index.hits(rows.images[i])[:1]]
+    left_out += [(name, "no such file") for name in found.absent]
+    kept = [i for i, name in zip(wanted, found.names, strict=True) if name]
+    names = [name for name in found.names if name]
+    rows, notes = _of_rows(rows, kept), [*notes, *found.notes, *_skipped_notes(skipped)]
     if rows.groups is None and columns.group is None and is_isic(list(table.columns)):
         rows = replace(rows, groups=_isic_lesions(path, rows.images, notes))
     if rows.splits is None and not is_none(columns.split) and (splits := splits_of_paths(names)) is not None:
         rows = replace(rows, splits=splits)
         notes.append("Splits come from the folders.")
-    kept = _first_rows(names, rows, path.name)
-    if len(kept) < len(names):
-        notes.append(f"{count(len(names) - len(kept), 'row repeats', 'rows repeat')} an image: merged.")
-    unnamed = len(set(scan.images).difference(names))
+    if rows.groups is None and columns.group is None:
+        groups, told = groups_of_paths(names)
+        rows, notes = replace(rows, groups=groups), notes + told
+    first = _first_rows(names, rows, path.name)
+    if len(first) < len(names):
+        notes.append(f"{count(len(names) - len(first), 'row repeats', 'rows repeat')} an image: merged.")
+    unnamed = sorted(set(index.scan.images).difference(names, (name for name, _ in left_out)))
     if unnamed:
-        notes.append(f"{count(unnamed, 'image is', 'images are')} in the folder but not in the CSV: left out.")
-    return Records(
-        names=[names[i] for i in kept],
-        labels=None if rows.labels is None else [rows.labels[i] for i in kept],
-        multilabel=rows.multilabel,
-        classes=rows.classes,
+        notes.append(f"{count(len(unnamed), 'image is', 'images are')} in the folder but not in the CSV: left out.")
+        left_out += [(name, f"not in {path.name}") for name in unnamed]
+    return _records([names[i] for i in first], _of_rows(rows, first), left_out, notes)
+
+
+def _not_meant(rows: Rows) -> dict[int, str]:
+    """Return the rows that say themselves that their image is none to learn from, and why."""
+    skipped = {i: "its split is mapped to none" for i, split in enumerate(rows.splits or ()) if split == NONE}
+    for i, status in enumerate(rows.status or ()):
+        if status.startswith(LEFT_OUT):
+            skipped[i] = status.removeprefix(LEFT_OUT).lstrip(": ") or "left out in the table"
+    return skipped
+
+
+def _skipped_notes(skipped: dict[int, str]) -> list[str]:
+    reasons = sorted(set(skipped.values()))
+    number = {reason: list(skipped.values()).count(reason) for reason in reasons}
+    return [f"{count(number[reason], 'image')}: {reason}: left out." for reason in reasons]
+
+
+def _of_rows(rows: Rows, kept: Sequence[int]) -> Rows:
+    """Return what is said of the rows `kept`."""
+    labels = rows.labels
+    if labels is not None:
+        unknown = None if labels.unknown is None else [labels.unknown[i] for i in kept]
+        labels = replace(labels, labels=[labels.labels[i] for i in kept], unknown=unknown)
+    return Rows(
+        images=[rows.images[i] for i in kept],
+        labels=labels,
         groups=None if rows.groups is None else [rows.groups[i] for i in kept],
         splits=None if rows.splits is None else [rows.splits[i] for i in kept],
+        status=None,
+        notes=rows.notes,
+    )
+
+
+def _records(names: list[str], rows: Rows, left_out: list[tuple[str, str]], notes: list[str]) -> Records:
+    labels = rows.labels
+    return Records(
+        names=names,
+        labels=None if labels is None else labels.labels,
+        multilabel=labels is not None and labels.multilabel,
+        unknown=None if labels is None else labels.unknown,
+        classes=None if labels is None else labels.classes,
+        groups=rows.groups,
+        splits=rows.splits,
+        left_out=left_out,
         notes=notes,
     )
 
 
 def _first_rows(names: Sequence[str], rows: Rows, table: str) -> list[int]:
     """Return the first row of each image; raises DataError where a later row of the same image differs."""
-    columns = [column for column in (rows.labels, rows.groups, rows.splits) if column is not None]
+    labels = None if rows.labels is None else rows.labels.labels
+    columns = [column for column in (labels, rows.groups, rows.splits) if column is not None]
     first: dict[str, int] = {}
     conflicts: list[str] = []
     for row, name in enumerate(names):
@@ -114,9 +158,10 @@ def _first_rows(names: Sequence[str], rows: Rows, table: str) -> list[int]:
         if any(column[before] != column[row] for column in columns):
             conflicts.append(name)
     if conflicts:
+        differing = list(dict.fromkeys(conflicts))
         raise DataError(
-            f"{shown(table)} has rows that contradict each other for {count(len(conflicts), 'image')}: "
-            f"{shown_list(conflicts)}",
+            f"{shown(table)} has rows that contradict each other for {count(len(differing), 'image')}: "
+            f"{shown_list(differing)}",
             hint="Keep one row an image; several labels of one image go in one cell, as a;b.",
         )
     return list(first.values())
@@ -138,3 +183,9 @@ def _isic_lesions(path: Path, images: list[str], notes: list[str]) -> list[str] 
     alone = f"; {groups.count(''):,} images without one stand alone" if "" in groups else ""
     notes.append(f"Grouped by column '{group}' of {metadata.name}{alone}.")
     return groups
+
+
+def is_about_labels(path: Path) -> bool:
+    """True for a file called as tables of labels are: one that must not be passed over in silence."""
+    words = {"label", "labels", "train", "training", "metadata", "groundtruth", "annotations", "data", "entry", "meta"}
+    return not words.isdisjoint(tokens(path.stem)) or "groundtruth" in plain(path.stem)

@@ -1,70 +1,115 @@
-"""Match image names in a CSV to files: exact, inside the usual image folders, or without extension."""
+"""Match image names in a table to files: as written, in the usual image folders, by stem, by the end of a path."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from cass_cli.data.layouts.folders import is_container
+from cass_cli.data.decode.facts import IMAGE_SUFFIXES
 from cass_cli.data.layouts.scan import Scan, outside_error
+from cass_cli.data.layouts.vocabulary import is_container
 from cass_cli.errors import DataError
 from cass_cli.words import count, shown, shown_list
 
 
-def find_images(raw_names: Sequence[str], scan: Scan, table: Path, *, allow_outside: bool) -> list[str]:
+@dataclass(frozen=True)
+class Found:
+    """The image of each name, "" for none, and what had to be done to find them."""
+
+    names: list[str]
+    absent: list[str]  # names that are no file, as the table writes them
+    notes: list[str]
+
+
+def find_images(
+    raw_names: Sequence[str], index: Index, table: Path, *, allow_outside: bool, skip_missing: bool = False
+) -> Found:
     """Return the image, relative to the data root, that each name in `table` means.
 
     A name is looked for relative to the root, then in the usual image folders, then anywhere under the root, each
-    time as written and without extension. Raises DataError for names that fit no file, several files, or a file
-    outside the root (unless `allow_outside`); each lists up to ten.
+    time as written and without extension; then with another extension, in other letter case, and by the end of its
+    path. Raises DataError for names that fit several files, or a file outside the root (unless `allow_outside`), and
+    unless `skip_missing` for names that fit none, or where none fits; each lists up to ten.
     """
-    index = _Index(scan)
+    root = index.scan.root
     found: list[str] = []
     absent: list[str] = []
     outside: list[str] = []
     several: list[str] = []
+    bent: dict[str, list[str]] = {}
     for raw in raw_names:
-        hits = index.hits(raw)
-        if not hits:
-            name, leaves = _beyond_the_scan(raw, scan.root, table, allow_outside)
-            hits = [name] if name else []
-            if leaves and not allow_outside:
-                outside.append(raw)
-        if not hits:
+        hits, how, leaves = _find(raw, index, table, allow_outside)
+        if leaves:
+            outside.append(raw)
+        elif not hits:
             absent.append(raw)
         elif len(hits) > 1:
             several.append(f"{raw} ({shown_list(hits, 3)})")
+        if how:
+            bent.setdefault(how, []).append(raw)
         found.append(hits[0] if hits else "")
     if outside:
         name = shown(table.name)
-        raise outside_error(outside, scan.root, (f"path in {name} leads", f"paths in {name} lead"))
-    if absent:
-        raise DataError(
-            f"{shown(table.name)} names {count(len(absent), 'image')} of {len(raw_names):,} that are not under "
-            f"{scan.root}: {shown_list(absent)}",
-            hint="Check that the CSV belongs to this folder and that the image column is the right one "
-            "(--image-column).",
-        )
+        raise outside_error(outside, root, (f"path in {name} leads", f"paths in {name} lead"))
     if several:
         raise DataError(
             f"{count(len(several), 'name')} in {shown(table.name)} fit several files: {shown_list(several)}",
             hint="Write the path relative to the data folder, with its extension.",
         )
-    return found
+    if absent and (not skip_missing or not any(found)):
+        raise _absent_error(absent, len(raw_names), root, table)
+    notes = [f"{count(len(names), 'name')} in {shown(table.name)} {how}." for how, names in bent.items()]
+    if absent:
+        gone = f"{count(len(absent), 'row')} of {shown(table.name)} without a file"
+        notes.append(f"{gone}: left out ({shown_list(absent)}).")
+    return Found(found, absent, notes)
 
 
-class _Index:
-    """File names and extension-less names of a scan → paths, built once for all rows of a CSV."""
+def _find(raw: str, index: Index, table: Path, allow_outside: bool) -> tuple[list[str], str, bool]:
+    """Return (the images that a name fits, how it had to be bent, whether it leaves the root, which is not allowed)."""
+    if hits := index.hits(raw):
+        return hits, "", False
+    elsewhere = raw.startswith(("/", "..")) or "/../" in raw  # then the file that is meant may be there
+    hits, how = ([], "") if elsewhere else index.near(raw)
+    if hits or not raw:
+        return hits, how, False
+    name, leaves = _beyond_the_scan(raw, index.scan.root, table, allow_outside)
+    if name and (allow_outside or not leaves):
+        return [name], "", False
+    hits, how = index.near(raw) if elsewhere else ([], "")
+    return hits, how, leaves and not hits and not allow_outside
+
+
+def _absent_error(absent: list[str], total: int, root: Path, table: Path) -> DataError:
+    rest = f" To go on with the other {total - len(absent):,}: --missing skip." if len(absent) < total else ""
+    return DataError(
+        f"{shown(table.name)} names {count(len(absent), 'image')} of {total:,} that are not under {root}: "
+        f"{shown_list([name or '(an empty cell)' for name in absent])}",
+        hint="Check that the table belongs to this folder and that the image column is the right one "
+        f"(--image-column).{rest}",
+    )
+
+
+class Index:
+    """File names and extension-less names of a scan → paths, built once for all rows of a table."""
 
     def __init__(self, scan: Scan) -> None:
+        self.scan = scan
         self.root = f"{scan.root}/"
         self.exact = set(scan.images)
         self.by_file: dict[str, list[str]] = {}
         self.by_stem: dict[str, list[str]] = {}
+        self._folded: dict[str, list[str]] | None = None
         for name in scan.images:
             file = name.rpartition("/")[2]
             self.by_file.setdefault(file, []).append(name)
             self.by_stem.setdefault(file.rpartition(".")[0] or file, []).append(name)
+
+    def has(self, raw: str) -> bool:
+        """Whether `raw` may name an image, by its file name alone."""
+        file = raw.replace("\\", "/").rpartition("/")[2]
+        return bool(file) and (file in self.by_file or file in self.by_stem or _stem(file) in self.by_stem)
 
     def hits(self, raw: str) -> list[str]:
         """Return the paths that `raw` fits best: one, several equally good, or none."""
@@ -77,11 +122,57 @@ class _Index:
                 continue
             folder, file = "/".join(path.parts[:-1]), path.name
             for candidates in (self.by_file.get(file, []), self.by_stem.get(file, [])):
-                fitting = [c for c in candidates if _lies_in(c, folder)]
-                if fitting:
-                    ranks = [_rank(c, folder) for c in fitting]
-                    return [c for c, rank in zip(fitting, ranks, strict=True) if rank == min(ranks)]
+                if hits := _best([c for c in candidates if _lies_in(c, folder)], folder):
+                    return hits
         return []
+
+    def near(self, raw: str) -> tuple[list[str], str]:
+        """Return the paths that `raw` fits when bent, and how it was: (none, "") where it fits nothing."""
+        folder, _, file = raw.replace("\\", "/").rpartition("/")
+        if not file or ".." in folder.split("/"):
+            return [], ""
+        stem = _stem(file)
+        exact = [*self.by_file.get(file, []), *self.by_stem.get(file, [])]
+        other = self.by_stem.get(stem, []) if stem != file else []
+        for candidates, how in ((other, "bear another extension than the files"), (self._folds(file), _CASE)):
+            if hits := _best([c for c in candidates if _lies_in(c, folder)], folder):
+                return hits, how
+        for candidates in (exact, other):
+            ends = [c for c in candidates if f"/{folder}".endswith(f"/{parent}" if (parent := _folder(c)) else "")]
+            if ends:
+                longest = max(len(_folder(c)) for c in ends)
+                return [
+                    c for c in ends if len(_folder(c)) == longest
+                ], "begin with folders that are not there: shortened"
+        return [], ""
+
+    def _folds(self, file: str) -> list[str]:
+        """Return the images called `file` in another letter case."""
+        if self._folded is None:
+            self._folded = {}
+            for name, paths in (*self.by_file.items(), *self.by_stem.items()):
+                self._folded.setdefault(name.casefold(), []).extend(paths)
+        return list(dict.fromkeys(self._folded.get(file.casefold(), [])))
+
+
+_CASE = "differ from the files in upper and lower case"
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _stem(file: str) -> str:
+    """Return a file name without its image suffix."""
+    stem, dot, suffix = file.rpartition(".")
+    return stem if dot and f".{suffix.lower()}" in IMAGE_SUFFIXES else file
+
+
+def _best(fitting: list[str], folder: str) -> list[str]:
+    if not fitting:
+        return []
+    ranks = [_rank(c, folder) for c in fitting]
+    return [c for c, rank in zip(fitting, ranks, strict=True) if rank == min(ranks)]
 
 
 def _lies_in(candidate: str, folder: str) -> bool:

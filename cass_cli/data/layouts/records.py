@@ -5,17 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-}
-
 
 @dataclass(frozen=True)
 class Records:
@@ -24,15 +13,13 @@ class Records:
     names: list[str]  # POSIX paths relative to the data root
     labels: list[tuple[str, ...]] | None = None  # class names of each image; () = none stated
     multilabel: bool = False
+    unknown: list[tuple[str, ...]] | None = None  # multi-label: classes of which nobody knows whether they are there
     classes: tuple[str, ...] | None = None  # None: the sorted labels that occur
     groups: list[str] | None = None
     splits: list[str] | None = None
+    lost: tuple[str, ...] = ()  # classes whose every file is in a format that is not read
+    left_out: list[tuple[str, str]] = field(default_factory=list)  # name, and why it is no image to learn from
     notes: list[str] = field(default_factory=list)
-
-
-def split_name(word: str) -> str | None:
-    """Return "train", "val" or "test" for the usual spellings of the three in any case, else None."""
-    return SPLIT_NAMES.get(word.strip().lower())
 
 
 def in_order(labels: Iterable[str]) -> tuple[str, ...]:

@@ -6,18 +6,25 @@ The folder is untrusted: links may loop or lead elsewhere, folders may be unread
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cass_cli.data.decode.facts import IMAGE_SUFFIXES
+from cass_cli.data.layouts.masks import find_masks
 from cass_cli.errors import DataError
 from cass_cli.words import count, shown, shown_list
 
 IGNORED = {"__macosx", "thumbs.db", "desktop.ini"}
-_MASK = re.compile(r"[ _-]?mask(_\d+)?$", re.IGNORECASE)
+TABLE_SUFFIXES = {".csv", ".tsv"}
+SHEET_SUFFIXES = {".xlsx", ".xls", ".ods"}  # tables too, in a format that is not read
+# Files that hold images, or whole archives of them, in formats that are not read: their folder may be a class.
+UNREAD_SUFFIXES = {
+    *(".heic", ".heif", ".avif", ".jxl", ".j2k", ".jpf", ".nii", ".npy", ".mat", ".h5", ".hdf5", ".svs", ".ndpi"),
+    *(".mrxs", ".scn", ".vsi", ".czi", ".mha", ".mhd", ".nrrd", ".dng", ".cr2", ".nef", ".ima", ".psd", ".exr"),
+    *(".fits", ".gz", ".zip", ".tar", ".7z", ".rar", ".mp4", ".avi", ".mov"),
+}
 
 
 @dataclass(frozen=True)
@@ -26,8 +33,10 @@ class Scan:
 
     root: Path  # resolved
     images: tuple[str, ...]
-    tables: tuple[str, ...]  # the .csv files lying directly in `root`
-    masks: int  # segmentation masks left out
+    tables: tuple[str, ...]  # .csv, .tsv and spreadsheets in `root`, or in the folders that merely wrap the images
+    texts: tuple[str, ...]  # .txt files there
+    masks: tuple[str, ...]  # segmentation masks, left out
+    unread: tuple[str, ...]  # images in formats that are not read
     notes: tuple[str, ...]
 
 
@@ -37,6 +46,8 @@ class _Walk:
 
     images: list[str]
     others: Counter[str]
+    unread: list[str]
+    tables: list[str]
     links: list[str]
     unreadable: list[str]
     seen: set[tuple[int, int]]
@@ -46,12 +57,12 @@ def scan_folder(root: Path, *, allow_outside: bool = False, all_masks: bool = Fa
     """Return every image under `root`, sorted by name; one `os.scandir` a folder, no stat of plain files.
 
     Links that resolve outside `root` are an error unless `allow_outside`. A linked folder is read once: a link to
-    a folder already read is left out, so loops end. Segmentation masks (`*mask.png`) are left out where the image
-    itself lies beside them, or everywhere with `all_masks`.
+    a folder already read is left out, so loops end. Segmentation masks are left out as `find_masks` tells them, with
+    `all_masks` wherever they lie.
     Raises DataError for a missing, unreadable or empty folder and for one without any image.
     """
     root = _existing_folder(root)
-    walk = _Walk([], Counter(), [], [], set())
+    walk = _Walk([], Counter(), [], [], [], [], set())
     _read_tree(root, "", walk)
     aliases = _follow_links(root, walk, allow_outside)
     if walk.unreadable:
@@ -59,11 +70,28 @@ def scan_folder(root: Path, *, allow_outside: bool = False, all_masks: bool = Fa
             f"{count(len(walk.unreadable), 'folder')} under {root} cannot be read: {shown_list(walk.unreadable)}",
             hint="Give yourself read permission (chmod -R u+rX), or move the folder away.",
         )
-    images, masks = _without_masks(sorted(walk.images), all_masks)
+    masks = find_masks(walk.images, everywhere=all_masks)
+    images = tuple(sorted(name for name in walk.images if name not in masks))
     if not images:
-        raise _nothing_found(root, walk.others, masks)
-    tables = tuple(sorted(entry.name for entry in os.scandir(root) if _is_table(entry)))
-    return Scan(root, images, tables, masks, tuple(_notes(walk.others, masks, aliases)))
+        raise _nothing_found(root, walk.others, len(masks))
+    around = _wrapping_folders(images)
+    beside = sorted(name for name in walk.tables if name.rpartition("/")[0] in around)
+    return Scan(
+        root,
+        images,
+        tuple(name for name in beside if _suffix(name) != ".txt"),
+        tuple(name for name in beside if _suffix(name) == ".txt"),
+        tuple(sorted(masks)),
+        tuple(sorted(walk.unread)),
+        tuple(_notes(walk.others, masks, aliases)),
+    )
+
+
+def _wrapping_folders(names: Sequence[str]) -> set[str]:
+    """Return the root, "", and the folders that all of the files lie in: down to the first that parts them."""
+    low, high = min(names).split("/")[:-1], max(names).split("/")[:-1]
+    shared = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
+    return {"/".join(low[:depth]) for depth in range(shared + 1)}
 
 
 def _existing_folder(root: Path) -> Path:
@@ -93,9 +121,19 @@ def _read_tree(root: Path, start: str, walk: _Walk) -> None:
                 elif entry.is_file(follow_symlinks=False) and is_image(entry.path, entry.name):
                     walk.images.append(prefix + entry.name)
                 else:
-                    walk.others[_suffix(entry.name)] += 1
+                    _put_aside(prefix + entry.name, walk)
         except OSError as error:
             walk.unreadable.append(f"{folder or '.'} ({error.strerror or error})")
+
+
+def _put_aside(name: str, walk: _Walk) -> None:
+    """Note a file that is no image."""
+    suffix = _suffix(name.rpartition("/")[2])
+    if suffix in UNREAD_SUFFIXES:
+        walk.unread.append(name)
+    elif suffix in TABLE_SUFFIXES | SHEET_SUFFIXES | {".txt"}:
+        walk.tables.append(name)
+    walk.others[suffix] += 1
 
 
 def _visible_entries(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -121,7 +159,7 @@ def _follow_links(root: Path, walk: _Walk, allow_outside: bool) -> int:
                 walk.images.append(name)
             continue
         if not is_dir and not is_image(str(target), name):
-            walk.others[_suffix(name)] += 1
+            _put_aside(name, walk)
         elif not allow_outside and not target.is_relative_to(root):
             outside.append(name)
         elif not is_dir:
@@ -160,23 +198,6 @@ def _suffix(name: str) -> str:
     return f".{suffix.lower()}" if dot and stem and "/" not in suffix else ""
 
 
-def _is_table(entry: os.DirEntry[str]) -> bool:
-    return _suffix(entry.name) == ".csv" and not entry.name.startswith(".") and entry.is_file()
-
-
-def _without_masks(names: list[str], all_masks: bool) -> tuple[tuple[str, ...], int]:
-    """Return the names that are no masks, and how many are."""
-    stems = {name.rpartition(".")[0] for name in names}
-
-    def is_mask(name: str) -> bool:
-        stem = name.rpartition(".")[0]
-        image = _MASK.sub("", stem)
-        return image != stem and (all_masks or image in stems)
-
-    kept = tuple(name for name in names if not is_mask(name))
-    return kept, len(names) - len(kept)
-
-
 def _nothing_found(root: Path, others: Counter[str], masks: int) -> DataError:
     known = f"Images are files ending in {', '.join(sorted(IMAGE_SUFFIXES))}."
     if masks:
@@ -194,12 +215,12 @@ def _by_suffix(others: Counter[str]) -> str:
     return ", ".join(f"{shown(suffix) or 'no suffix'} {n:,}" for suffix, n in ranked[:5])
 
 
-def _notes(others: Counter[str], masks: int, aliases: int) -> Iterator[str]:
-    unread = Counter({suffix: n for suffix, n in others.items() if suffix != ".csv"})
+def _notes(others: Counter[str], masks: set[str], aliases: int) -> Iterator[str]:
+    unread = Counter({suffix: n for suffix, n in others.items() if suffix not in TABLE_SUFFIXES})
     if unread:
         total = count(sum(unread.values()), "file is no image", "files are no images")
-        yield f"{total} ({_by_suffix(unread)}): left out."
+        yield f"{total} that cass reads ({_by_suffix(unread)}): left out."
     if masks:
-        yield f"{count(masks, 'mask')} (*mask.*) beside the images: left out."
+        yield f"{count(len(masks), 'mask')} of segmentations ({shown_list(sorted(masks), 2)}): left out."
     if aliases:
         yield f"{count(aliases, 'linked folder leads', 'linked folders lead')} to a folder already read: left out."

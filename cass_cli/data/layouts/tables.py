@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from cass_cli.errors import DataError
 from cass_cli.words import shown, shown_list
+
+DELIMITERS = (",", "\t", ";", "|")
+SAMPLED = 20  # rows that decide which delimiter it is
+OURS = "image,split,"  # how a table begins that cass wrote: its names may be any bytes
 
 
 @dataclass(frozen=True)
@@ -17,26 +23,28 @@ class Table:
 
     path: Path
     columns: dict[str, list[str]]
+    headless: bool = False  # its first row is data already: columns are called "column 1", …
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
 
 
-def read_table(path: Path) -> Table:
-    """Return the cells of a UTF-8 CSV with a header; commas, or semicolons or tabs if the header has no comma.
+def read_table(path: Path, *, is_image: Callable[[str], bool] = lambda _: False) -> Table:
+    """Return the cells of a CSV: UTF-8, or UTF-16 by its mark; comma, tab, semicolon or bar; `sep=;` on top or not.
 
-    Raises DataError for a missing or empty file, other encodings (naming the byte), ragged rows and repeated
-    column names.
+    A first row in which `is_image` knows a cell is no header. Raises DataError for a missing or empty file, other
+    encodings (naming the byte), ragged rows and repeated column names.
     """
     text = _read_text(path)
-    delimiter = _delimiter(text.partition("\n")[0])
-    try:
-        lines = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row]
-    except csv.Error as error:
-        raise DataError(f"{shown(str(path))} is no readable CSV: {error}.") from error
-    if len(lines) < 2:
+    lines = _rows(path, text)
+    headless = bool(lines) and any(is_image(cell.strip()) for cell in lines[0])
+    if len(lines) < (1 if headless else 2):
         raise DataError(f"{shown(str(path))} has no rows below its header.", hint="One row an image is expected.")
     header = [cell.strip() for cell in lines[0]]
+    if headless:
+        header = [f"column {i + 1}" for i in range(len(header))]
+    elif header[0] == "" and "" not in header[1:]:
+        header[0] = "unnamed: 0"  # the index that pandas writes
     ragged = next((i for i, row in enumerate(lines) if len(row) != len(header)), None)
     if ragged is not None:
         raise DataError(
@@ -46,22 +54,40 @@ def read_table(path: Path) -> Table:
     twice = [name for name in dict.fromkeys(header) if header.count(name) > 1]
     if twice:
         raise DataError(f"{shown(str(path))} has several columns named {shown_list(twice)}.")
-    cells = zip(*lines[1:], strict=True)
-    return Table(path, {name: [c.strip() for c in column] for name, column in zip(header, cells, strict=True)})
+    cells = zip(*(lines if headless else lines[1:]), strict=True)
+    columns = {name: [c.strip() for c in column] for name, column in zip(header, cells, strict=True)}
+    return Table(path, columns, headless)
 
 
-def read_header(path: Path) -> list[str]:
-    """Return the column names of a CSV, whatever its encoding; [] when it cannot be read."""
+def _rows(path: Path, text: str) -> list[list[str]]:
+    """Return the rows of cells, without blank lines and without trailing delimiters that every row has."""
+    first, _, rest = text.partition("\n")
+    delimiter = ""
+    if first.strip().lower().startswith("sep=") and len(first.strip()) == 5:  # Excel's own first line
+        delimiter, text = first.strip()[4], rest
+    delimiter = delimiter or _delimiter(text, spaces=path.suffix.lower() == ".txt")
     try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            head = file.readline()
-    except OSError:
-        return []
-    return [cell.strip() for cell in next(csv.reader([head], delimiter=_delimiter(head)), [])]
+        lines = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if any(row)]
+    except csv.Error as error:
+        raise DataError(f"{shown(str(path))} is no readable CSV: {error}.") from error
+    while lines and len(lines[0]) > 1 and all(len(row) == len(lines[0]) and not row[-1].strip() for row in lines):
+        lines = [row[:-1] for row in lines]
+    return lines
 
 
-def _delimiter(head: str) -> str:
-    return next((d for d in (",", "\t", ";") if d in head), ",")
+def _delimiter(text: str, *, spaces: bool) -> str:
+    """Return the delimiter that gives all of the first rows the same number of cells, else that of the header."""
+    head = text[:100_000].splitlines()[:SAMPLED]
+    if len(text) > 100_000:
+        head = head[:-1] or head
+    for delimiter in (*DELIMITERS, *([" "] if spaces else [])):
+        try:
+            widths = {len(row) for row in csv.reader(head, delimiter=delimiter) if any(row)}
+        except csv.Error:
+            continue
+        if len(widths) == 1 and widths.pop() > 1:
+            return delimiter
+    return next((d for d in DELIMITERS if head and d in head[0]), ",")
 
 
 def _read_text(path: Path) -> str:
@@ -69,12 +95,15 @@ def _read_text(path: Path) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"Cannot read {shown(str(path))}: {error.strerror or error}.") from error
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
+        if data.startswith(OURS.encode()):
+            return data.decode("utf-8", "surrogateescape")
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(
-            f"{shown(str(path))} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start:,} "
-            f"(line {line:,}).",
+            f"{shown(str(path))} is not {'UTF-16' if wide else 'UTF-8'}: byte 0x{data[error.start]:02x} at offset "
+            f"{error.start:,} (line {line:,}).",
             hint="Save it as UTF-8 (in a spreadsheet: 'CSV UTF-8').",
         ) from error

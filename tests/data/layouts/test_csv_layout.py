@@ -51,22 +51,26 @@ def test_bits_with_one_per_row_are_classes(tmp_path: Path) -> None:
 
 def test_bits_with_several_or_none_per_row_are_multilabel(tmp_path: Path) -> None:
     touch(tmp_path, "1.tif", "2.tif", "3.tif")
-    write(tmp_path / "labels.csv", "image,target,normal,burr", "1.tif,1,0,1", "2.tif,0,1,0", "3.tif,0,0,-1")
+    write(tmp_path / "labels.csv", "image,target,normal,burr", "1.tif,1,0,1", "2.tif,0,1,0", "3.tif,0,0,")
     table = load_samples(tmp_path)
     assert table.labels is not None
-    assert table.labels.dtype == np.uint8
+    assert table.labels.dtype == np.int8
     # "target" is a usual name of a label column, and here a class among classes
     assert labels_of(table) == {"1.tif": {"target", "burr"}, "2.tif": {"normal"}, "3.tif": set()}
-    assert noted(table, "1 cell is empty or -1")
-    assert noted(table, "1 image has none of the labels")
+    assert table.labels[2].tolist() == [-1, 0, 0]  # classes are sorted: nobody said whether there is a burr cell
+    assert noted(table, "1 cell is empty: not known")
 
 
 def test_lists_of_labels(tmp_path: Path) -> None:
     touch(tmp_path, "1.png", "2.png", "3.png")
-    write(tmp_path / "labels.csv", "image,label", "1.png,a;b", "2.png,b", "3.png,")
+    write(tmp_path / "labels.csv", "image,label", "1.png,a;b", "2.png,b", "3.png,none")
     assert labels_of(load_samples(tmp_path)) == {"1.png": {"a", "b"}, "2.png": {"b"}, "3.png": set()}
-    write(tmp_path / "labels.csv", "image,label", "1.png,a|b", "2.png,b", "3.png,")
-    assert labels_of(load_samples(tmp_path, columns=Columns(separator="|")))["1.png"] == {"a", "b"}
+    for mark in "|/":
+        write(tmp_path / "labels.csv", "image,label", f"1.png,a{mark}b", "2.png,b", "3.png,")
+        table = load_samples(tmp_path, columns=Columns(separator=None if mark == "|" else mark))
+        assert labels_of(table)["1.png"] == {"a", "b"}
+        assert table.labels is not None
+        assert table.labels[2].tolist() == [-1, -1]
 
 
 def test_missing_labels_are_minus_one(tmp_path: Path) -> None:
@@ -80,7 +84,7 @@ def test_missing_labels_are_minus_one(tmp_path: Path) -> None:
 def test_a_class_may_be_called_none(tmp_path: Path) -> None:
     touch(tmp_path, "0.png", "1.png")
     write(tmp_path / "labels.csv", "image,label", "0.png,none", "1.png,NA")
-    assert set(labels_of(load_samples(tmp_path)).values()) == {"none", "NA"}
+    assert set(labels_of(load_samples(tmp_path)).values()) == {"none", None}
 
 
 def test_named_columns(tmp_path: Path) -> None:
@@ -119,12 +123,15 @@ def test_split_folders_split_the_images_of_a_csv(tmp_path: Path) -> None:
     assert load_samples(tmp_path).splits == ("test", "train")
 
 
-def test_a_column_called_set_that_names_no_splits_is_no_split(tmp_path: Path) -> None:
+def test_a_column_called_set_that_names_no_splits_is_not_dropped_in_silence(tmp_path: Path) -> None:
     touch(tmp_path, "0.png")
     write(tmp_path / "labels.csv", "image,label,set", "0.png,a,A")
-    assert load_samples(tmp_path).splits is None
-    with pytest.raises(DataError, match="names no split: A"):
-        load_samples(tmp_path, columns=Columns(split="set"))
+    for columns in (Columns(), Columns(split="set")):
+        with pytest.raises(DataError, match="names no split: A") as caught:
+            load_samples(tmp_path, columns=columns)
+        assert "--split-values train=A" in caught.value.hint
+    assert load_samples(tmp_path, columns=Columns(split="none")).splits is None
+    assert load_samples(tmp_path, columns=Columns(split_values={"a": "test"})).splits == ("test",)
 
 
 def test_repeated_rows_merge_when_they_agree(tmp_path: Path) -> None:

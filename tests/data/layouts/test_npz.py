@@ -39,7 +39,7 @@ def test_medmnist_multilabel_and_grey(tmp_path: Path) -> None:
     with np.load(tmp_path / "set.npz") as archive:
         expected = np.concatenate([archive[f"{part}_labels"] for part in ("test", "train", "val")])
     assert np.array_equal(table.labels, expected)
-    assert table.labels.dtype == np.uint8
+    assert table.labels.dtype == np.int8
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,131 @@
+"""Which of the tables that lie beside the images is read, and why each other one is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cass_cli.data.layouts.columns import image_columns, is_isic
+from cass_cli.data.layouts.csv_layout import HowToRead, is_about_labels, open_table, read_labelled
+from cass_cli.data.layouts.lookup import Index
+from cass_cli.data.layouts.records import Records
+from cass_cli.data.layouts.scan import SHEET_SUFFIXES, Scan
+from cass_cli.data.layouts.tables import Table
+from cass_cli.data.layouts.vocabulary import split_in, tokens
+from cass_cli.errors import DataError
+from cass_cli.words import shown, shown_list
+
+SPLIT = "split of the file"  # the column that tables of one split each are given when they are joined
+
+
+@dataclass
+class Tables:
+    """The tables beside the images: what each says, and what each can not say."""
+
+    read: dict[str, Records] = field(default_factory=dict)  # by file name, those that name images
+    unclear: dict[str, DataError] = field(default_factory=dict)  # name images, but may be read in several ways
+    unread: dict[str, str] = field(default_factory=dict)  # no table of these images, and why
+
+    @property
+    def labelled(self) -> list[str]:
+        """Return those with labels, or with what may be labels."""
+        return [name for name, records in self.read.items() if records.labels is not None] + list(self.unclear)
+
+    def records(self, name: str) -> Records:
+        """Return what the table says; raises where it may be read in several ways."""
+        if name in self.unclear:
+            raise self.unclear[name]
+        return self.read[name]
+
+
+def find_tables(index: Index, how: HowToRead) -> Tables:
+    """Read every table beside the images of the index."""
+    found, scan = Tables(), index.scan
+    opened: dict[str, Table] = {}
+    for name in scan.tables:
+        if Path(name).suffix.lower() in SHEET_SUFFIXES:
+            found.unread[name] = "a spreadsheet: save it as CSV"
+        elif "submission" in tokens(name):
+            found.unread[name] = "a form for answers"
+        else:
+            try:
+                opened[name] = _naming_images(open_table(scan.root / name, index), index, how)
+            except DataError as error:
+                found.unread[name] = error.what.removeprefix(f"{shown(str(scan.root / name))} ").rstrip(".")
+    joined = _joined(opened)
+    for name, table in joined.items():
+        try:
+            found.read[name] = read_labelled(table, index, how)
+        except DataError as error:
+            found.unclear[name] = error
+    return found
+
+
+def _naming_images(table: Table, index: Index, how: HowToRead) -> Table:
+    """Return the table; raises `DataError` where none of its columns names an image of the index."""
+    images = image_columns(table, how.columns.image, index.has)
+    if not any(index.has(cell) for image in images for cell in table.columns[image]):
+        raise DataError(f"names no image in its column '{shown(images[0])}'.")
+    return table
+
+
+def _joined(tables: dict[str, Table]) -> dict[str, Table]:
+    """Join tables of one split each that have the same columns, `train.csv` and `valid.csv`, into one."""
+    splits = {name: split for name in tables if (split := split_in(Path(name).stem))}
+    if len(splits) < 2 or len(set(splits.values())) < len(splits) or "train" not in splits.values():
+        return tables
+    members = [name for name in splits if tables[name].columns.keys() == tables[next(iter(splits))].columns.keys()]
+    if len(members) < len(splits) or any(is_isic(list(tables[name].columns)) for name in members):
+        return tables
+    columns = {c: [cell for name in members for cell in tables[name].columns[c]] for c in tables[members[0]].columns}
+    columns[SPLIT] = [splits[name] for name in members for _ in range(len(tables[name]))]
+    joined = replace(tables[members[0]], path=Path(" + ".join(members)), columns=columns)
+    return {" + ".join(members): joined, **{n: t for n, t in tables.items() if n not in members}}
+
+
+def choose(tables: Tables, scan: Scan, layout: str) -> str | None:
+    """Return the table to read, None where none names images.
+
+    `labels.csv` comes first, then ISIC 2019's ground truth (training before test), then the only one with labels, then
+    the only one. Raises `DataError` where the choice is open, and where one that is called as tables of labels are
+    cannot be read.
+    """
+    isic = sorted(
+        (n for n in tables.labelled if "groundtruth" in n.lower()), key=lambda n: ("training" in n.lower(), n)
+    )
+    if layout == "isic2019" and not isic:
+        raise DataError(
+            f"There is no ISIC 2019 ground truth in {scan.root}.",
+            hint="Put ISIC_2019_Training_GroundTruth.csv beside ISIC_2019_Training_Input/, or give it with --labels.",
+        )
+    usual = [n for n in tables.labelled if Path(n).name.lower() == "labels.csv"]
+    best = usual or isic[-1:] or tables.labelled or list(tables.read)
+    if len(best) > 1:
+        raise DataError(f"Several CSV files lie in {scan.root}: {shown_list(best)}.", hint="Choose with --labels.")
+    return best[0] if best else None
+
+
+def check_unread(tables: Tables, scan: Scan) -> None:
+    """Raise where a table called as tables of labels are cannot be used: no one meant these images as unlabelled."""
+    meant = [name for name in tables.unread if is_about_labels(Path(name))]
+    if meant:
+        raise DataError(
+            f"{shown(meant[0])} in {scan.root} cannot be used: {tables.unread[meant[0]]}.",
+            hint="Mend it, name its column of images with --labels and --image-column, or pretrain without labels: "
+            "--layout flat.",
+        )
+
+
+def unused_notes(tables: Tables, used: Sequence[str]) -> list[str]:
+    """Say of each table beside the images that is not read why not."""
+    reasons = dict(tables.unread)
+    for name in (*tables.read, *tables.unclear):
+        if name not in used:
+            why = (
+                tables.unclear[name].what.rstrip(".")
+                if name in tables.unclear
+                else "another table is read (--labels chooses)"
+            )
+            reasons[name] = why
+    return [f"{shown(name)} is not used: {why}." for name, why in reasons.items()]

@@ -1,0 +1,69 @@
+"""Which of the image files are segmentation masks: drawn beside the images, and no images to learn from."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+
+from cass_cli.data.layouts.vocabulary import is_container, is_mask_folder
+
+_MASK = re.compile(
+    r"[ _-]?(mask|segmentation|segmented|seg|gt|groundtruth|ground[ _-]truth|annotation|contour|roi|lesion|labels?)"
+    r"([ _-]?\d+)?$",
+    re.IGNORECASE,
+)
+
+
+def find_masks(names: Sequence[str], *, everywhere: bool = False) -> set[str]:
+    """Return those of the image paths `names` that are masks.
+
+    A mask bears the name of an image with an ending such as `_mask` or `_segmentation` and lies beside it, or lies in a
+    folder called `masks`, `Ground Truth`, … while the image, or a folder of images, lies outside one. With
+    `everywhere`, the ending `mask` is enough.
+    """
+    stems = {name.rpartition(".")[0] for name in names}
+    beside = {name for name in names if (bare := _bare(name)) and bare in stems}
+    if everywhere:
+        beside |= {name for name in names if name.rpartition(".")[0].lower().endswith("mask")}
+    return beside | _in_mask_folders([name for name in names if name not in beside])
+
+
+def _bare(name: str) -> str:
+    """Return the path of the image that a mask beside it belongs to, "" where the name has no such ending."""
+    stem = name.rpartition(".")[0]
+    bare = _MASK.sub("", stem)
+    return "" if bare == stem or bare.endswith("/") else bare
+
+
+def _in_mask_folders(names: Sequence[str]) -> set[str]:
+    """Return the images in folders called as masks are, where their counterparts lie elsewhere."""
+    held: dict[str, list[str]] = defaultdict(list)  # mask folder → its images
+    outside: list[str] = []
+    for name in names:
+        folder = _mask_folder(name)
+        (outside if folder is None else held[folder]).append(name)
+    if not held or not outside:
+        return set()
+    pictured = {_stem(name) for name in outside}
+    parents = {name.rpartition("/")[0] for name in outside}
+    shown_beside = {p.rpartition("/")[0] for p in parents if is_container(p.rpartition("/")[2])}
+    masks: set[str] = set()
+    for folder, inside in held.items():
+        known = sum(_stem(name) in pictured or _MASK.sub("", _stem(name)) in pictured for name in inside)
+        if 2 * known >= len(inside) or folder.rpartition("/")[0] in shown_beside:
+            masks.update(inside)
+    return masks
+
+
+def _mask_folder(name: str) -> str | None:
+    """Return the path of the first folder of `name` that is called as a folder of masks is."""
+    parts = name.split("/")[:-1]
+    for depth, part in enumerate(parts):
+        if is_mask_folder(part):
+            return "/".join(parts[: depth + 1])
+    return None
+
+
+def _stem(name: str) -> str:
+    return name.rpartition("/")[2].rpartition(".")[0]

@@ -1,0 +1,142 @@
+"""What is laid over a reading: a table's groups and splits, text lists of splits, a pattern of groups; its check."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from shlex import quote
+
+from cass_cli.data.layouts.columns import part_alike
+from cass_cli.data.layouts.csv_layout import named_table
+from cass_cli.data.layouts.lookup import Index
+from cass_cli.data.layouts.records import Records
+from cass_cli.data.layouts.split_values import SPLITS, read_list, splits_of_lists, usual_lists
+from cass_cli.errors import ConfigError, DataError
+from cass_cli.words import count, shown, shown_list
+
+
+def supplemented(folders: Records, table: Records, name: str) -> Records:
+    """Return the class folders with the groups and splits that the table `name` gives their images.
+
+    Raises `DataError` where the table has labels that part the images otherwise than the folders.
+    """
+    assert folders.labels is not None, "class folders label"
+    places = {image: i for i, image in enumerate(table.names)}
+    rows = [places.get(image) for image in folders.names]
+    if table.labels is not None:
+        said = {
+            (a, table.labels[i]) for a, i in zip(folders.labels, rows, strict=True) if i is not None and table.labels[i]
+        }
+        if table.multilabel or len(said) != len({a for a, _ in said}) or len(said) != len({b for _, b in said}):
+            raise _contradiction(folders, table, name)
+    taken = []
+    if table.groups is not None and folders.groups is None:
+        folders = replace(folders, groups=["" if i is None else table.groups[i] for i in rows])
+        taken.append("groups")
+    if table.splits is not None and folders.splits is None:
+        folders = replace(folders, splits=["" if i is None else table.splits[i] for i in rows])
+        taken.append("splits")
+    what = " and ".join(taken) or "nothing"
+    note = f"Class folders win over {shown(name)}, which gives {what}: --labels would use it instead."
+    return replace(folders, notes=[*folders.notes, note])
+
+
+def _contradiction(folders: Records, table: Records, name: str) -> DataError:
+    assert folders.labels is not None and table.labels is not None, "both label"
+    in_folders = sorted({label for labels in folders.labels for label in labels})
+    in_table = sorted({label for labels in table.labels for label in labels})
+    return DataError(
+        f"The classes may be the folders ({shown_list(in_folders, 5)}) or those of {shown(name)} "
+        f"({shown_list(in_table, 5)}), and the two differ.",
+        hint=f"Choose: --layout classes, or --labels {quote(name)}.",
+    )
+
+
+def split_by_lists(records: Records, index: Index, given: Mapping[str, Path] | None) -> Records:
+    """Return the records with the splits of text lists: those `given`, else those usually called so beside the images.
+
+    Lists that merely lie there are obeyed only where nothing else tells the splits. Images that no list names are
+    left to be split. Raises `DataError` for a list that is missing, or names none of the images.
+    """
+    root = index.scan.root
+    if given:
+        files = {split: [named_table(root, path)] for split, path in given.items()}
+    else:
+        files = {split: [root / n for n in names] for split, names in usual_lists(index.scan.texts).items()}
+        if records.splits is not None or not files:
+            return records
+    lists = {
+        split: [_image(line, index) for path in paths for line in read_list(path)] for split, paths in files.items()
+    }
+    where = ", ".join(path.name for paths in files.values() for path in paths)
+    if not given and not all(any(images) for images in lists.values()):
+        return replace(records, notes=[*records.notes, f"{where}: not used, they name none of the images."])
+    splits = splits_of_lists(records.names, lists, where)
+    if "train" not in lists and "test" in lists:  # what the publisher does not test on is for training
+        splits = [split or "train" for split in splits]
+    open_ = splits.count("")
+    notes = [f"Splits come from lists ({where})."]
+    if open_:
+        notes.append(f"{count(open_, 'image is', 'images are')} in none of the lists: split by cass.")
+    return replace(records, splits=splits, notes=[*records.notes, *notes])
+
+
+def _image(line: str, index: Index) -> str:
+    """Return the image that a line of a list names, "" for none."""
+    for raw in (line, line.split(",", maxsplit=1)[0].strip(), line.split(maxsplit=1)[0]):
+        if hits := index.hits(raw) or index.near(raw)[0]:
+            return hits[0]
+    return ""
+
+
+def grouped_by(records: Records, pattern: str) -> Records:
+    """Return the records grouped by what `pattern` finds in each path: its first group, or all of it.
+
+    Raises `ConfigError` for a pattern that is none, `DataError` where it finds nothing, or what the labels are.
+    """
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"--group-pattern {pattern!r} is no regular expression: {error}.") from error
+    found = [expression.search(name) for name in records.names]
+    groups = ["" if hit is None else (hit.group(1) if expression.groups else hit.group()) or "" for hit in found]
+    sizes = Counter(group for group in groups if group)
+    example = next((name for name in records.names), "")
+    if not sizes:
+        raise DataError(
+            f"--group-pattern {pattern!r} finds nothing in any path, such as {shown(example)}.",
+            hint=r"Example: 'patient(\d+)' finds 12 in a/patient12_3.png.",
+        )
+    if len(sizes) == 1 or (records.labels is not None and part_alike(groups, records.labels)):
+        raise DataError(
+            f"--group-pattern {pattern!r} finds {shown_list(sorted(sizes), 5)}: "
+            + ("one group for all images." if len(sizes) == 1 else "the classes, and no patients."),
+            hint="Let it find what tells one patient from another.",
+        )
+    name, group = next((n, g) for n, g in zip(records.names, groups, strict=True) if g)
+    note = f"Grouped by --group-pattern: {len(sizes):,} groups, such as {shown(group)} in {shown(name)}"
+    alone = groups.count("")
+    rest = f"; {count(alone, 'image')} without one" if alone else ""
+    return replace(records, groups=groups, notes=[*records.notes, f"{note}{rest}."])
+
+
+def check_given_splits(records: Records) -> list[str]:
+    """Return what of the reading no one would train on knowingly, a sentence each."""
+    found = [
+        f"No file of the class {shown(name)} is in a format that cass reads: the class would be lost."
+        for name in records.lost
+    ]
+    if records.labels is None or records.splits is None or records.multilabel:
+        return found
+    classes: dict[str, set[str]] = defaultdict(set)
+    for labels, split in zip(records.labels, records.splits, strict=True):
+        classes[split].update(labels)
+    most = max((len(held) for held in classes.values()), default=0)
+    for split in SPLITS:
+        if len(classes[split]) == 1 and most > 1:
+            only = shown(next(iter(classes[split])))
+            found.append(f"The given {split} split shows one class only ({only}), others more: it cannot be right.")
+    return found
