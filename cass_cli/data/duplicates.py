@@ -182,6 +182,5 @@ def _labels_differ(table: SampleTable, pairs: Ints) -> NDArray[np.bool_]:
     if table.labels is None:
         return np.zeros(len(pairs), dtype=bool)
     one, two = table.labels[pairs[:, 0]], table.labels[pairs[:, 1]]
-    if table.multilabel:
-        return np.asarray((one != two).any(axis=1))
-    return np.asarray((one != two) & (one >= 0) & (two >= 0))
+    differ = (one != two) & (one >= 0) & (two >= 0)  # what is unknown differs from nothing
+    return np.asarray(differ.any(axis=1) if table.multilabel else differ)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cass_cli.config.schema import Config
 from cass_cli.data.dataset import Dataset, find_dataset, load_images
 from cass_cli.data.sources import SampleTable
-from cass_cli.data.splits import SPLITS, Labels, label_text
+from cass_cli.data.splits import SPLITS, Labels, label_text, labelled
 from cass_cli.data.store.store import ImageStore
 from cass_cli.errors import DataError
 
@@ -74,7 +74,7 @@ def find_labelled(config: Config, splits: Path | None, *, leaks: bool = False) -
     left_out = unreadable_rows(splits, table) if splits else np.zeros(len(table), dtype=bool)
     if left_out.any():
         notes.append(f"{int(left_out.sum())} images that the run could not read are left out.")
-    known = (table.labels >= 0) if table.labels.ndim == 1 else np.ones(len(table), dtype=bool)
+    known = labelled(table.labels)
     if not known.all():
         notes.append(f"{int((~known).sum())} images have no label and are left out.")
     usable = known & ~left_out
@@ -85,7 +85,7 @@ def find_labelled(config: Config, splits: Path | None, *, leaks: bool = False) -
 def check_trainable(data: LabelledData) -> None:
     """Raise `DataError` unless the training split shows two classes or more."""
     labels = data.labels[data.rows["train"]]
-    shown = np.flatnonzero(labels.any(axis=0)) if labels.ndim == 2 else np.unique(labels)
+    shown = np.flatnonzero((labels == 1).any(axis=0)) if labels.ndim == 2 else np.unique(labels)
     if len(shown) < (1 if labels.ndim == 2 else 2):
         names = ", ".join(data.table.classes[c] for c in shown) or "none"
         raise DataError(
@@ -118,6 +118,11 @@ def unreadable_rows(splits: Path, table: SampleTable) -> NDArray[np.bool_]:
 
 
 def rows_digest(data: LabelledData, rows: NDArray[np.int64]) -> str:
-    """Return a digest of the names and labels of these rows: equal for equal splits, whatever the folder."""
-    text = "\n".join(f"{data.table.names[i]}\t{label_text(data.table, int(i))}" for i in rows)
+    """Return a digest of the names and labels of these labelled rows: equal for equal splits, whatever the folder."""
+
+    def told(row: int) -> str:
+        unknown = "".join(f"\t?{data.table.classes[c]}" for c in np.flatnonzero(data.labels[row] < 0))
+        return f"{data.table.names[row]}\t{label_text(data.table, row)}{unknown}"
+
+    text = "\n".join(told(int(i)) for i in rows)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]

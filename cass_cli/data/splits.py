@@ -24,7 +24,13 @@ SPLITS = ("train", "val", "test")
 PRECEDENCE = ("train", "test", "val")  # which split a class of one or two images goes to first
 UNKNOWN = "-1"  # the cell of a class of which it is not known whether an image shows it
 
-Labels = NDArray[np.int64] | NDArray[np.int8]  # class indices [N], or 0, 1 and -1 (not known) [N, C]
+Labels = NDArray[np.int64] | NDArray[np.int8]  # class indices [N], or 0/1 [N, C]; -1 in either is not known
+
+
+def labelled(labels: Labels) -> NDArray[np.bool_]:
+    """Return which images [N] have a label: when multi-label, one that is known, be it yes or no."""
+    known = labels >= 0
+    return np.asarray(known.any(axis=1) if labels.ndim == 2 else known)
 
 
 def check_split(name: str) -> None:
@@ -131,7 +137,7 @@ def _class_counts(labels: Labels | None, classes: int, units: NDArray[np.int64],
     counts = np.zeros((total, classes + 1), dtype=np.int64)
     np.add.at(counts[:, classes], units, 1)
     if labels is not None and labels.ndim == 2:
-        np.add.at(counts[:, :classes], units, labels.astype(np.int64))
+        np.add.at(counts[:, :classes], units, (labels == 1).astype(np.int64))  # what is unknown is no positive
     elif labels is not None:
         known = labels >= 0
         np.add.at(counts, (units[known], labels[known]), 1)
@@ -165,15 +171,18 @@ def label_subset(
     if not 0 < fraction <= 1:
         raise ConfigError(f"A label fraction is above 0 and at most 1, not {fraction}.")
     rows = np.asarray(train_rows, dtype=np.int64)
+    rows = rows[labelled(labels[rows])]
+    if len(rows) == 0:
+        return rows
     rng = np.random.default_rng(seed)
     if labels.ndim == 2:
-        order, least = nested_order(labels[rows].astype(np.int64), rng)
+        order, least = nested_order((labels[rows] == 1).astype(np.int64), rng)
         return np.sort(rows[order[: max(least, round(fraction * len(rows)))]])
     chosen: list[NDArray[np.int64]] = []
-    for label in np.unique(labels[rows][labels[rows] >= 0]):
+    for label in np.unique(labels[rows]):
         of_class = rng.permutation(rows[labels[rows] == label])
         chosen.append(of_class[: max(1, round(fraction * len(of_class)))])
-    return np.sort(np.concatenate(chosen)) if chosen else rows[:0]
+    return np.sort(np.concatenate(chosen))
 
 
 def subset_note(
@@ -181,13 +190,13 @@ def subset_note(
 ) -> str:
     """Return a sentence when `rows` of `label_subset` are more than were asked for, else ""."""
     train = np.asarray(train_rows, dtype=np.int64)
-    labelled = int((labels[train] >= 0).sum()) if labels.ndim == 1 else len(train)
-    wanted = round(fraction * labelled)
+    known = int(labelled(labels[train]).sum())
+    wanted = round(fraction * known)
     if len(rows) <= wanted:
         return ""
     return (
-        f"{fraction:.3g} of {count(labelled, 'training label')} is {wanted}; with at least one of every class, "
-        f"{len(rows)} ({len(rows) / labelled:.1%}) are used."
+        f"{fraction:.3g} of {count(known, 'training label')} is {wanted}; with at least one of every class, "
+        f"{len(rows)} ({len(rows) / known:.1%}) are used."
     )
 
 

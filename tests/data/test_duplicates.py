@@ -185,6 +185,13 @@ def test_multilabel_duplicates_disagree_when_any_label_differs() -> None:
     assert find_leaks(table, ("train",) * 3, pairs_of((0, 1), (0, 2))).disagreements.tolist() == [[0, 2]]
 
 
+def test_an_unknown_label_disagrees_with_nothing() -> None:
+    labels = np.array([[1, -1, 0], [1, 0, -1], [-1, 1, 0], [-1, -1, -1]], np.int8)
+    pairs = pairs_of((0, 1), (0, 2), (1, 2), (0, 3))
+    found = find_leaks(table_of(Path(), list("abcd"), labels), ("train",) * 4, pairs)  # type: ignore[arg-type]
+    assert found.disagreements.tolist() == [[1, 2]]
+
+
 def test_splitting_by_clusters_ends_every_leak(tmp_path: Path) -> None:
     images = textures(30)
     for i in range(30):

@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 from cass_cli.data.sources import SampleTable, load_samples
-from cass_cli.data.splits import SPLITS, assign_splits, label_subset, read_splits, subset_note, write_splits
+from cass_cli.data.splits import (
+    SPLITS,
+    assign_splits,
+    fold_numbers,
+    label_subset,
+    label_text,
+    labelled,
+    read_splits,
+    subset_note,
+    write_splits,
+)
 from cass_cli.errors import ConfigError, DataError, RunError
 
 FRACTIONS = dict(zip(SPLITS, (0.7, 0.1, 0.2), strict=True))
@@ -277,6 +287,24 @@ def test_images_without_a_label_are_no_part_of_a_fraction() -> None:
     assert len(label_subset(labels, np.arange(50), fraction=1.0, seed=0)) == 0
 
 
+def test_an_unknown_label_is_no_positive_and_nothing_known_is_no_label() -> None:
+    """Splits, folds and subsets are those of a table that says no instead, but for images of which nothing is known."""
+    rng = np.random.default_rng(3)
+    labels = np.where(rng.random((300, 3)) < 0.2, -1, rng.random((300, 3)) < (0.5, 0.2, 0.05)).astype(np.int8)
+    absent = (labels == 1).astype(np.int8)
+    bare = ~labelled(labels)
+    assert 0 < bare.sum() < 20
+    assert assign_splits(table_of(labels), seed=0) == assign_splits(table_of(absent), seed=0)
+    folds = (fold_numbers(found, None, folds=5, seed=0) for found in (labels, absent))
+    assert np.array_equal(*folds)
+    everything = np.arange(300)
+    assert np.array_equal(label_subset(labels, everything, fraction=1.0, seed=0), np.flatnonzero(~bare))
+    few = label_subset(labels, everything, fraction=0.1, seed=0)
+    assert np.array_equal(few, label_subset(absent, np.flatnonzero(~bare), fraction=0.1, seed=0))
+    assert f"{300 - bare.sum()} training labels" in subset_note(labels, everything, few, 0.001)
+    assert len(label_subset(labels, np.flatnonzero(bare), fraction=0.5, seed=0)) == 0
+
+
 @pytest.mark.parametrize("fraction", [0, -0.1, 1.5])
 def test_fractions_out_of_range(fraction: float) -> None:
     with pytest.raises(ConfigError, match="above 0 and at most 1"):
@@ -321,6 +349,11 @@ def test_several_labels_are_joined_and_the_file_is_a_source_of_its_own(tmp_path:
     assert again.splits == SPLITS
     assert again.labels is not None
     assert np.array_equal(again.labels, table.labels)
+
+
+def test_an_unknown_label_is_not_told_as_one_that_is_shown() -> None:
+    table = table_of(np.array([[-1, 1, 0], [-1, -1, -1]], dtype=np.int8))
+    assert [label_text(table, i) for i in range(2)] == ["c1", ""]
 
 
 def test_images_new_to_a_splits_csv_belong_to_none_and_lost_ones_are_an_error(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from cass_cli.config.load import Resolved
 from cass_cli.config.schema import Data
 from cass_cli.data.dataset import find_dataset
 from cass_cli.data.sources import SampleTable, load_samples
+from cass_cli.data.splits import Labels
 from cass_cli.data.store.store import build_store
 from cass_cli.data.stratify import nested_order
 from cass_cli.errors import DataError
@@ -65,7 +66,7 @@ class ImageSample:
         if labels is None:
             return ""
         if labels.ndim == 2:
-            return " + ".join(c for c, present in zip(classes, labels[row], strict=True) if present)
+            return " + ".join(c for c, present in zip(classes, labels[row], strict=True) if present == 1)
         return classes[labels[row]] if labels[row] >= 0 else ""
 
 
@@ -106,9 +107,7 @@ def sample_of_paths(paths: Sequence[Path], reading: Data) -> ImageSample:
     return ImageSample(SampleTable(root=Path(files[0].anchor), names=names), reading, (f"{len(files)} own pictures.",))
 
 
-def draw_rows(
-    labels: NDArray[np.int64] | NDArray[np.uint8] | None, images: int, *, samples: int, seed: int
-) -> NDArray[np.int64]:
+def draw_rows(labels: Labels | None, images: int, *, samples: int, seed: int) -> NDArray[np.int64]:
     """Return `samples` of the rows 0 … N − 1, sorted, in the class distribution of `labels`.
 
     Each class gets its share, rounded so that the total is exact, and one image at least where there is room for
@@ -119,7 +118,7 @@ def draw_rows(
     if labels is None:
         return np.sort(rng.permutation(images)[:samples])
     if labels.ndim == 2:
-        order, _ = nested_order(labels.astype(np.int64), rng)
+        order, _ = nested_order((labels == 1).astype(np.int64), rng)
         return np.sort(order[:samples])
     _, index, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     taken = [rng.permutation(np.flatnonzero(index == c))[:n] for c, n in enumerate(class_shares(sizes, samples))]

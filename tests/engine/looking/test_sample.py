@@ -41,6 +41,8 @@ def test_several_labels_an_image_and_none() -> None:
     bits = (rng.random((400, 3)) < [0.6, 0.3, 0.05]).astype(np.uint8)
     drawn = draw_rows(bits, 400, samples=40, seed=0)
     assert np.abs(bits[drawn].mean(axis=0) - bits.mean(axis=0)).max() <= 1 / 40
+    unknown = np.where(bits == 0, -1, bits).astype(np.int8)  # which are no positives
+    assert np.array_equal(draw_rows(unknown, 400, samples=40, seed=0), drawn)
     assert len(set(draw_rows(None, 50, samples=30, seed=0).tolist())) == 30
     assert draw_rows(None, 5, samples=30, seed=0).tolist() == [0, 1, 2, 3, 4], "no more than there are"
 
@@ -49,9 +51,11 @@ def test_labels_in_words() -> None:
     names = ("a.png", "b.png")
     classes = ("x", "y")
     single = SampleTable(Path(), names, classes, np.array([1, -1]))
-    several = SampleTable(Path(), names, classes, np.array([[1, 1], [0, 0]], dtype=np.uint8))
+    several = SampleTable(Path(), names, classes, np.array([[1, 1], [0, 0]], dtype=np.int8))
+    unknown = SampleTable(Path(), names, classes, np.array([[-1, 1], [-1, -1]], dtype=np.int8))
     assert [ImageSample(single, Data()).label(row) for row in (0, 1)] == ["y", ""]
     assert [ImageSample(several, Data()).label(row) for row in (0, 1)] == ["x + y", ""]
+    assert [ImageSample(unknown, Data()).label(row) for row in (0, 1)] == ["y", ""]
 
 
 def test_own_pictures(tmp_path: Path) -> None:
