@@ -3,7 +3,7 @@
 Everything here is fitted on the validation split and then frozen; the test split decides nothing.
 
 Shapes: N images, C classes. Logits and probabilities are fp64 [N, C]; labels are class indices [N], or 0/1
-[N, C] for multi-label.
+[N, C] for multi-label, -1 where unknown: there nothing is fitted.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ def fit_temperature(logits: NDArray[Any], labels: Labels, *, prior: float = LOG_
 
 
 def negative_log_likelihood(logits: Floats, labels: Labels) -> float:
-    """Return the mean over images of −log p(label); for multi-label summed over the labels of an image."""
+    """Return the mean over images of −log p(label); for multi-label summed over an image's known labels."""
     if labels.ndim == 2:
         signed = logits * (2.0 * labels - 1.0)
-        return float(np.logaddexp(0, -signed).sum(axis=1).mean())
+        return float((np.logaddexp(0, -signed) * (labels >= 0)).sum(axis=1).mean())
     return float(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels].mean())
 
 
@@ -81,18 +81,18 @@ class Thresholds:
     notes: tuple[str, ...]
 
 
-def tune_thresholds(labels: NDArray[np.uint8], probabilities: Floats, classes: Sequence[str]) -> Thresholds:
+def tune_thresholds(labels: Labels, probabilities: Floats, classes: Sequence[str]) -> Thresholds:
     """Return for each class the threshold with the highest F1 on the validation split.
 
     Any threshold between two neighbouring probabilities decides alike: 0.5 if it lies between them, else
     the middle. Of equally good ones the nearest to 0.5 is taken, so that 0.5 is only left for a better F1.
     A class that no validation image shows has nothing to be tuned on and keeps 0.5.
     """
-    values = np.full(len(classes), DEFAULT_THRESHOLD)
-    for c in range(len(classes)):
-        if labels[:, c].any():
-            values[c] = _best_threshold(labels[:, c].astype(bool), probabilities[:, c])
-    empty = [repr(name) for c, name in enumerate(classes) if not labels[:, c].any()]
+    values, shown = np.full(len(classes), DEFAULT_THRESHOLD), labels == 1
+    for c in np.flatnonzero(shown.any(axis=0)):
+        known = labels[:, c] >= 0
+        values[c] = _best_threshold(shown[known, c], probabilities[known, c])
+    empty = [repr(name) for name, found in zip(classes, shown.any(axis=0), strict=True) if not found]
     note = f"No validation image shows {', '.join(empty)}: the threshold stays 0.5 there."
     return Thresholds(values, (note,) if empty else ())
 

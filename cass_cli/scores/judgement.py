@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cass_cli.data.splits import Labels
+from cass_cli.data.splits import Labels, labelled
 from cass_cli.scores.calibration import fit_temperature, to_probabilities, tune_thresholds, with_mean
 from cass_cli.scores.choice import recommend
 from cass_cli.scores.metrics import METRICS, Scores, score
@@ -74,7 +74,7 @@ def judge(
     thresholds: dict[str, list[float]] = {}
     if multilabel:
         for name, given in candidates.items():
-            found = tune_thresholds(labels.astype(np.uint8), given, classes) if tuned and len(labels) else None
+            found = tune_thresholds(labels, given, classes) if tuned and len(labels) else None
             thresholds[name] = [DEFAULT_THRESHOLD] * len(classes) if found is None else found.values.tolist()
             notes += found.notes if found else ()
     arrays = {name: np.array(values) for name, values in thresholds.items()}
@@ -117,7 +117,10 @@ def _flag_rule(labels: Labels, probabilities: Floats, thresholds: Floats | None)
     if len(labels):
         truth = indicator(labels, probabilities.shape[1])
         chosen = decide(probabilities, multilabel=multilabel, thresholds=thresholds)
-        sure = confidence(probabilities, multilabel=multilabel)[(truth == chosen).all(axis=1)]
+        right = truth == chosen
+        if multilabel:
+            right |= labels < 0  # only the known labels tell; how sure it is covers all, as it does for a new image
+        sure = confidence(probabilities, multilabel=multilabel)[right.all(axis=1) & labelled(labels)]
         if len(sure):
             below = float(np.quantile(sure, FLAGGED_SHARE))
             return below, (

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
-from cass_cli.data.splits import Labels
+from cass_cli.data.splits import Labels, labelled
 from cass_cli.errors import DataError, RunError
 from cass_cli.scores.bootstrap import RESAMPLES, Estimate, draw_units, interval, resample_weights
 from cass_cli.scores.values import DEFAULT_THRESHOLD, Floats, decide, indicator, metric_values
@@ -46,7 +46,7 @@ class Scores:
     groups: int | None  # how many, where groups were resampled
     metrics: dict[str, Estimate]  # by the names in METRICS
     per_class: dict[str, tuple[Estimate, ...]]  # by the names in PER_CLASS
-    support: tuple[int, ...]  # images that show each class
+    support: tuple[int, ...]  # images that are known to show each class
     confusion: NDArray[np.int64]  # [C, C], rows true, columns chosen; multi-label: [C, 2, 2] as scikit-learn's
     thresholds: tuple[float, ...] | None  # multi-label decisions
     notes: tuple[str, ...]
@@ -80,7 +80,7 @@ def score(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Scores:
-    """Score probabilities [N, C] against labels (int [N] of class indices, or [N, C] of 0/1).
+    """Score probabilities [N, C] against labels (int [N] of class indices, or [N, C] of 0/1, -1 where unknown).
 
     Intervals are 95 % bootstrap percentile intervals over images, or over `groups` (one name an image; ''
     for an image on its own) where given. `resamples=0` leaves them out. They hold the trained model fixed:
@@ -116,13 +116,13 @@ def score(
 
 
 def confusion(labels: Labels, probabilities: Floats, *, thresholds: Floats | None = None) -> NDArray[np.int64]:
-    """Return counts [C, C] (rows true, columns chosen), or [C, 2, 2] = ((TN, FP), (FN, TP)) for multi-label."""
+    """Return counts [C, C] (rows true, columns chosen), or [C, 2, 2] = ((TN, FP), (FN, TP)) of known labels."""
     chosen = decide(probabilities, multilabel=labels.ndim == 2, thresholds=thresholds)
     if labels.ndim == 1:
         matrix = confusion_matrix(labels, chosen.argmax(axis=1), labels=np.arange(probabilities.shape[1]))
         return np.asarray(matrix, dtype=np.int64)
-    truth = labels.astype(bool)
-    cells = [[~truth & ~chosen, ~truth & chosen], [truth & ~chosen, truth & chosen]]
+    shown, absent = labels == 1, labels == 0
+    cells = [[absent & ~chosen, absent & chosen], [shown & ~chosen, shown & chosen]]
     counts: NDArray[np.int64] = np.array(cells, dtype=np.int64).sum(axis=2)
     return counts.transpose(2, 0, 1)  # [2, 2, C] → [C, 2, 2]
 
@@ -160,8 +160,9 @@ def _check(labels: Labels, probabilities: Floats, classes: Sequence[str]) -> Non
     assert probabilities.shape == (len(labels), len(classes)), "probabilities are [images, classes]"
     if len(labels) == 0:
         raise DataError("The split is empty: there is no image to score.")
-    if labels.ndim == 1 and labels.min() < 0:
-        raise DataError(f"{int((labels < 0).sum())} of {len(labels)} images have no label and can't be scored.")
+    bare = ~labelled(labels)
+    if bare.all() or (labels.ndim == 1 and bare.any()):
+        raise DataError(f"{int(bare.sum())} of {len(labels)} images have no label and can't be scored.")
     assert labels.max() < (2 if labels.ndim == 2 else len(classes)), "labels beyond the classes"
     bad = int((~np.isfinite(probabilities)).any(axis=1).sum())
     if bad:
@@ -179,14 +180,18 @@ def _threshold_list(labels: Labels, classes: int, thresholds: Floats | None) -> 
 
 def _class_notes(labels: Labels, once: dict[str, Floats], classes: Sequence[str]) -> list[str]:
     images = indicator(labels, len(classes)).sum(axis=0)  # [C]
+    unknown = (labels < 0).sum(axis=0) if labels.ndim == 2 else np.zeros_like(images)  # [C]
     f1, precision = once["class_f1"][0], once["class_precision"][0]
     notes = []
+    if unknown.any():
+        each = [f"{n:,} of {name!r}" for name, n in zip(classes, unknown.tolist(), strict=True) if n]
+        notes.append(f"Labels that are unknown are left out: {', '.join(each)}.")
     if absent := _names(classes, images == 0):
         notes.append(
             f"No image shows {absent}: recall, AUROC and average precision are undefined there, "
             "and the means leave them out."
         )
-    if always := _names(classes, images == len(labels)):
+    if always := _names(classes, (images == len(labels) - unknown) & (images > 0)):
         notes.append(f"Every image shows {always}: AUROC is undefined there, and its mean leaves it out.")
     if neither := _names(classes, np.isnan(f1)):
         notes.append(

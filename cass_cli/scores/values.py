@@ -9,7 +9,10 @@ Undefined values are NaN and means are taken over the defined ones, which is sci
 `zero_division=nan`: recall, AUROC and average precision of a class that no image shows, AUROC of one that
 every image shows, precision of one never predicted, and F1 of one neither shown nor predicted.
 
-Shapes: N images, C classes, R weight vectors, B calibration bins.
+An unknown label of a multi-label image is no outcome: each class is scored on the images whose label is known, as
+scikit-learn would on these alone, and what is pooled over classes pools known labels.
+
+Shapes: N images, K of them (or of their labels) known, C classes, R weight vectors, B calibration bins.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ def metric_values(
 ) -> dict[str, Floats]:
     """Return every metric under every weight vector.
 
-    labels         [N] class indices, or [N, C] of 0/1 for multi-label.
+    labels         [N] class indices, or [N, C] of 0/1 for multi-label, -1 where unknown.
     probabilities  [N, C] in fp64.
     weights        chunks [r, N] of non-negative weights, R rows in all.
     thresholds     [C] for multi-label decisions; 0.5 if None.
@@ -46,18 +49,20 @@ def metric_values(
     The result maps `macro_f1`, `micro_f1`, `balanced_accuracy`, `accuracy`, `ece`, `auroc`,
     `average_precision` to [R], and `class_f1`, `class_precision`, `class_recall`, `class_auroc`,
     `class_average_precision` to [R, C].
-    Multi-label: `accuracy` asks for every label of an image to be right (as scikit-learn's), and
-    `balanced_accuracy` is the mean over classes of (sensitivity + specificity) / 2.
+    Multi-label: `accuracy` asks for every known label of an image to be right (as scikit-learn's), of the images
+    that have one, and `balanced_accuracy` is the mean over classes of (sensitivity + specificity) / 2.
     """
     truth = indicator(labels, probabilities.shape[1])  # [N, C]
-    chosen = decide(probabilities, multilabel=labels.ndim == 2, thresholds=thresholds)  # [N, C]
+    unknown = labels < 0 if labels.ndim == 2 else np.zeros_like(truth)  # [N, C]
+    # What is unknown is neither shown nor chosen, so that only who counts negatives has to take it out.
+    chosen = decide(probabilities, multilabel=labels.ndim == 2, thresholds=thresholds) & ~unknown  # [N, C]
     gaps = calibration_gaps(labels, probabilities)  # [N, B]
-    orders = [_sorted_runs(column) for column in probabilities.T] if ranking else []
+    orders = [_sorted_runs(*column) for column in zip(probabilities.T, ~unknown.T, strict=True)] if ranking else []
     chunks = []
     for chunk in weights:
-        values = _decision_values(truth, chosen, chunk, multilabel=labels.ndim == 2)
-        outcomes = chunk.sum(axis=1) * (truth.shape[1] if labels.ndim == 2 else 1)
-        values["ece"] = np.abs(chunk @ gaps).sum(axis=1) / outcomes
+        values = _decision_values(truth, chosen, unknown, chunk, multilabel=labels.ndim == 2)
+        outcomes = chunk.sum(axis=1) * (truth.shape[1] if labels.ndim == 2 else 1) - chunk @ unknown.sum(axis=1)
+        values["ece"] = _ratio(np.abs(chunk @ gaps).sum(axis=1), outcomes)
         if ranking:
             values |= _ranking_values(truth, orders, chunk)
         chunks.append(values)
@@ -65,8 +70,8 @@ def metric_values(
 
 
 def indicator(labels: Labels, classes: int) -> NDArray[np.bool_]:
-    """Return labels as [N, C] of true and false."""
-    return labels.astype(bool) if labels.ndim == 2 else labels[:, None] == np.arange(classes)
+    """Return which classes each image shows, [N, C]; what is unknown is not shown."""
+    return np.asarray(labels == 1 if labels.ndim == 2 else labels[:, None] == np.arange(classes))
 
 
 def decide(probabilities: Floats, *, multilabel: bool, thresholds: Floats | None = None) -> NDArray[np.bool_]:
@@ -76,15 +81,16 @@ def decide(probabilities: Floats, *, multilabel: bool, thresholds: Floats | None
     return indicator(probabilities.argmax(axis=1), probabilities.shape[1])
 
 
-def calibration_points(labels: Labels, probabilities: Floats) -> tuple[Floats, Floats]:
-    """Return what calibration is judged on: the probability given to an outcome, and whether it came (0/1).
+def calibration_points(labels: Labels, probabilities: Floats) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """Return what calibration is judged on: the probability given to an outcome, whether it came (0/1), its image.
 
-    Multi-class: the chosen class of each image, both [N]. Multi-label: every label of each image, [N, C].
+    All [K]. Multi-class: the chosen class of each image, K = N. Multi-label: every known label of each image.
     """
     if labels.ndim == 2:
-        return probabilities, labels.astype(np.float64)
+        image, label = np.nonzero(labels >= 0)
+        return probabilities[image, label], labels[image, label].astype(np.float64), image
     chosen = probabilities.argmax(axis=1)
-    return probabilities.max(axis=1), (chosen == labels).astype(np.float64)
+    return probabilities.max(axis=1), (chosen == labels).astype(np.float64), np.arange(len(labels))
 
 
 def bin_of(probabilities: Floats, bins: int = BINS) -> NDArray[np.int64]:
@@ -97,16 +103,21 @@ def calibration_gaps(labels: Labels, probabilities: Floats) -> Floats:
 
     ECE is Σ_b |Σ_i w_i gap_ib| over the number of outcomes: Guo et al. 2017, Eq. 3, as a sum over images.
     """
-    given, came = calibration_points(labels, probabilities)
-    given, came = given.reshape(len(labels), -1), came.reshape(len(labels), -1)
+    given, came, image = calibration_points(labels, probabilities)
     gaps = np.zeros((len(labels), BINS))
-    np.add.at(gaps, (np.arange(len(labels))[:, None], bin_of(given)), came - given)
+    np.add.at(gaps, (image, bin_of(given)), came - given)
     return gaps
 
 
 def _decision_values(
-    truth: NDArray[np.bool_], chosen: NDArray[np.bool_], weights: Floats, *, multilabel: bool
+    truth: NDArray[np.bool_],
+    chosen: NDArray[np.bool_],
+    unknown: NDArray[np.bool_],
+    weights: Floats,
+    *,
+    multilabel: bool,
 ) -> dict[str, Floats]:
+    blank = unknown.all(axis=1)  # [N]
     total = weights.sum(axis=1)  # [R]
     hit = weights @ (truth & chosen)  # [R, C] true positives
     shown, predicted = weights @ truth, weights @ chosen  # [R, C]
@@ -114,23 +125,24 @@ def _decision_values(
     f1 = _ratio(2 * hit, shown + predicted)
     balanced = recall
     if multilabel:
-        absent = total[:, None] - shown
+        absent = total[:, None] - weights @ unknown - shown
         specificity = _ratio(absent - (predicted - hit), absent)
         balanced = mean_defined(np.stack([recall, specificity], axis=-1))
     return {
         "macro_f1": mean_defined(f1),
         "micro_f1": _ratio(2 * hit.sum(axis=1), (shown + predicted).sum(axis=1)),
         "balanced_accuracy": mean_defined(balanced),
-        "accuracy": weights @ (truth == chosen).all(axis=1) / total,
+        "accuracy": _ratio(weights @ ((truth == chosen).all(axis=1) & ~blank), total - weights @ blank),
         "class_f1": f1,
         "class_precision": _ratio(hit, predicted),
         "class_recall": recall,
     }
 
 
-def _sorted_runs(scores: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the ascending order [N] of the scores and where each run of equal scores starts in it."""
-    order = np.argsort(scores, kind="stable")
+def _sorted_runs(scores: Floats, known: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the images [K] of known label in ascending order of score, and where each run of equal scores starts."""
+    images = np.flatnonzero(known)
+    order = images[np.argsort(scores[images], kind="stable")]
     ordered = scores[order]
     return order, np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
 
@@ -139,9 +151,10 @@ def _ranking_values(
     truth: NDArray[np.bool_], orders: list[tuple[NDArray[np.int64], NDArray[np.int64]]], weights: Floats
 ) -> dict[str, Floats]:
     by_image = np.ascontiguousarray(weights.T)  # [N, R]: sorting images then moves whole rows
-    auroc, precision = np.empty((2, len(weights), truth.shape[1]))
+    auroc, precision = np.full((2, len(weights), truth.shape[1]), np.nan)
     for c, (order, runs) in enumerate(orders):
-        auroc[:, c], precision[:, c] = _rank_one_class(truth[order, c], by_image[order], runs)
+        if len(order):
+            auroc[:, c], precision[:, c] = _rank_one_class(truth[order, c], by_image[order], runs)
     return {
         "auroc": mean_defined(auroc),
         "average_precision": mean_defined(precision),
@@ -153,7 +166,7 @@ def _ranking_values(
 def _rank_one_class(truth: NDArray[np.bool_], weights: Floats, runs: NDArray[np.int64]) -> tuple[Floats, Floats]:
     """Return AUROC and average precision [R] of one class, from images in ascending order of score.
 
-    truth [N], weights [N, R], runs: the first image of each run of equal scores.
+    truth [K], weights [K, R], runs: the first image of each run of equal scores.
     AUROC is the Mann–Whitney form: pairs ranked rightly, ties counting half.
     """
     positive = weights * truth[:, None]

@@ -150,3 +150,20 @@ def test_labels_are_drawn_from_their_probabilities() -> None:
     for low, high in pairwise((0.0, 0.2, 0.5, 1.0)):
         inside = (p >= low) & (p < high)
         assert (labels[inside] == 0).mean() == pytest.approx(p[inside].mean(), abs=0.02)
+
+
+def test_nothing_is_fitted_where_the_label_is_unknown() -> None:
+    logits, labels = sample(400, multilabel=True, sharpness=2.0)
+    unknown = np.random.default_rng(1).random(labels.shape) < 0.3
+    hidden, loud = np.where(unknown, -1, labels).astype(np.int8), np.where(unknown, 50.0, logits)
+    assert fit_temperature(logits, hidden) == fit_temperature(loud, hidden)
+    assert fit_temperature(logits, hidden, prior=inf) == pytest.approx(2, rel=0.15)
+    assert fit_temperature(logits, np.full_like(hidden, -1)) == pytest.approx(1, abs=1e-4)
+    p, names = to_probabilities(logits, multilabel=True), tuple("abcde")
+    tuned = tune_thresholds(hidden, p, names)
+    for c, name in enumerate(names):
+        known = ~unknown[:, c]
+        alone = tune_thresholds(labels[known, c : c + 1], p[known, c : c + 1], (name,))
+        assert tuned.values[c] == alone.values[0]
+    hidden[hidden[:, 0] == 1, 0] = -1
+    assert "No validation image shows 'a'" in tune_thresholds(hidden, p, names).notes[0]

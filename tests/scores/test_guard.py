@@ -37,3 +37,11 @@ def test_multilabel_arms_are_compared_without_thresholds(metric: str) -> None:
     found = guard(labels, right, wrong, metric=metric)
     assert found.kept == FINE_TUNED
     assert found.metric == ("auroc" if metric == "auroc" else "average_precision")
+
+
+def test_what_is_unknown_keeps_no_arm() -> None:
+    labels = np.array([[1, -1], [0, 1], [-1, 0], [0, -1]], dtype=np.int8)
+    right = np.where(labels < 0, 0, 2.0 * labels - 1)
+    assert guard(labels, right, -right, metric="macro_f1").kept == FINE_TUNED
+    loud = np.where(labels < 0, 9.0, right)
+    assert guard(labels, loud, right, metric="macro_f1") == guard(labels, right, loud, metric="macro_f1")

@@ -63,3 +63,24 @@ def test_without_validation_images_it_says_so(shape: tuple[int, ...]) -> None:
 def test_confidence_of_many_labels_is_that_of_the_least_sure() -> None:
     assert confidence(np.array([[0.9, 0.4, 0.01]]), multilabel=True) == pytest.approx([0.6])
     assert confidence(np.array([[0.7, 0.2, 0.1]]), multilabel=False) == pytest.approx([0.7])
+
+
+def test_an_unknown_label_judges_nothing() -> None:
+    """Whatever the outputs are where the label is unknown: the same temperatures, thresholds, pick and reason."""
+    rng = np.random.default_rng(0)
+    labels = (rng.random((120, 3)) < 0.3).astype(np.int8)
+    given = {arm: 2.0 * labels - 2 + rng.normal(size=labels.shape) for arm in ("cnn", "vit", "joint")}
+    unknown = rng.random(labels.shape) < 0.2
+    unknown[:4] = True
+    hidden = np.where(unknown, -1, labels).astype(np.int8)
+    other = {arm: np.where(unknown, -found, found) for arm, found in given.items()}
+    first, second = (judge(found, hidden, CLASSES, metric="macro_f1", tuned=True) for found in (given, other))
+    assert (first.temperatures, first.thresholds) == (second.temperatures, second.thresholds)
+    assert (first.pick, first.reason) == (second.pick, second.reason)
+    scores = [split_scores(found, hidden, CLASSES, first) for found in (given, other)]
+    assert scores[0] == scores[1]
+    p = probabilities_of(given, first.temperatures, multilabel=True)[first.pick]
+    right = ((p >= first.threshold(first.pick)) == (labels == 1)) | unknown
+    sure = confidence(p, multilabel=True)[right.all(axis=1) & ~unknown.all(axis=1)]
+    assert f"a tenth of the {len(sure)} validation images" in first.flag_rule
+    assert first.flag_below == np.quantile(sure, FLAGGED_SHARE)

@@ -230,3 +230,77 @@ def test_paired_difference_is_narrower_than_the_scores_themselves() -> None:
     assert gap.value == pytest.approx(alone[0].value - alone[1].value)
     assert gap.high - gap.low < 0.7 * (alone[0].high - alone[0].low)
     assert paired_difference("auroc", y, (p, None), (p, None), resamples=20) == Estimate(0.0, 0.0, 0.0)
+
+
+def hidden(images: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Labels as `multilabel` with a third unknown, more of them among the positives, and probabilities [N, 4]."""
+    y, p = multilabel(images, seed)
+    unknown = np.random.default_rng(seed + 1).random(y.shape) < 0.25 + 0.2 * y
+    unknown[:5] = True  # images of which nothing is known
+    return np.where(unknown, -1, y).astype(np.int8), p
+
+
+def assert_equals_sklearn_on_known(found: dict[str, float], y: np.ndarray, p: np.ndarray, t: np.ndarray) -> None:
+    """A class at a time on the images whose label is known; what pools classes pools known labels."""
+    known, pred = y >= 0, p >= t
+    columns = [(y[known[:, c], c], pred[known[:, c], c], p[known[:, c], c]) for c in range(4)]
+    expected = {
+        "macro_f1": np.mean([sk.f1_score(y, chosen) for y, chosen, _ in columns]),
+        "micro_f1": sk.f1_score(y[known], pred[known]),
+        "balanced_accuracy": np.mean([sk.balanced_accuracy_score(y, chosen) for y, chosen, _ in columns]),
+        "accuracy": np.mean([(y[i] == pred[i])[known[i]].all() for i in np.flatnonzero(known.any(axis=1))]),
+        "auroc": np.mean([sk.roc_auc_score(y, given) for y, _, given in columns]),
+        "average_precision": np.mean([sk.average_precision_score(y, given) for y, _, given in columns]),
+        "ece": reference_ece(p[known], y[known]),
+    }
+    assert set(expected) == set(METRICS)
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+def test_unknown_labels_are_left_out_of_every_metric_and_said() -> None:
+    y, p = hidden()
+    t = np.array([0.3, 0.7, 0.11, 0.5])
+    scores = score(y, p, CLASSES, thresholds=t, resamples=0)
+    assert_equals_sklearn_on_known(values_of(scores), y, p, t)
+    for c in range(4):
+        known = y[:, c] >= 0
+        truth, pred, given = y[known, c], p[known, c] >= t[c], p[known, c]
+        assert scores.support[c] == truth.sum()
+        assert (scores.confusion[c] == sk.confusion_matrix(truth, pred)).all()
+        precision, recall, f1, _ = sk.precision_recall_fscore_support(truth, pred, average="binary")
+        one = (precision, recall, f1, sk.roc_auc_score(truth, given), sk.average_precision_score(truth, given))
+        found = [scores.per_class[name][c].value for name in ("precision", "recall", *PER_CLASS[:1], *PER_CLASS[3:])]
+        assert found == pytest.approx(one, rel=1e-12)
+    assert f"Labels that are unknown are left out: {(y[:, 0] < 0).sum()} of 'glioma', " in scores.notes[0]
+
+
+def test_resamples_leave_unknown_labels_out_too() -> None:
+    y, p = hidden(120)
+    drawn = np.random.default_rng(5).integers(120, size=(10, 120))
+    found = metric_values(y, p, [np.stack([np.bincount(row, minlength=120) for row in drawn]).astype(float)])
+    for r, rows in enumerate(drawn):
+        one = {name: float(found[name][r]) for name in METRICS}
+        assert_equals_sklearn_on_known(one, y[rows], p[rows], np.full(4, 0.5))
+
+
+def test_what_is_answered_where_the_label_is_unknown_changes_nothing() -> None:
+    y, p = hidden()
+    other = np.where(y < 0, 1 - p, p)
+    assert score(y, p, CLASSES, resamples=20).as_dict() == score(y, other, CLASSES, resamples=20).as_dict()
+    gap = paired_difference("auroc", y, (p, None), (other, None), resamples=20)
+    assert (gap.value, gap.low, gap.high) == (0, 0, 0)
+
+
+def test_a_class_of_which_nothing_or_one_answer_alone_is_known_is_left_out_as_an_absent_one() -> None:
+    y, p = hidden()
+    y[:, 0] = -1
+    y[y[:, 1] == 0, 1] = -1  # known where it is shown, alone
+    y[y[:, 2] == 1, 2] = -1  # and where it is not
+    scores = score(y, p, CLASSES, resamples=0)
+    assert [isnan(e.value) for e in scores.per_class["auroc"]] == [True, True, True, False]
+    assert [isnan(e.value) for e in scores.per_class["recall"]] == [True, False, True, False]
+    assert scores.metrics["auroc"].value == scores.per_class["auroc"][3].value
+    assert any(note.startswith("No image shows 'glioma', 'none':") for note in scores.notes)
+    assert any(note.startswith("Every image shows 'meningioma':") for note in scores.notes)
+    with pytest.raises(DataError, match="300 of 300 images have no label"):
+        score(np.full_like(y, -1), p, CLASSES)
