@@ -49,8 +49,8 @@ def focal_loss(
     """Return the scalar focal loss of a batch, in fp32 (fp64 for fp64 logits).
 
     logits         [B, C] of any float type.
-    targets        int64 [B] class indices; or [B, C] of 0/1 (uint8, bool or float), which is multi-label and
-                   therefore takes the sigmoid form whatever `form` says.
+    targets        int64 [B] class indices; or [B, C] of 0/1 (int8, uint8, bool or float), which is multi-label and
+                   therefore takes the sigmoid form whatever `form` says; −1 is unknown and does not count.
     class_weights  [C], or None for ones.
     adjustment     [C], added to the logits (`imbalance.logit_adjustment`), or None.
     label_mask     bool [B], or [B, C] in the sigmoid form: the labels that count; None for all.
@@ -59,7 +59,7 @@ def focal_loss(
     The mean is the one of PyTorch's losses, so that with α = 1 and γ = 0 this equals
     `F.cross_entropy(logits, targets, weight=w)` in the softmax form (the sum over images divided by the sum
     of their w_y) and `F.binary_cross_entropy_with_logits(logits, onehot, weight=w)` in the sigmoid form
-    (the sum over decisions divided by their number).
+    (the sum over decisions that count divided by their number).
     """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if class_weights is not None:
@@ -67,7 +67,9 @@ def focal_loss(
     if adjustment is not None:
         logits = logits + adjustment.to(logits)
     if targets.ndim == 2:
-        return alpha * _sigmoid_focal(logits, targets.to(logits), gamma, class_weights, label_mask)
+        known = targets >= 0
+        label_mask = known if label_mask is None else known & label_mask.reshape(len(known), -1)
+        return alpha * _sigmoid_focal(logits, targets.to(logits).clamp_min(0), gamma, class_weights, label_mask)
     if label_mask is not None:
         targets = targets.where(label_mask, 0)  # an unlabelled image may carry −1, which indexes nothing
     if form == "sigmoid":
@@ -99,8 +101,9 @@ def _sigmoid_focal(
         loss = loss * class_weights
     if label_mask is None:
         return loss.mean()
-    mask = (label_mask if label_mask.ndim == 2 else label_mask.unsqueeze(1)).expand_as(loss)
-    return (loss * mask).sum() / mask.sum().clamp_min(1)
+    mask = label_mask.reshape(len(loss), -1).expand_as(loss)
+    # The mean over what counts. Where everything does, both factors are 1 and this is `loss.mean()` to the last bit.
+    return (loss * mask).mean() * (mask.numel() / mask.sum(dtype=loss.dtype).clamp_min(1))
 
 
 def class_weights(counts: Tensor | Sequence[int], scheme: WeightScheme = "paper") -> Tensor:

@@ -21,21 +21,25 @@ def balanced_order(labels: Tensor, *, seed: int, epoch: int) -> Tensor:
 
 
 def balancing_weights(labels: Tensor) -> Tensor:
-    """Return what each image is drawn by, fp64 [n], for labels int64 [n] or uint8 [n, C].
+    """Return what each image is drawn by, fp64 [n], for labels int64 [n] or int8 [n, C].
 
     1/n_c for an image of class c, so that every class is drawn equally often in expectation. Multi-label: the mean of
     1/n_c over the classes that the image shows, where to show none is a class of its own. Classes that are shown
-    together are drawn together, so the draws are equal only as far as classes share no images.
+    together are drawn together, so the draws are equal only as far as classes share no images. An unknown label is
+    not shown; an image of which nothing is known is never drawn.
     """
     if labels.ndim == 1:
         return 1 / torch.bincount(labels).double()[labels]
-    none = labels.sum(dim=1, keepdim=True) == 0
-    shown = torch.cat([labels, none], dim=1).double()  # [n, C + 1]
-    return (shown / shown.sum(dim=0).clamp_min(1)).sum(dim=1) / shown.sum(dim=1)
+    shows, known = labels == 1, labels >= 0
+    none = known.any(dim=1, keepdim=True) & ~shows.any(dim=1, keepdim=True)
+    shown = torch.cat([shows, none], dim=1).double()  # [n, C + 1]
+    return (shown / shown.sum(dim=0).clamp_min(1)).sum(dim=1) / shown.sum(dim=1).clamp_min(1)
 
 
-def logit_adjustment(counts: Tensor, images: int, *, form: Form, tau: float) -> Tensor:
+def logit_adjustment(counts: Tensor, images: int | Tensor, *, form: Form, tau: float) -> Tensor:
     """Return what the loss adds to the logits, fp32 [C], given the labels [C] that each class has on `images` images.
+
+    `images` is one number or [C]: those of which it is known whether they show the class.
 
     With π_c = n_c/n, the share of the images that show class c:
 

@@ -49,7 +49,7 @@ class Tuning:
 
     store: ImageStore
     train_rows: Tensor  # int64 [n], rows of the store
-    train_labels: Tensor  # int64 [n], or uint8 [n, C] for multi-label, on the device
+    train_labels: Tensor  # int64 [n], or int8 [n, C] for multi-label, on the device
     val_rows: Tensor  # int64 [m]
     val_labels: Labels
     seed: int  # of all streams of chance
@@ -82,13 +82,14 @@ def loss_arguments(settings: Finetune, labels: Labels, classes: int, device: tor
     """Return the arguments of the focal loss for the labels that may be seen."""
     multilabel, tau = labels.ndim == 2, settings.logit_adjustment
     form: Form = "sigmoid" if multilabel else settings.loss_form
-    counts = torch.from_numpy(labels.sum(axis=0, dtype=int) if multilabel else np.bincount(labels, minlength=classes))
+    shown = (labels == 1).sum(axis=0) if multilabel else np.bincount(labels, minlength=classes)
+    counts, known = torch.from_numpy(shown), torch.from_numpy(np.atleast_1d((labels >= 0).sum(axis=0)))  # [C], [C or 1]
     return {
         "form": form,
         "alpha": settings.alpha,
         "gamma": settings.gamma,
         "class_weights": class_weights(counts, settings.class_weights).to(device),
-        "adjustment": logit_adjustment(counts, len(labels), form=form, tau=tau).to(device) if tau else None,
+        "adjustment": logit_adjustment(counts, known, form=form, tau=tau).to(device) if tau else None,
     }
 
 

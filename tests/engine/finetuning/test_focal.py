@@ -128,6 +128,37 @@ def test_masked_labels_count_for_nothing() -> None:
     assert (logits.grad == 0).all()
 
 
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+def test_unknown_labels_count_for_nothing(weights: torch.Tensor | None) -> None:
+    """The mean over known labels, so that the gradient of what is unknown is zero and the others' is not diluted."""
+    logits, _, multi = batch(9)
+    logits = logits.double().requires_grad_()
+    known = torch.rand(multi.shape, generator=torch.Generator().manual_seed(2)) > 0.4
+    known[3] = False  # an image of which nothing is known
+    hidden = multi.to(torch.int8).where(known, -1)
+    loss = focal_loss(logits, hidden, gamma=0.0, class_weights=weights)
+    expected = F.binary_cross_entropy_with_logits(
+        logits[known], multi[known].double(), weight=None if weights is None else weights.expand_as(logits)[known]
+    )
+    torch.testing.assert_close(loss, expected)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    (wanted,) = torch.autograd.grad(expected, logits)
+    torch.testing.assert_close(gradient, wanted)
+    assert (gradient[~known] == 0).all()
+    assert focal_loss(logits, hidden, label_mask=known) == focal_loss(logits, multi, label_mask=known)
+    nothing = focal_loss(logits, torch.full_like(hidden, -1))
+    assert nothing == 0
+    assert (torch.autograd.grad(nothing, logits)[0] == 0).all()
+
+
+def test_where_all_labels_are_known_the_loss_is_the_plain_mean_to_the_last_bit() -> None:
+    logits, _, multi = batch(3, images=37)
+    signed = logits * (2 * multi.float() - 1)
+    plain = ((2 * F.logsigmoid(-signed)).exp() * -F.logsigmoid(signed)).mean()
+    assert focal_loss(logits, multi) == plain
+    assert focal_loss(logits, multi.to(torch.int8)) == plain
+
+
 def test_easy_images_count_less_than_in_cross_entropy() -> None:
     logits = torch.tensor([[4.0, 0.0], [0.5, 0.0]])
     easy, hard = (focal_loss(row.unsqueeze(0), torch.tensor([0])) for row in logits)

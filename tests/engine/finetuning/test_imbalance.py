@@ -33,6 +33,15 @@ def test_a_multilabel_image_is_drawn_by_the_mean_over_its_classes() -> None:
     torch.testing.assert_close(balancing_weights(MULTI), expected)
 
 
+def test_an_unknown_label_is_not_shown_and_an_image_of_unknown_ones_is_never_drawn() -> None:
+    hidden = torch.cat([torch.where(MULTI == 0, -1, MULTI.to(torch.int8))[:8], torch.tensor([[0, -1, -1]] * 4)])
+    torch.testing.assert_close(balancing_weights(hidden), balancing_weights(MULTI))
+    hidden[-1] = -1
+    weights = balancing_weights(hidden)
+    assert weights[-1] == 0
+    torch.testing.assert_close(weights[:-1], balancing_weights(MULTI[:-1]))
+
+
 def test_one_class_an_image_is_the_same_as_multilabel() -> None:
     torch.testing.assert_close(balancing_weights(F.one_hot(LABELS).byte()), balancing_weights(LABELS))
 

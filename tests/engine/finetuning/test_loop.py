@@ -242,3 +242,25 @@ def test_loss_arguments_adjust_logits_by_the_labels_that_are_seen() -> None:
         found = loss_arguments(Finetune(logit_adjustment=0.5), given, 2, torch.device("cpu"))
         assert found["adjustment"].tolist() == pytest.approx(0.5 * expected)
     assert loss_arguments(Finetune(), labels, 2, torch.device("cpu"))["adjustment"] is None
+
+
+def test_loss_arguments_count_known_labels_alone() -> None:
+    labels = np.array([[1, -1, -1], [1, 1, -1], [0, 0, -1], [0, -1, -1], [0, 0, -1]], dtype=np.int8)
+    settings = Finetune(logit_adjustment=1.0, class_weights="inverse")
+    found = loss_arguments(settings, labels, 3, torch.device("cpu"))
+    assert found["class_weights"].tolist() == pytest.approx([2 / 3, 4 / 3, 1])  # 2 and 1 are shown
+    assert found["adjustment"].tolist() == pytest.approx([np.log(2 / 3), np.log(1 / 2), 0])  # 2 of 5, 1 of 3, none
+
+
+def test_what_is_unknown_is_not_learned() -> None:
+    """A class of unknown labels alone, beside one that is known, leaves its outputs as they began."""
+    t = tiny_tuning(("cnn",), multilabel=True, sampling="balanced")
+    t.train_labels = t.train_labels.to(torch.int8)
+    t.train_labels[:, 1] = -1
+    t.val_labels = np.where(np.arange(2) == 1, -1, t.val_labels).astype(np.int8)
+    head = t.arms["cnn"].network.get_classifier()
+    before = head.weight.detach().clone()
+    epochs = train(t)
+    assert torch.equal(head.weight[1], before[1])
+    assert not torch.equal(head.weight[0], before[0])
+    assert all(np.isfinite([e.arms["cnn"].loss, e.arms["cnn"].val_loss, e.arms["cnn"].val_score]).all() for e in epochs)
