@@ -34,7 +34,8 @@ def fit_heads(
 ) -> dict[str, LayerHead]:
     """Return a head for each arm and, with `joint`, one over all of them where there are several.
 
-    labels are those of `rows` of the table: class indices [n], or 0/1 [n, C]; see `regression.py`.
+    labels are those of `rows` of the table: class indices [n], or 0/1 [n, C] with -1 where unknown; see
+    `regression.py`.
     """
     read_by = {name: (name,) for name in features} | ({JOINT: tuple(features)} if joint and len(features) > 1 else {})
     heads = {}

@@ -3,10 +3,11 @@
     min over W, b    C · Σ_i w_i · loss(W x_i + b, y_i) + ½ ‖W‖²
 
 Softmax for one class out of several, a sigmoid a class for multi-label. Classes count alike, however many images they
-have: w_i = n / (classes · images of the class). x_i are features that are standardised on the labelled images and
-scaled so that each layer counts alike, however wide it is, and ‖x_i‖² is 1 on average; so one range of C suits every
-arm. It is scikit-learn's LogisticRegression(class_weight="balanced"), of two classes with twice its C, and a test holds
-it against that; but all folds and the fit on everything are one problem here, each step two products of matrices.
+have: w_i = n / (classes · images of the class). An image whose label of a class is unknown has no weight there, and is
+none of the n. x_i are features that are standardised on the labelled images and scaled so that each layer counts alike,
+however wide it is, and ‖x_i‖² is 1 on average; so one range of C suits every arm. It is scikit-learn's
+LogisticRegression(class_weight="balanced"), of two classes with twice its C, and a test holds it against that; but all
+folds and the fit on everything are one problem here, each step two products of matrices.
 
 C is the one with the best score on held-out folds, or the usual one where that is within a standard error of the best
 (Breiman et al. 1984): from 25 labels cross-validation can tell little, from 2,500 more.
@@ -65,7 +66,7 @@ def fit_regression(
     groups: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Regression:
-    """Fit features fp32 [n, D] to labels: class indices [n], or 0/1 [n, C] for multi-label.
+    """Fit features fp32 [n, D] to labels: class indices [n], or 0/1 [n, C] for multi-label, -1 where unknown.
 
     `widths` are the features of each layer. Images of one of the `groups` are held out together. The folds are
     scored by macro F1, for multi-label by average precision, which needs no threshold.
@@ -125,7 +126,7 @@ class _Problem:
     z: Tensor  # fp32 [n, r]
     targets: Tensor  # fp32 [n, 1, C], 0/1
     weights: Tensor  # fp32 [n, F, 1] or, for multi-label, [n, F, C]; each fit's (and class's) add up to 1
-    images: Tensor  # [F, 1], that each fit sees
+    images: Tensor  # [F, 1] or, for multi-label, [F, C]: that each fit sees (and knows the label of)
     absent: Tensor  # fp32 [F, C]: what is added to the logits of a class that a fit doesn't see
     fold: NDArray[np.int64]  # [n]; that of the last fit where the image is in none that is fitted
     known: NDArray[np.bool_]  # [n]: images that a fold says something of
@@ -145,7 +146,8 @@ class _Problem:
 
 def _problem(z: NDArray[np.float32], labels: Labels, classes: int, groups: Sequence[str] | None, seed: int) -> _Problem:
     multilabel = labels.ndim == 2
-    shown = labels.astype(bool) if multilabel else labels[:, None] == np.arange(classes)  # [n, C]
+    shown = labels == 1 if multilabel else labels[:, None] == np.arange(classes)  # [n, C]
+    told = labels >= 0 if multilabel else np.ones((len(labels), 1), dtype=bool)  # [n, C], or [n, 1]
     fold, folds = fold_numbers(labels, groups, folds=FOLDS, seed=seed), FOLDS
     for number in range(FOLDS):  # of many images a few folds say enough
         if (fold <= number).sum() >= ENOUGH:
@@ -154,12 +156,12 @@ def _problem(z: NDArray[np.float32], labels: Labels, classes: int, groups: Seque
     fold = np.minimum(fold, folds)
     seen = np.concatenate([fold[:, None] != np.arange(folds), np.ones((len(fold), 1), dtype=bool)], axis=1)  # [n, F]
     counts = seen.T.astype(float) @ shown  # [F, C]
-    images = seen.sum(axis=0, dtype=float)[:, None]  # [F, 1]; none where all images are of one fold
+    images = seen.T.astype(float) @ told  # [F, C], or [F, 1]; none where all images are of one fold
     yes, no = np.maximum(counts, 1), np.maximum(images - counts, 1)
     if multilabel:  # a decision that all images of a fit agree on is left at what `absent` says
         absent = np.where(counts == 0, UNSEEN, np.where(counts == images, -UNSEEN, 0.0))
-        weights = np.where(shown[:, None], 1 / yes, 1 / no) / 2 * seen[:, :, None] * (absent == 0)
-        known = (fold < folds) & (images[np.minimum(fold, folds), 0] > 0)
+        weights = np.where(shown[:, None], 1 / yes, 1 / no) / 2 * (seen[:, :, None] & told[:, None]) * (absent == 0)
+        known = (fold < folds) & ((images[np.minimum(fold, folds)] > 0) & told).any(axis=1)
     else:
         absent = np.where(counts == 0, UNSEEN, 0.0)
         share = seen / (yes[:, labels].T * np.maximum((counts > 0).sum(axis=1), 1))  # [n, F]
@@ -180,8 +182,8 @@ def _problem(z: NDArray[np.float32], labels: Labels, classes: int, groups: Seque
 def _solve(problem: _Problem, strength: float, start: Tensor) -> Tensor:
     """Return weights and, in the last row, biases fp32 [r + 1, F, C] that minimise the sum of all objectives, by n."""
     targets, sample = problem.targets, problem.weights
-    ridge = (1 / (strength * problem.images)).float()  # [F, 1]
-    curved = CURVATURE * problem.z.square().mean(dim=0) + ridge[-1]  # [r]
+    ridge = (1 / (strength * problem.images)).float()  # [F, 1], or [F, C]
+    curved = CURVATURE * problem.z.square().mean(dim=0) + ridge[-1].min()  # [r]
     scale = torch.cat([curved.rsqrt(), torch.full((1,), CURVATURE**-0.5)])[:, None, None]  # [r + 1, 1, 1]
     z, ridge = problem.z * scale[:-1, 0, 0], ridge * scale[:-1].square()
     solution = (start / scale).requires_grad_()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score
+from sklearn.metrics import average_precision_score, f1_score
 
 from cass_cli.engine import regression
 from cass_cli.engine.regression import STRENGTHS, USUAL, Regression, fit_regression
@@ -58,6 +58,46 @@ def test_multilabel_is_a_regression_a_class(n: int, width: int) -> None:
         model = LogisticRegression(C=fitted.inverse_l2, class_weight="balanced", max_iter=10_000, tol=1e-8)
         theirs = model.fit(z, labels[:, c]).decision_function(z)
         assert np.abs(logits(fitted, x)[:, c] - theirs).max() < 0.01 * np.abs(theirs).max()
+
+
+@pytest.mark.parametrize(("n", "width"), [(150, 40), (60, 200)])
+def test_a_class_is_fitted_on_the_images_whose_label_is_known(n: int, width: int) -> None:
+    x = features(n, width)
+    labels = (x[:, :3] > 2).astype(np.int8)
+    hidden = np.where(np.random.default_rng(1).random(labels.shape) < [0.1, 0.3, 0.5], -1, labels).astype(np.int8)
+    fitted = fit_regression(x, hidden, 3, widths=[width])
+    z = standardised(x.astype(np.float64), [width])
+    for c in range(3):
+        known = hidden[:, c] >= 0
+        model = LogisticRegression(C=fitted.inverse_l2, class_weight="balanced", max_iter=10_000, tol=1e-8)
+        theirs = model.fit(z[known], labels[known, c]).decision_function(z)
+        assert np.abs(logits(fitted, x)[:, c] - theirs).max() < 0.01 * np.abs(theirs).max()
+
+
+def test_folds_are_fitted_and_scored_on_known_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, fold = features(120, 10), np.arange(120) % 5
+    labels = (x[:, :2] + np.random.default_rng(1).normal(size=(120, 2)) > 1).astype(np.int8)
+    hidden = np.where(np.random.default_rng(2).random(labels.shape) < 0.3, -1, labels).astype(np.int8)
+    monkeypatch.setattr(regression, "fold_numbers", lambda *_args, **_kwargs: fold)
+    fitted = fit_regression(x, hidden, 2, widths=[10])
+    z, precision = standardised(x.astype(np.float64), [10]), []
+    for c in range(2):
+        given, known = np.zeros(120), hidden[:, c] >= 0
+        for k in range(5):
+            model = LogisticRegression(C=10.0, class_weight="balanced", max_iter=10_000, tol=1e-8)
+            seen = known & (fold != k)
+            given[fold == k] = model.fit(z[seen], labels[seen, c]).decision_function(z[fold == k])
+        precision.append(average_precision_score(labels[known, c], given[known]))
+    assert fitted.scores[10.0] == pytest.approx(np.mean(precision), abs=0.02)
+
+
+def test_a_class_of_which_nothing_is_known_is_taken_for_absent_and_disturbs_no_other() -> None:
+    x = features(60, 8)
+    labels = (x[:, :1] > 2).astype(np.int8)
+    alone = fit_regression(x, np.concatenate([labels, 0 * labels], axis=1), 2, widths=[8])
+    beside = fit_regression(x, np.concatenate([labels, 0 * labels - 1], axis=1), 2, widths=[8])
+    assert np.allclose(logits(beside, x)[:, 0], logits(alone, x)[:, 0], atol=1e-3)
+    assert (logits(beside, x)[:, 1] < -5).all()
 
 
 def test_a_wide_layer_counts_no_more_than_a_narrow_one() -> None:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from cass_cli.config.schema import Data
 from cass_cli.data.dataset import Dataset, load_images
-from cass_cli.data.splits import Labels
+from cass_cli.data.splits import Labels, labelled
 from cass_cli.data.store.store import ImageStore
 from cass_cli.data.views.apply import apply_view
 from cass_cli.data.views.draw import unchanged
@@ -41,7 +41,7 @@ QUERY_ROWS = 1024  # validation images compared at once
 class ProbeScores:
     """Scores of one probe on the validation split."""
 
-    accuracy: float  # multi-label: all labels of an image right
+    accuracy: float  # multi-label: all known labels of an image right
     macro_f1: float  # over classes shown or chosen, as in `scores/metrics.py`
     note: str = ""
 
@@ -59,22 +59,27 @@ def knn_probe(
 
     Each of the k nearest training images votes for its label with exp(cos / temperature), as in Wu et al.
     2018 ("Unsupervised Feature Learning via Non-Parametric Instance Discrimination", Sec. 3.4) and DINO,
-    both with temperature 0.07. Multi-label: a label is chosen when it gets half of the votes.
-    Runs on the features' device; labels are class indices (−1: left out), or 0/1 for multi-label.
+    both with temperature 0.07. Multi-label: a label is chosen when it gets half of the votes of those that know it.
+    Runs on the features' device; labels are class indices, or 0/1 for multi-label (−1 in either: left out).
     With fewer than k training images all of them vote.
     """
     train_x, train_y, val_x, val_y = _labelled(train_features, train_labels, val_features, val_labels)
     classes = train_y.shape[1] if train_y.ndim == 2 else int(max(train_y.max(), val_y.max())) + 1
-    onehot = torch.as_tensor(train_y, device=train_x.device)
-    onehot = onehot.float() if train_y.ndim == 2 else F.one_hot(onehot.long(), classes).float()  # [N, C]
+    given = torch.as_tensor(train_y, device=train_x.device)
+    shown = ((given == 1) if train_y.ndim == 2 else F.one_hot(given.long(), classes)).float()  # [N, C]
+    unknown = (given < 0).float()  # [N, C] when multi-label
     keys = F.normalize(train_x, dim=1)  # [N, D]
     k = min(k, len(keys))
     chosen = []
     for queries in torch.split(F.normalize(val_x, dim=1), QUERY_ROWS):
         cosine, nearest = (queries @ keys.T).topk(k, dim=1)  # [m, k]
         share = torch.softmax(cosine / temperature, dim=1)  # the same vote, without overflow
-        votes = (share.unsqueeze(2) * onehot[nearest]).sum(dim=1)  # [m, C]
-        chosen.append(votes >= 0.5 if train_y.ndim == 2 else votes.argmax(dim=1))
+        votes = (share.unsqueeze(2) * shown[nearest]).sum(dim=1)  # [m, C]
+        if train_y.ndim == 2:
+            silent = (share.unsqueeze(2) * unknown[nearest]).sum(dim=1)  # [m, C]
+            chosen.append((votes >= 0.5 * (1 - silent)) & (votes > 0))
+        else:
+            chosen.append(votes.argmax(dim=1))
     note = f"Only {k} training images vote." if k < NEIGHBOURS and k == len(keys) else ""
     return _scores(val_y, torch.cat(chosen).cpu().numpy(), note)
 
@@ -95,8 +100,8 @@ def linear_probe(
     """
     train_x, train_y, val_x, val_y = _labelled(train_features, train_labels, val_features, val_labels)
     classes = train_y.shape[1] if train_y.ndim == 2 else int(max(train_y.max(), val_y.max())) + 1
-    if groups is not None and train_labels.ndim == 1:
-        groups = [groups[i] for i in np.flatnonzero(train_labels >= 0).tolist()]
+    if groups is not None:
+        groups = [groups[i] for i in np.flatnonzero(labelled(train_labels)).tolist()]
     fitted = fit_regression(
         train_x.cpu().numpy(), train_y, classes, widths=widths or [train_x.shape[1]], groups=groups, seed=seed
     )
@@ -119,7 +124,7 @@ def _labelled(
                 f"An arm gives non-finite features on the {split} split: its training has diverged.",
                 hint="Lower the learning rate, or use --precision fp32.",
             )
-        known = np.flatnonzero(labels >= 0) if labels.ndim == 1 else np.arange(len(labels))
+        known = np.flatnonzero(labelled(labels))
         if len(known) == 0:
             raise DataError(f"The {split} split has no labelled image to probe with.", hint="Leave --probe-every out.")
         kept.append((features.float()[torch.as_tensor(known, device=features.device)], labels[known]))
@@ -128,8 +133,9 @@ def _labelled(
 
 
 def _scores(labels: Labels, chosen: NDArray[np.generic], note: str) -> ProbeScores:
-    if labels.ndim == 2:
-        chosen = chosen.astype(np.uint8)
+    if labels.ndim == 2:  # unknown as rightly absent: neither F1 nor whether all the others are right counts that
+        known = labels >= 0
+        labels, chosen = labels * known, np.logical_and(chosen, known).astype(labels.dtype)
     macro = f1_score(labels, chosen, average="macro", zero_division=np.nan)
     return ProbeScores(float(accuracy_score(labels, chosen)), float(macro), note)
 

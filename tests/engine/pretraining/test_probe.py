@@ -97,6 +97,31 @@ def test_multilabel(probe) -> None:
 
 
 @pytest.mark.parametrize("probe", PROBES)
+def test_unknown_labels_are_neither_learned_nor_scored(probe) -> None:
+    """Right labels, some of them unknown, do nearly as well; a wrong answer counts only where the label is known."""
+    (x, y), (v, t) = clusters(300, 0, signal=4), clusters(200, 1, signal=4)
+    table = np.array([[1, 1, 0, 1], [0, 1, 0, 1], [0, 0, 0, 1]], dtype=np.int8)
+    unknown = [np.random.default_rng(s).random((n, 4)) < 0.4 for s, n in ((2, 300), (3, 200))]
+    seen, asked = (np.where(u, -1, table[of]).astype(np.int8) for u, of in zip(unknown, (y, t), strict=True))
+    scores = probe(x, seen, v, asked)
+    assert scores.accuracy > 0.95
+    assert scores.macro_f1 > 0.95
+    wrong = np.where(unknown[1], -1, table[np.random.default_rng(0).permutation(t)]).astype(np.int8)
+    assert probe(x, seen, v, wrong).accuracy < 0.8
+    bare = np.concatenate([asked, np.full((50, 4), -1, dtype=np.int8)])
+    assert probe(x, seen, torch.cat([v, v[:50]]), bare) == scores  # images of which nothing is known
+    with pytest.raises(DataError, match="training split has no labelled image"):
+        probe(x, np.full_like(seen, -1), v, asked)
+
+
+def test_votes_that_do_not_know_a_label_are_not_cast() -> None:
+    x, v = torch.eye(4)[[0, 0, 0, 1, 1, 1]], torch.eye(4)[[0, 1]]
+    seen = np.array([[1, -1], [-1, -1], [-1, 1], [0, -1], [0, -1], [-1, -1]], dtype=np.int8)
+    scores = knn_probe(x, seen, v, np.array([[1, 1], [0, 0]], dtype=np.int8), k=3)
+    assert (scores.accuracy, scores.macro_f1) == (1, 1)  # one of one vote, twice; none of two; and none is cast
+
+
+@pytest.mark.parametrize("probe", PROBES)
 def test_classes_missing_from_one_split(probe) -> None:
     (x, y), (v, t) = clusters(100, 0), clusters(80, 1)
     no_two = probe(x[y < 2], y[y < 2], v, t)  # class 2 can't be predicted
