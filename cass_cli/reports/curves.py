@@ -72,19 +72,20 @@ def plot_roc(
 ) -> Path:
     """Draw the ROC curve of each class from labels (indices [N], or 0/1 [N, C]) and probabilities [N, C].
 
-    A class that no image or every image shows has no curve; the legend says so.
+    Unknown labels (-1) are left out. A class that no image or every image shows has no curve; the legend says so.
     """
     truth = indicator(labels, len(classes))
+    known = np.broadcast_to(labels.reshape(len(labels), -1) >= 0, truth.shape)
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.add_subplot(title=title)
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1, label="chance (0.500)")
     for c, name in enumerate(classes):
-        shown = truth[:, c]
+        shown, given = truth[known[:, c], c], probabilities[known[:, c], c]
         if shown.all() or not shown.any():
             axes.plot([], [], label=f"{_text(name)} (undefined)", **_style(c))
             continue
-        false_alarms, found, _ = roc_curve(shown, probabilities[:, c], drop_intermediate=True)
-        area = roc_auc_score(shown, probabilities[:, c])
+        false_alarms, found, _ = roc_curve(shown, given, drop_intermediate=True)
+        area = roc_auc_score(shown, given)
         axes.plot(false_alarms, found, label=f"{_text(name)} ({area:.3f})", linewidth=1.6, **_style(c))
     axes.set_xlabel("false positive rate (1 − specificity)")
     axes.set_ylabel("true positive rate (sensitivity)")
@@ -97,7 +98,7 @@ def plot_roc(
 def plot_reliability(labels: Labels, models: Mapping[str, Floats], path: Path, *, title: str = "Reliability") -> Path:
     """Draw how often outcomes came against the probability given to them, for each named model's [N, C].
 
-    Bins and outcomes are those of the ECE: the chosen class of each image; every label when multi-label.
+    Bins and outcomes are those of the ECE: the chosen class of each image; every known label when multi-label.
     Only bins with outcomes have a point; the lower panel shows how many outcomes lie in each.
     """
     several = labels.ndim == 2
@@ -106,12 +107,12 @@ def plot_reliability(labels: Labels, models: Mapping[str, Floats], path: Path, *
     axes.set_title(title)
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1, label="perfect calibration")
     for m, (name, probabilities) in enumerate(models.items()):
-        given, came = (values.ravel() for values in calibration_points(labels, probabilities))
+        given, came, _ = calibration_points(labels, probabilities)
         bins = bin_of(given)
         counts = np.bincount(bins, minlength=BINS)
         filled = counts > 0
         confidence, rate = (np.bincount(bins, v, minlength=BINS)[filled] / counts[filled] for v in (given, came))
-        error = np.abs(calibration_gaps(labels, probabilities).sum(axis=0)).sum() / len(given)
+        error = np.abs(calibration_gaps(labels, probabilities).sum(axis=0)).sum() / max(len(given), 1)
         style = _style(m)
         axes.plot(confidence, rate, label=f"{_text(name)}: ECE {error:.3f}", marker="o", markersize=4, **style)
         below.stairs(counts, np.linspace(0, 1, BINS + 1), linewidth=1.4, **style)

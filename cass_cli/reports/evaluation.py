@@ -48,19 +48,23 @@ def write_evaluation(found: Evaluation) -> list[Path]:
 def write_predictions(found: Evaluation, path: Path) -> None:
     """Write a row an image: name, split, true and chosen class(es), and each candidate's probabilities.
 
-    Probabilities have all their digits, so that other software computes the same metrics from them.
+    Multi-label, each class has a column of the truth too: 1, 0 or, where it is unknown, nothing. Probabilities have
+    all their digits, so that other software computes the same metrics from them.
     """
     judgement, classes, multilabel = found.summary.judgement, found.summary.classes, found.summary.multilabel
     chosen = decisions(found.probabilities[judgement.pick], judgement.threshold(judgement.pick), classes)
     truth = np.asarray(found.labels, dtype=np.float64) if multilabel else np.eye(len(classes))[found.labels]
     labels = decisions(truth, np.full(len(classes), 0.5), classes)
-    columns = [f"{name}:{c}" for name in found.probabilities for c in classes]
+    told = [["" if v < 0 else int(v) for v in row] for row in truth] if multilabel else [[]] * len(truth)
+    columns = [f"true:{c}" for c in classes if multilabel]
+    columns += [f"{name}:{c}" for name in found.probabilities for c in classes]
     rows = (
         [
             image,
             found.split,
             labels[i],
             chosen[i],
+            *told[i],
             *(float(v) for given in found.probabilities.values() for v in given[i]),
         ]
         for i, image in enumerate(found.images)

@@ -70,6 +70,22 @@ def test_roc(tmp_path: Path, multilabel: bool) -> None:
     assert all(share_of(colour, drawn) > 1e-4 for colour in COLOURS[:4])
 
 
+def test_curves_leave_unknown_labels_out(tmp_path: Path) -> None:
+    """What is answered there is not seen, and a class of unknown labels alone has no curve."""
+    labels, p = predictions(multilabel=True)
+    unknown = np.random.default_rng(1).random(labels.shape) < 0.3
+    unknown[:, 3] = True
+    labels = np.where(unknown, -1, labels).astype(np.int8)
+    for plot in (
+        lambda p, path: plot_roc(labels, p, CLASSES, path),
+        lambda p, path: plot_reliability(labels, {"": p}, path),
+    ):
+        first, second = (pixels(plot(given, tmp_path / "a.png")) for given in (p, np.where(unknown, 1 - p, p)))
+        assert np.array_equal(first, second)
+    drawn = pixels(plot_roc(labels, p, CLASSES, tmp_path / "roc.png"))
+    assert share_of(COLOURS[3], drawn) < share_of(COLOURS[2], drawn) / 2
+
+
 def test_roc_without_a_class(tmp_path: Path) -> None:
     labels, p = predictions()
     drawn = assert_readable(plot_roc(labels[labels < 3], p[labels < 3], CLASSES, tmp_path / "roc.png"))
