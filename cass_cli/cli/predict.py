@@ -14,6 +14,7 @@ from cass_cli.cli.options import (
     IMAGE_COLUMN,
     JSON,
     MAX_PIXELS,
+    MISSING,
     OUTPUT,
     PRECISION,
     RUN,
@@ -41,6 +42,7 @@ def predict(
         ),
     ] = None,
     image_column: Annotated[str | None, IMAGE_COLUMN] = None,
+    missing: Annotated[str, MISSING] = "stop",
     allow_outside: Annotated[bool, ALLOW_OUTSIDE] = False,
     max_pixels: Annotated[int, MAX_PIXELS] = 100_000_000,
     device: Annotated[str | None, DEVICE] = None,
@@ -69,6 +71,8 @@ def predict(
     from cass_cli.runs.directory import settings_over
     from cass_cli.runs.names import find
 
+    if missing not in ("stop", "skip"):
+        raise ConfigError(f"--missing is stop or skip, not '{missing}'.")
     if as_json and str(out) == "-":
         raise ConfigError("--json and --out - both want stdout.", hint="Name a file with --out.")
     trial = find(runs, run).trial(variant, fraction=label_fraction, seed=seed)
@@ -80,6 +84,7 @@ def predict(
         settings_over(trial.variant.config, [layer]),
         columns=replace(UNLABELLED, image=image_column),
         allow_outside=allow_outside,
+        skip_missing=missing == "skip",
         answer_by=answer_by,
         workers=workers,
         max_pixels=max_pixels,

@@ -132,9 +132,7 @@ def find_dataset(
     table = samples_of(data)
     saved = saved_splits or data.splits
     if table.obstacles and saved is None:
-        raise DataError(
-            " ".join(table.obstacles), hint="See `cass inspect`; how a folder is read can be chosen, see --help."
-        )
+        raise DataError(" ".join(table.obstacles), hint="See `cass inspect`: its options choose how a folder is read.")
     by_duplicates = data.split_by_duplicates and saved is None
     pairs = np.empty((0, 2), dtype=np.int64)
     if by_duplicates or check_leaks:

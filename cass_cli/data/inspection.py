@@ -60,6 +60,7 @@ class Inspection:
     bad: tuple[tuple[str, str], ...]  # (name, reason)
     pixels_checked: bool  # False: headers alone were read, damage further in goes unseen
     groups: int | None  # None: no groups are known
+    groups_by: str  # what tells the groups
     ungrouped: int
     largest_group: int  # images
     leaking_groups: tuple[str, ...]
@@ -154,6 +155,7 @@ def inspect_samples(
         bad=tuple((table.names[i], reason) for i, reason in sorted(bad.items())),
         pixels_checked=duplicates,
         groups=None if table.groups is None else len(sizes),
+        groups_by=table.groups_by,
         ungrouped=alone,
         largest_group=max(sizes.values(), default=0),
         leaking_groups=find_leaks(table, splits, exact[:0]).groups,

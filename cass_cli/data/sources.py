@@ -15,7 +15,7 @@ from cass_cli.data.layouts.folders import looks_like_dermofit, read_dermofit, re
 from cass_cli.data.layouts.found_tables import Tables, check_unread, choose, find_tables, unused_notes
 from cass_cli.data.layouts.lookup import Index
 from cass_cli.data.layouts.npz import read_npz
-from cass_cli.data.layouts.overlays import check_given_splits, grouped_by, split_by_lists, supplemented
+from cass_cli.data.layouts.overlays import check_given_splits, grouped_by, split_by_lists, supplemented, without
 from cass_cli.data.layouts.records import Records, in_order
 from cass_cli.data.layouts.scan import Scan, scan_folder
 from cass_cli.errors import ConfigError, DataError, did_you_mean
@@ -43,6 +43,7 @@ class SampleTable:
     classes: tuple[str, ...] = ()
     labels: NDArray[np.int64] | NDArray[np.int8] | None = None
     groups: tuple[str, ...] | None = None
+    groups_by: str = ""  # what tells them, in a few words
     splits: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()  # what was recognised, decided or left out: one plain sentence each
     obstacles: tuple[str, ...] = ()  # what no one would train on knowingly: a lost class, a split of one class
@@ -122,7 +123,7 @@ def load_samples(
     else:
         records = _recognised(scan, find_tables(index, how))
     assert records is not None, "a demanded table is read or missed aloud"
-    records = split_by_lists(records, index, split_lists)
+    records = without(split_by_lists(records, index, split_lists), columns)
     records = grouped_by(records, group_pattern) if group_pattern else records
     masks = [(name, "a mask of a segmentation") for name in scan.masks]
     unread = [(name, "in a format that is not read") for name in scan.unread]
@@ -200,6 +201,7 @@ def _table_of(root: Path, records: Records) -> SampleTable:
         classes=classes,
         labels=labels,
         groups=None if groups is None else tuple(groups[i] for i in order),
+        groups_by="" if groups is None else records.groups_by,
         splits=None if splits is None or not any(splits) else tuple(splits[i] for i in order),
         notes=tuple(notes),
         obstacles=tuple(check_given_splits(records)),

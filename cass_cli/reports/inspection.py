@@ -16,6 +16,7 @@ from cass_cli.config.flags import reading_options
 from cass_cli.config.schema import Data
 from cass_cli.data.image_rows import ImageRow
 from cass_cli.data.inspection import Copies, Inspection
+from cass_cli.data.layouts.folders import CASE_FOLDERS
 from cass_cli.data.splits import SPLITS
 from cass_cli.errors import DataError
 from cass_cli.reports.csv_files import write_csv
@@ -136,7 +137,8 @@ def _unreadable(found: Inspection) -> str:
 def _groups(found: Inspection) -> str:
     if found.groups is None:
         return "[dim]none known: images of one patient may be parted (--group-column, --group-pattern)[/]"
-    text = f"{found.groups:,}, of at most {count(found.largest_group, 'image')}"
+    by = f" by {escape(shown(found.groups_by))}" if found.groups_by else ""
+    text = f"{found.groups:,}{by}, of at most {count(found.largest_group, 'image')}"
     if found.ungrouped:
         text += f"; {count(found.ungrouped, 'image')} without one"
     crossing = found.leaking_groups
@@ -196,6 +198,11 @@ def advice(found: Inspection) -> str:
     missing = [name for name, counts in found.class_counts.items() if not all(counts[s] for s in SPLITS)]
     if missing:
         steps.append(f"Too few images to have every class in every split: {shown_list(missing, 5)}.")
+    if found.groups_by == CASE_FOLDERS:
+        steps.append(
+            "Images are grouped by the folders of cases: if a patient has several cases, find the patient with "
+            "--group-pattern, or scores will be too high."
+        )
     if found.groups is None:
         steps.append(
             "Which images are of one patient is not known: if any are, say so by --group-column (of a CSV) or "

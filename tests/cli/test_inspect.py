@@ -51,7 +51,8 @@ def test_a_sound_set_gets_a_clean_bill(data: Path, capsys: pytest.CaptureFixture
     assert found["bad"] == []
     assert found["near"]["pairs"] == found["exact"]["pairs"] == 0
     assert found["leaks"] is False
-    assert found["advice"] == f"Nothing stands in the way: cass pretrain --data {data}"
+    assert "--group-pattern" in found["advice"]  # no one said which images are of one patient
+    assert found["command"] == f"cass pretrain --data {data}"
     assert "rows" not in found
 
 
@@ -160,9 +161,9 @@ def test_archives(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         train_images=pixels[:8],
         train_labels=np.arange(8)[:, None] % 2,
         val_images=pixels[8:10],
-        val_labels=np.zeros((2, 1), int),
+        val_labels=np.array([[0], [1]]),
         test_images=pixels[[0, 10, 11]],
-        test_labels=np.ones((3, 1), int),
+        test_labels=np.array([[1], [0], [1]]),
     )
     found = inspected(capsys, tmp_path / "set.npz")
     assert found["sizes"] == {"28 × 28": 13}

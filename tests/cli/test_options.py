@@ -70,6 +70,7 @@ ONLY = {
     ("config/recipes.py", "--recipe"): ("finetune",),
     ("data/store/build.py", "--cache"): TRAIN,
     ("engine/starting_arms.py", "--init-from"): ("finetune",),
+    ("reports/inspection.py", "--data"): TRAIN,
     ("reports/inspection.py", "--bad-images"): TRAIN,  # "train with …"
     ("reports/inspection.py", "--split-by-duplicates"): TRAIN,  # the same
     ("runs/names.py", "--run"): (*LOOK, *TUNED, "finetune"),

@@ -333,22 +333,26 @@ def test_a_splits_csv_that_cannot_be_written(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["splits.csv"]
 
 
-def test_several_labels_are_joined_and_the_file_is_a_source_of_its_own(tmp_path: Path) -> None:
-    for i in range(3):
+def test_the_file_is_a_source_of_its_own_with_all_that_is_known(tmp_path: Path) -> None:
+    for i in range(4):
         (tmp_path / f"{i:06d}.png").touch()
-    table = SampleTable(
-        tmp_path, tuple(f"{i:06d}.png" for i in range(3)), ("a", "b"), np.array([[1, 1], [0, 1], [0, 0]], np.uint8)
-    )
+    names = tuple(f"{i:06d}.png" for i in range(3))
+    labels = np.array([[1, 1], [-1, 1], [0, 0]], np.int8)
+    left_out = (("000003.png", "a mask of a segmentation"),)
+    table = SampleTable(tmp_path, names, ("a", "b"), labels, left_out=left_out)
     write_splits(tmp_path / "splits.csv", table, SPLITS)
-    assert (
-        (tmp_path / "splits.csv")
-        .read_text()
-        .startswith("image,split,label,group,status\n000000.png,train,a;b,,ok\n000001.png,val,b,,ok\n")
-    )
+    assert (tmp_path / "splits.csv").read_text().splitlines() == [
+        "image,split,label:a,label:b,group,status",
+        "000000.png,train,1,1,,ok",
+        "000001.png,val,-1,1,,ok",
+        "000002.png,test,0,0,,ok",
+        "000003.png,,,,,left out: a mask of a segmentation",
+    ]
     again = load_samples(tmp_path)
-    assert again.splits == SPLITS
+    assert (again.names, again.splits, again.left_out) == (names, SPLITS, left_out)
     assert again.labels is not None
-    assert np.array_equal(again.labels, table.labels)
+    assert np.array_equal(again.labels, labels)
+    assert read_splits(tmp_path / "splits.csv", table) == SPLITS
 
 
 def test_an_unknown_label_is_not_told_as_one_that_is_shown() -> None:

@@ -57,7 +57,7 @@ def is_bits(cells: Iterable[str], *, words: bool = False) -> bool:
 
 
 def class_labels(column: str, cells: list[str], separator: str | None) -> CellLabels:
-    """Read one column: a class a cell, or several parted by `separator` (None: by ; or |, or as Python lists; "": one).
+    """Read one column: a class a cell, or several parted by `separator` (None: by ; or |, or as Python lists).
 
     Raises DataError for numbers that are measurements rather than classes, and where every row has its own value.
     """
@@ -86,8 +86,6 @@ def class_labels(column: str, cells: list[str], separator: str | None) -> CellLa
 def _lists(cells: list[str], separator: str | None) -> tuple[list[tuple[str, ...]] | None, str]:
     """Return (the parts of each cell, how they are parted); None where no cell lists several."""
     filled = [c for c in cells if not is_missing(c)]
-    if separator == "":
-        return None, ""
     if separator is None and filled and all(_PYTHON_LIST.fullmatch(c) for c in filled):
         return [_parts(_unlisted(c), ",") for c in cells], "as Python lists"
     for mark in SEPARATORS if separator is None else (separator,):
@@ -122,7 +120,11 @@ def _merge_spellings(labels: list[tuple[str, ...]]) -> tuple[list[tuple[str, ...
     for label in counted:
         if len(label) > 1:
             alike[plain(label)].append(label)
-    several = [sorted(names, key=lambda name: (-counted[name], name)) for names in alike.values() if len(names) > 1]
+    several = [
+        sorted(names, key=lambda name: (-counted[name], name.isupper(), name))
+        for names in alike.values()
+        if len(names) > 1
+    ]
     if not several:
         return labels, []
     best = {name: names[0] for names in several for name in names}

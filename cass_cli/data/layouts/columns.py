@@ -49,8 +49,8 @@ class Columns:
 
     @property
     def named(self) -> bool:
-        """Whether any column is named."""
-        return any((self.image, self.label, self.group, self.split))
+        """Whether any column is named: then there is a table."""
+        return any(c is not None and not is_none(c) for c in (self.image, self.label, self.group, self.split))
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ class Rows:
     images: list[str]
     labels: CellLabels | None
     groups: list[str] | None
+    groups_by: str  # what tells them
     splits: list[str] | None  # "none": the publisher's value is mapped to no split
     status: list[str] | None  # in tables that cass wrote
     notes: list[str]
@@ -95,7 +96,15 @@ def read_rows(table: Table, image: str, asked: Columns, taken: Collection[str] =
     if unused:
         notes.append(f"Columns not used: {shown_list(unused)}.")
     splits = None if split is None else split_cells(table.path.name, split, table.columns[split], asked.split_values)
-    return Rows(table.columns[image], labels, groups, splits, table.columns["status"] if ours else None, notes)
+    return Rows(
+        table.columns[image],
+        labels,
+        groups,
+        f"column {group}",
+        splits,
+        table.columns["status"] if ours else None,
+        notes,
+    )
 
 
 def image_columns(table: Table, asked: str | None, is_image: Callable[[str], bool]) -> list[str]:
@@ -178,7 +187,7 @@ def _label_columns(table: Table, asked: str | None, free: list[str]) -> list[str
         return [column for part in parts if (column := pick_column(table, part, (), "--label-column"))]
     if is_isic(list(table.columns)):
         return list(ISIC_CLASSES)
-    free = [c for c in free if len({cell for cell in table.columns[c] if not is_missing(cell)}) > (len(table) > 1)]
+    free = [c for c in free if any(not is_missing(cell) or cell.startswith("-1") for cell in table.columns[c])]
     bits = [c for c in free if not _says(c, COVARIATES) and is_bits(table.columns[c])]
     named = _named_labels(table, free)
     if len(named) == 1 and named[0] in bits and len(bits) > 1:
@@ -189,12 +198,25 @@ def _label_columns(table: Table, asked: str | None, free: list[str]) -> list[str
         return named
     if len(bits) > 1:
         return bits
-    others = [c for c in free if not _says(c, COVARIATES) and not _says(c, ABOUT_LABELS) and not is_name(table, c)]
+    others = [
+        c
+        for c in free
+        if _varies(table.columns[c])
+        and not _says(c, COVARIATES)
+        and not _says(c, ABOUT_LABELS)
+        and not is_name(table, c)
+    ]
     if len(others) > 1:
         raise _choice(table, others)
     if others and is_bits(table.columns[others[0]], words=True) and not is_bits(table.columns[others[0]]):
         raise _choice(table, others)  # True and False: no one knows whether it is the label
     return others
+
+
+def _varies(cells: Sequence[str]) -> bool:
+    """Whether a column could be a label: two values or more, or one in its only row."""
+    values = {c for c in cells if not is_missing(c) or c.startswith("-1")}
+    return len(values) > 1 or (len(values) == len(cells) == 1)
 
 
 def _named_labels(table: Table, free: Sequence[str]) -> list[str]:
@@ -256,8 +278,7 @@ def _labels_of(table: Table, chosen: list[str], asked: Columns) -> CellLabels | 
         return None
     ours = chosen[0].startswith(CLASS_PREFIX)
     if len(chosen) == 1 and not ours:
-        plain_cells = "status" in table.columns and "split" in table.columns
-        return class_labels(chosen[0], table.columns[chosen[0]], "" if plain_cells else asked.separator)
+        return class_labels(chosen[0], table.columns[chosen[0]], asked.separator)
     columns = {c.removeprefix(CLASS_PREFIX) if ours else c: table.columns[c] for c in chosen}
     skip, notes = [False] * len(table), []
     if chosen == list(ISIC_CLASSES) and is_isic(list(table.columns)):

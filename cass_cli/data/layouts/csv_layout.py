@@ -66,7 +66,7 @@ def read_labelled(table: Table, index: Index, how: HowToRead) -> Records:
         table, note = one_row_each(table, images)
         rows = read_rows(table, IMAGE, columns, taken=[PAIR])
         if rows.groups is None and columns.group is None:
-            rows = replace(rows, groups=list(table.columns[PAIR]))
+            rows = replace(rows, groups=list(table.columns[PAIR]), groups_by="rows of pairs")
         notes.append(note)
     else:
         if plain(images[0]) not in IMAGE_COLUMNS and columns.image is None:
@@ -84,13 +84,13 @@ def read_labelled(table: Table, index: Index, how: HowToRead) -> Records:
     names = [name for name in found.names if name]
     rows, notes = _of_rows(rows, kept), [*notes, *found.notes, *_skipped_notes(skipped)]
     if rows.groups is None and columns.group is None and is_isic(list(table.columns)):
-        rows = replace(rows, groups=_isic_lesions(path, rows.images, notes))
+        rows = replace(rows, groups=_isic_lesions(path, rows.images, notes), groups_by="column lesion_id")
     if rows.splits is None and not is_none(columns.split) and (splits := splits_of_paths(names)) is not None:
         rows = replace(rows, splits=splits)
         notes.append("Splits come from the folders.")
     if rows.groups is None and columns.group is None:
-        groups, told = groups_of_paths(names)
-        rows, notes = replace(rows, groups=groups), notes + told
+        groups, by, told = groups_of_paths(names)
+        rows, notes = replace(rows, groups=groups, groups_by=by), notes + told
     first = _first_rows(names, rows, path.name)
     if len(first) < len(names):
         notes.append(f"{count(len(names) - len(first), 'row repeats', 'rows repeat')} an image: merged.")
@@ -126,6 +126,7 @@ def _of_rows(rows: Rows, kept: Sequence[int]) -> Rows:
         images=[rows.images[i] for i in kept],
         labels=labels,
         groups=None if rows.groups is None else [rows.groups[i] for i in kept],
+        groups_by=rows.groups_by,
         splits=None if rows.splits is None else [rows.splits[i] for i in kept],
         status=None,
         notes=rows.notes,
@@ -141,6 +142,7 @@ def _records(names: list[str], rows: Rows, left_out: list[tuple[str, str]], note
         unknown=None if labels is None else labels.unknown,
         classes=None if labels is None else labels.classes,
         groups=rows.groups,
+        groups_by=rows.groups_by,
         splits=rows.splits,
         left_out=left_out,
         notes=notes,

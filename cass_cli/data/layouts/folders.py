@@ -18,6 +18,7 @@ from cass_cli.data.layouts.vocabulary import names_finding, split_in, tokens
 from cass_cli.errors import DataError
 from cass_cli.words import count, shown, shown_list
 
+PATIENT_FOLDERS, CASE_FOLDERS = "patient folders", "case folders"
 NEARLY_ALL = 0.95  # of the images must lie as deep as the folders that name their classes
 
 
@@ -67,7 +68,8 @@ def read_flat(names: Sequence[str]) -> Records:
     return Records(
         names=[names[i] for i in kept],
         splits=None if tree.splits is None else [tree.splits[i] for i in kept],
-        groups=_groups(tree, kept, None),
+        groups=(grouped := _groups(tree, kept, None))[0],
+        groups_by=grouped[1],
         left_out=[(names[i], reason) for i, reason in sorted(tree.out.items())],
         notes=["Layout: a folder of images without labels.", *tree.notes, *_left_out_notes(names, tree)],
     )
@@ -211,7 +213,7 @@ def _named_level(tree: Tree, level: int) -> int:
         deepest = max(map(len, tree.paths), default=0)
         raise DataError(
             f"There are no folders on level {level}.",
-            hint=f"--class-level counts from 1, the folders in --data; the deepest here is {deepest}.",
+            hint=f"--class-level counts from 1, the folders in the root; the deepest here is {deepest}.",
         )
     return level - 1
 
@@ -235,7 +237,8 @@ def _records(names: Sequence[str], tree: Tree, depth: int | None) -> Records:
         names=[names[i] for i in kept],
         labels=[(labels[i],) for i in kept],
         splits=None if tree.splits is None else [tree.splits[i] for i in kept],
-        groups=_groups(tree, kept, depth),
+        groups=(grouped := _groups(tree, kept, depth))[0],
+        groups_by=grouped[1],
         lost=tuple(lost),
         left_out=[(names[i], reason) for i, reason in sorted(tree.out.items()) if i < len(names)],
         notes=[
@@ -251,8 +254,8 @@ def _wraps(tree: Tree, depth: int) -> bool:
     return depth > 0 and all(tree.kinds.get(d) == "wrapper" for d in range(depth))
 
 
-def _groups(tree: Tree, kept: Sequence[int], class_depth: int | None) -> list[str] | None:
-    """Return the patient or case folder of each image, None where there is none or each holds a single image."""
+def _groups(tree: Tree, kept: Sequence[int], class_depth: int | None) -> tuple[list[str] | None, str]:
+    """Return (the patient or case folder of each image, what they are); (None, "") for none or single images."""
     for depth in sorted(tree.kinds):
         kind = tree.kinds[depth]
         numbered = kind == "unclear" and class_depth is not None and depth > class_depth
@@ -262,10 +265,10 @@ def _groups(tree: Tree, kept: Sequence[int], class_depth: int | None) -> list[st
         sizes = Counter(group for group in groups if group)
         several = sum(size > 1 for size in sizes.values())
         if several and len(sizes) > 1:
-            what = "patient" if kind == "person" else "case"
-            tree.notes.append(f"Grouped by {what} folder: {several:,} of {len(sizes):,} hold several images.")
-            return groups
-    return None
+            what = PATIENT_FOLDERS if kind == "person" else CASE_FOLDERS
+            tree.notes.append(f"Grouped by {what}: {several:,} of {len(sizes):,} hold several images.")
+            return groups, what
+    return None, ""
 
 
 def _group(tree: Tree, i: int, depth: int, *, alone: bool) -> str:
@@ -313,6 +316,7 @@ def read_dermofit(names: Sequence[str], *, unread: Sequence[str] = ()) -> Record
         labels=records.labels,
         splits=records.splits,
         groups=cases if several else None,
+        groups_by=CASE_FOLDERS,
         lost=records.lost,
         left_out=records.left_out,
         notes=notes,
@@ -336,9 +340,8 @@ def splits_of_paths(names: Sequence[str]) -> list[str] | None:
     return None if tree.splits is None or tree.out or len(set(tree.splits)) < 2 else tree.splits
 
 
-def groups_of_paths(names: Sequence[str]) -> tuple[list[str] | None, list[str]]:
-    """Return (the patient or case folder of each path, or None; a note that says so)."""
+def groups_of_paths(names: Sequence[str]) -> tuple[list[str] | None, str, list[str]]:
+    """Return (the patient or case folder of each path, or None; what they are; a note that says so)."""
     tree = _tree(names, ())
     before = len(tree.notes)
-    groups = _groups(tree, range(len(names)), None)
-    return groups, tree.notes[before:]
+    return *_groups(tree, range(len(names)), None), tree.notes[before:]

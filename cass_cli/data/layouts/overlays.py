@@ -9,13 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 
-from cass_cli.data.layouts.columns import part_alike
+from cass_cli.data.layouts.columns import Columns, is_none, part_alike
 from cass_cli.data.layouts.csv_layout import named_table
 from cass_cli.data.layouts.lookup import Index
 from cass_cli.data.layouts.records import Records
 from cass_cli.data.layouts.split_values import SPLITS, read_list, splits_of_lists, usual_lists
 from cass_cli.errors import ConfigError, DataError
 from cass_cli.words import count, shown, shown_list
+
+
+FEW = 3  # images of a split that may show one class by chance
 
 
 def supplemented(folders: Records, table: Records, name: str) -> Records:
@@ -34,7 +37,8 @@ def supplemented(folders: Records, table: Records, name: str) -> Records:
             raise _contradiction(folders, table, name)
     taken = []
     if table.groups is not None and folders.groups is None:
-        folders = replace(folders, groups=["" if i is None else table.groups[i] for i in rows])
+        groups = ["" if i is None else table.groups[i] for i in rows]
+        folders = replace(folders, groups=groups, groups_by=table.groups_by)
         taken.append("groups")
     if table.splits is not None and folders.splits is None:
         folders = replace(folders, splits=["" if i is None else table.splits[i] for i in rows])
@@ -120,23 +124,36 @@ def grouped_by(records: Records, pattern: str) -> Records:
     note = f"Grouped by --group-pattern: {len(sizes):,} groups, such as {shown(group)} in {shown(name)}"
     alone = groups.count("")
     rest = f"; {count(alone, 'image')} without one" if alone else ""
-    return replace(records, groups=groups, notes=[*records.notes, f"{note}{rest}."])
+    notes = [*records.notes, f"{note}{rest}."]
+    return replace(records, groups=groups, groups_by="--group-pattern", notes=notes)
+
+
+def without(records: Records, columns: Columns) -> Records:
+    """Return the records without the labels, groups and splits that `columns` does not want: "none"."""
+    if is_none(columns.label):
+        records = replace(records, labels=None, unknown=None, lost=())
+    if is_none(columns.group):
+        records = replace(records, groups=None)
+    return replace(records, splits=None) if is_none(columns.split) else records
 
 
 def check_given_splits(records: Records) -> list[str]:
     """Return what of the reading no one would train on knowingly, a sentence each."""
     found = [
-        f"No file of the class {shown(name)} is in a format that cass reads: the class would be lost."
+        f"No file of the class {shown(name)} is in a format that cass reads, so the class would be lost: convert them."
         for name in records.lost
     ]
     if records.labels is None or records.splits is None or records.multilabel:
         return found
-    classes: dict[str, set[str]] = defaultdict(set)
+    classes: dict[str, Counter[str]] = defaultdict(Counter)
     for labels, split in zip(records.labels, records.splits, strict=True):
         classes[split].update(labels)
     most = max((len(held) for held in classes.values()), default=0)
     for split in SPLITS:
-        if len(classes[split]) == 1 and most > 1:
+        if len(classes[split]) == 1 and most > 1 and classes[split].total() >= FEW:
             only = shown(next(iter(classes[split])))
-            found.append(f"The given {split} split shows one class only ({only}), others more: it cannot be right.")
+            found.append(
+                f"The given {split} split shows one class only ({only}), others more; --split-column none lets cass "
+                "split anew."
+            )
     return found

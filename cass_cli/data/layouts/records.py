@@ -16,6 +16,7 @@ class Records:
     unknown: list[tuple[str, ...]] | None = None  # multi-label: classes of which nobody knows whether they are there
     classes: tuple[str, ...] | None = None  # None: the sorted labels that occur
     groups: list[str] | None = None
+    groups_by: str = ""  # what tells them: "column patient_id", "case folders", …
     splits: list[str] | None = None
     lost: tuple[str, ...] = ()  # classes whose every file is in a format that is not read
     left_out: list[tuple[str, str]] = field(default_factory=list)  # name, and why it is no image to learn from

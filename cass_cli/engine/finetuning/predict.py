@@ -53,8 +53,12 @@ class Prediction:
     by_arm: tuple[str, ...] = ()  # what each arm chooses
 
 
-def find_sources(paths: Sequence[Path], *, columns: Columns = UNLABELLED, allow_outside: bool = False) -> list[Source]:
+def find_sources(
+    paths: Sequence[Path], *, columns: Columns = UNLABELLED, allow_outside: bool = False, skip_missing: bool = False
+) -> list[Source]:
     """Return the images that files, folders, CSVs and .npz archives name; a file that is no image is reported later.
+
+    With `skip_missing`, rows of a CSV without a file are passed over.
 
     Raises `DataError` for a path that does not exist and a folder without images.
     """
@@ -66,7 +70,7 @@ def find_sources(paths: Sequence[Path], *, columns: Columns = UNLABELLED, allow_
             scan = scan_folder(path, allow_outside=allow_outside)
             table = SampleTable(root=scan.root, names=scan.images)
         elif path.suffix.lower() in (".csv", ".npz"):
-            table = load_samples(path, columns=columns, allow_outside=allow_outside)
+            table = load_samples(path, columns=columns, allow_outside=allow_outside, skip_missing=skip_missing)
         else:
             files.append(path)
             continue
@@ -107,6 +111,7 @@ def predict_job(
     *,
     columns: Columns = UNLABELLED,
     allow_outside: bool = False,
+    skip_missing: bool = False,
     answer_by: str | None = None,
     workers: int = 0,
     max_pixels: int = DEFAULT_MAX_PIXELS,
@@ -116,7 +121,7 @@ def predict_job(
     Raises what `find_sources`, `load_tuned` and `choose_candidate` do, before the first answer.
     """
     compute = choose_compute(unless_measured_elsewhere(resolved).config.train)
-    sources = find_sources(paths, columns=columns, allow_outside=allow_outside)
+    sources = find_sources(paths, columns=columns, allow_outside=allow_outside, skip_missing=skip_missing)
     arms = load_tuned(trial, compute)
     candidate = choose_candidate(arms, answer_by)
     answers = predict(arms, sources, candidate=candidate, compute=compute, workers=workers, max_pixels=max_pixels)
