@@ -167,9 +167,10 @@ def _recognised(scan: Scan, tables: Tables) -> Records:
     try:
         dermofit = scan.masks and looks_like_dermofit(scan.images)
         folders = (read_dermofit if dermofit else read_folders)(scan.images, unread=scan.unread)
-    except DataError:
+    except DataError as error:
         if not labelled:
-            raise
+            why = "; ".join(unused_notes(tables, []))
+            raise DataError(f"{error.what} {why}".strip(), hint=error.hint) from error
         folders = None
     if folders is None:
         records = _from_tables(tables, scan, "auto", demanded=False)

@@ -194,6 +194,10 @@ def _label_columns(table: Table, asked: str | None, free: list[str]) -> list[str
         return _one_or_all(table, named[0], bits)
     if len(named) > 1 and not set(named) <= set(bits):
         raise _choice(table, named)
+    doubted = [c for c in free if c not in {*named, *bits} and names_finding(c) and not _says(c, COVARIATES)]
+    doubted = [c for c in doubted if is_bits(table.columns[c], words=True)]  # True and False
+    if len(named) == 1 and doubted and named[0] not in bits and plain(named[0]) not in ("label", "labels", "class"):
+        raise _choice(table, [*named, *doubted])
     if len(named) == 1:
         return named
     if len(bits) > 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from cass_cli.data.layouts.levels import (
@@ -14,7 +14,7 @@ from cass_cli.data.layouts.levels import (
     splits_of_level,
 )
 from cass_cli.data.layouts.records import Records
-from cass_cli.data.layouts.vocabulary import names_finding, split_in, tokens
+from cass_cli.data.layouts.vocabulary import AUGMENTED, names_finding, split_in, tokens
 from cass_cli.errors import DataError
 from cass_cli.words import count, shown, shown_list
 
@@ -80,6 +80,7 @@ def _tree(names: Sequence[str], unread: Sequence[str]) -> Tree:
     tree = Tree([name.split("/")[:-1] for name in (*names, *unread)], [True] * len(names) + [False] * len(unread))
     for depth in range(max(map(len, tree.paths), default=0)):
         _leave_out_copies(tree, depth)
+        _check_augmented(tree.at(depth))
         folders = tree.at(depth)
         if tree.splits and _repeats_splits(tree, depth):
             tree.split_depths.add(depth)
@@ -103,6 +104,18 @@ def _leave_out_copies(tree: Tree, depth: int) -> None:
     for i in tree.inside(depth) if copies else ():
         if tuple(tree.paths[i][: depth + 1]) in copies:
             tree.out[i] = "in a copy of the folders beside it"
+
+
+def _check_augmented(folders: Collection[str]) -> None:
+    """Raise where folders of augmented copies stand beside those of the images themselves."""
+    copies = sorted(name for name in folders if not AUGMENTED.isdisjoint(tokens(name)))
+    others = sorted(set(folders).difference(copies))
+    if copies and others:
+        raise DataError(
+            f"The folders {shown_list(copies, 3)} hold augmented copies, beside {shown_list(others, 3)}: trained "
+            "together, images would be tested on that were trained on.",
+            hint="Name the folder that is meant with --data.",
+        )
 
 
 def _split_by(tree: Tree, depth: int, splits: dict[str, str]) -> None:

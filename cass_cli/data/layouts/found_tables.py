@@ -56,7 +56,7 @@ def find_tables(index: Index, how: HowToRead) -> Tables:
     joined = _joined(opened)
     for name, table in joined.items():
         try:
-            found.read[name] = read_labelled(table, index, how)
+            found.read[name] = _alike(read_labelled(table, index, how), name)
         except DataError as error:
             found.unclear[name] = error
     return found
@@ -82,6 +82,24 @@ def _joined(tables: dict[str, Table]) -> dict[str, Table]:
     columns[SPLIT] = [splits[name] for name in members for _ in range(len(tables[name]))]
     joined = replace(tables[members[0]], path=Path(" + ".join(members)), columns=columns)
     return {" + ".join(members): joined, **{n: t for n, t in tables.items() if n not in members}}
+
+
+def _alike(records: Records, name: str) -> Records:
+    """Return the records of joined tables; raises `DataError` where the one labels by other words than the other."""
+    if " + " not in name or records.labels is None or records.splits is None:
+        return records
+    said: dict[str, set[str]] = {}
+    for labels, split in zip(records.labels, records.splits, strict=True):
+        said.setdefault(split, set()).update(labels)
+    train = said.get("train", set())
+    strange = [split for split, words in said.items() if words and train and words.isdisjoint(train)]
+    if strange:
+        theirs, ours = (shown_list(sorted(words), 4) for words in (said[strange[0]], train))
+        raise DataError(
+            f"{shown(name)} label by different words: {ours} in train, {theirs} in {strange[0]}.",
+            hint="Choose one with --labels, or bring them to the same words.",
+        )
+    return records
 
 
 def choose(tables: Tables, scan: Scan, layout: str) -> str | None:

@@ -17,6 +17,7 @@ from cass_cli.errors import DataError
 from cass_cli.words import count, shown, shown_list
 
 IGNORED = {"__macosx", "thumbs.db", "desktop.ini"}
+INNERMOST, MOST_TABLES = 2, 20  # how deep tables are looked for apart from the images, and how many may lie there
 TABLE_SUFFIXES = {".csv", ".tsv"}
 SHEET_SUFFIXES = {".xlsx", ".xls", ".ods"}  # tables too, in a format that is not read
 # Files that hold images, or whole archives of them, in formats that are not read: their folder may be a class.
@@ -33,7 +34,7 @@ class Scan:
 
     root: Path  # resolved
     images: tuple[str, ...]
-    tables: tuple[str, ...]  # .csv, .tsv and spreadsheets in `root`, or in the folders that merely wrap the images
+    tables: tuple[str, ...]  # .csv, .tsv and spreadsheets about the images, see `_beside`
     texts: tuple[str, ...]  # .txt files there
     masks: tuple[str, ...]  # segmentation masks, left out
     unread: tuple[str, ...]  # images in formats that are not read
@@ -74,8 +75,7 @@ def scan_folder(root: Path, *, allow_outside: bool = False, all_masks: bool = Fa
     images = tuple(sorted(name for name in walk.images if name not in masks))
     if not images:
         raise _nothing_found(root, walk.others, len(masks))
-    around = _wrapping_folders(images)
-    beside = sorted(name for name in walk.tables if name.rpartition("/")[0] in around)
+    beside = _beside(walk.tables, images)
     return Scan(
         root,
         images,
@@ -87,11 +87,20 @@ def scan_folder(root: Path, *, allow_outside: bool = False, all_masks: bool = Fa
     )
 
 
-def _wrapping_folders(names: Sequence[str]) -> set[str]:
-    """Return the root, "", and the folders that all of the files lie in: down to the first that parts them."""
-    low, high = min(names).split("/")[:-1], max(names).split("/")[:-1]
+def _beside(tables: Sequence[str], images: Sequence[str]) -> list[str]:
+    """Return the tables that may be about all of the images: in the root, in a folder around them, or in one of none.
+
+    Those in folders without images count only where they are few: a table a patient is about that patient.
+    """
+    low, high = images[0].split("/")[:-1], images[-1].split("/")[:-1]  # images are sorted
     shared = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
-    return {"/".join(low[:depth]) for depth in range(shared + 1)}
+    around = {"/".join(low[:depth]) for depth in range(shared + 1)}
+    pictured = {name.rpartition("/")[0] for name in images}
+    inner = [
+        name for name in tables if name.rpartition("/")[0] not in around | pictured and name.count("/") <= INNERMOST
+    ]
+    near = [name for name in tables if name.rpartition("/")[0] in around]
+    return sorted([*near, *(inner if len(inner) <= MOST_TABLES else [])])
 
 
 def _existing_folder(root: Path) -> Path:

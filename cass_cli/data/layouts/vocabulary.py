@@ -47,6 +47,7 @@ VIEWS = {
     *("nbi", "bli", "lci", "oct", "fundus", "dermoscopic", "dermoscopy", "clinical", "overview", "augmented"),
     *("cropped", "crop", "resized", "preprocessed", "processed", "enhanced", "normalized", "normalised"),
 }
+AUGMENTED = {"augmented", "augmentation", "aug"}
 # Words that name a finding wherever they stand.
 FINDINGS = {
     *("benign", "malignant", "malignancy", "normal", "abnormal", "positive", "negative", "pos", "neg", "healthy"),
