@@ -6,9 +6,12 @@ The folder is untrusted: links may loop or lead elsewhere, folders may be unread
 from __future__ import annotations
 
 import os
+import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
+from heapq import heappop, heappush
 from pathlib import Path
 
 from cass_cli.data.decode.facts import IMAGE_SUFFIXES
@@ -49,7 +52,7 @@ class _Walk:
     others: Counter[str]
     unread: list[str]
     tables: list[str]
-    links: list[str]
+    links: list[str]  # a heap: the first by name is followed first
     unreadable: list[str]
     seen: set[tuple[int, int]]
 
@@ -120,11 +123,11 @@ def _read_tree(root: Path, start: str, walk: _Walk) -> None:
         folder = pending.pop()
         prefix = f"{folder}/" if folder else ""
         try:
-            status = os.stat(root / folder)  # noqa: PTH116 (the walk is one family of os calls)
+            status = os.stat(root / folder)
             walk.seen.add((status.st_dev, status.st_ino))
             for entry in _visible_entries(root / folder):
                 if entry.is_symlink():
-                    walk.links.append(prefix + entry.name)
+                    heappush(walk.links, prefix + entry.name)
                 elif entry.is_dir(follow_symlinks=False):
                     pending.append(prefix + entry.name)
                 elif entry.is_file(follow_symlinks=False) and is_image(entry.path, entry.name):
@@ -156,30 +159,42 @@ def _follow_links(root: Path, walk: _Walk, allow_outside: bool) -> int:
     """Resolve the links put aside, which may bring further ones; return how many led to a folder already read."""
     outside: list[str] = []
     aliases = 0
+    real = cache(partial(os.path.realpath, strict=True))  # of folders: links lie, and lead, in few of them
     while walk.links:
         # Real folders were all read first, so a linked folder never displaces the real one.
-        name = min(walk.links)
-        walk.links.remove(name)
+        name = heappop(walk.links)
         try:
-            target = (root / name).resolve(strict=True)
-            is_dir = target.is_dir()
+            target, status = _link_end(f"{root}/{name}", real)
         except (OSError, RuntimeError):  # leads nowhere or in a circle: an image by name fails in decoding, by name
             if _suffix(name) in IMAGE_SUFFIXES:
                 walk.images.append(name)
             continue
-        if not is_dir and not is_image(str(target), name):
+        is_dir = stat.S_ISDIR(status.st_mode)
+        if not is_dir and not (stat.S_ISREG(status.st_mode) and is_image(target, name)):
             _put_aside(name, walk)
-        elif not allow_outside and not target.is_relative_to(root):
+        elif not allow_outside and not Path(target).is_relative_to(root):
             outside.append(name)
         elif not is_dir:
             walk.images.append(name)
-        elif (status := target.stat()) and (status.st_dev, status.st_ino) in walk.seen:
+        elif (status.st_dev, status.st_ino) in walk.seen:
             aliases += 1
         else:
             _read_tree(root, name, walk)
     if outside:
         raise outside_error(outside, root, ("link leads", "links lead"))
     return aliases
+
+
+def _link_end(link: str, real: Callable[[str], str]) -> tuple[str, os.stat_result]:
+    """Return the path that `link` ends at, free of links, and its status; raises OSError where it ends nowhere.
+
+    As `os.path.realpath`, which would ask for every folder on the way each time: links share most of it.
+    """
+    folder, last = os.path.split(os.path.join(real(os.path.dirname(link)), os.readlink(link)))
+    end = os.path.join(real(folder), last)
+    if last in {"", ".", ".."} or os.path.islink(end) or os.name == "nt":  # Windows has its own spelling of targets
+        end = os.path.realpath(end, strict=True)
+    return end, os.lstat(end)
 
 
 def outside_error(names: list[str], root: Path, noun: tuple[str, str]) -> DataError:
@@ -196,7 +211,7 @@ def is_image(path: str, name: str) -> bool:
     if suffix:
         return suffix in IMAGE_SUFFIXES
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 (called once a file without suffix, maybe 100,000 times)
+        with open(path, "rb") as file:
             return file.read(132)[128:] == b"DICM"
     except OSError:
         return False

@@ -42,6 +42,50 @@ def test_a_linked_folder_outside_needs_permission(tmp_path: Path) -> None:
     assert load_samples(root, allow_outside=True).names == ("a/1.png", "b/1.png", "b/back/2.png")
 
 
+def test_links_end_where_the_system_says(tmp_path: Path) -> None:
+    """Through linked folders, chains, dots and a way out and back in: as `realpath`, which is slower."""
+    root = touch(tmp_path / "root", "a/1.png", "a/deep/2.png")
+    touch(tmp_path / "store", "3.png")
+    links = {
+        "aa": "a",
+        "b1.png": "a/1.png",
+        "b2.png": "aa/../a/deep/2.png",
+        "b3.png": "b2.png",
+        "b4.png": str(root / "aa" / "1.png"),
+        "b5.png": "../root/a/1.png",
+        "c": "a/deep/..",
+        "d": "a/deep/",
+        "e": "../store",
+        "f.png": "e/3.png",
+        "a/deep/g.png": "../1.png",
+    }
+    for name, target in links.items():
+        (root / name).symlink_to(target)
+    for name in links:
+        end, status = scan._link_end(f"{root}/{name}", os.path.realpath)
+        assert end == str((root / name).resolve())
+        assert os.path.samestat(status, (root / name).stat())
+    with pytest.raises(DataError, match=r"2 links lead out of the data folder .*: e, f\.png"):
+        load_samples(root)
+
+
+def test_folders_of_links_are_resolved_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, *(f"a/{i:03d}.png" for i in range(300)))
+    (tmp_path / "b").mkdir()
+    for i in range(300):
+        (tmp_path / "b" / f"{i:03d}.png").symlink_to(f"../a/{i:03d}.png")
+    resolved: list[str] = []
+    realpath = os.path.realpath
+
+    def counted(path: Any, **how: Any) -> str:
+        resolved.append(path)
+        return realpath(path, **how)
+
+    monkeypatch.setattr(scan.os.path, "realpath", counted)
+    assert len(load_samples(tmp_path)) == 600
+    assert len(resolved) < 10
+
+
 def test_unreadable_folders_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "a/1.png", "locked/1.png")
     scandir = os.scandir
@@ -79,6 +123,8 @@ def test_images_need_a_suffix_except_dicom(tmp_path: Path) -> None:
 def test_pipes_are_not_opened(tmp_path: Path) -> None:
     touch(tmp_path, "a.png")
     os.mkfifo(tmp_path / "b.png")
+    os.mkfifo(tmp_path / "without")
+    (tmp_path / "link").symlink_to(tmp_path / "without")
     assert load_samples(tmp_path).names == ("a.png",)
 
 
