@@ -2,7 +2,8 @@
 
     python benchmarks/odd_files.py
 
-Writes benchmarks/results/odd-files.md. The files are those of tests/data/decode/odd_files.py and dicom_files.py.
+Writes benchmarks/results/odd-files.md. The files are those of odd_files.py, dicom_files.py and
+field_files.py in tests/data/decode/.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from cass_cli.data.decode.facts import DecodeError
 from cass_cli.data.decode.image import describe_image, read_image
 from cass_cli.words import shown
 from tests.data.decode.dicom_files import dicom_table
+from tests.data.decode.field_files import field_table
 from tests.data.decode.odd_files import MAX_PIXELS, OddFile, odd_files
 
 
 def main() -> None:
     """Decode every file, write the table, and print how many there are."""
     with tempfile.TemporaryDirectory() as folder:
-        rows = [(odd, outcome(odd, odd.write(Path(folder)))) for odd in [*odd_files(), *dicom_table()]]
+        table = [*odd_files(), *dicom_table(), *field_table()]
+        rows = [(odd, outcome(odd, odd.write(Path(folder)))) for odd in table]
     lines = [
         "# Odd image files, and what cass gives",
         "",

@@ -3,126 +3,169 @@
 Grey: stored values → rescale slope and intercept (or modality table) → window → 8 bits. The window is the file's
 first VOI window (LINEAR, LINEAR_EXACT or SIGMOID) or VOI table; without one, images of up to 8 bits keep their full
 range and pass unchanged, deeper ones follow `depth.py`. MONOCHROME1 is inverted, so that air is dark everywhere.
-Pixel padding has no say in the window and is shown black. Colour: YBR becomes RGB, palettes are looked up.
-Of several frames the first is read, and only it is decoded.
+Pixel padding has no say in the window and is shown black. Colour: YBR becomes RGB, palettes are looked up, also those
+that colour a part of a grey image. Of several frames the first is read, and only it is decoded.
+What the file leaves out is filled in by `dicom_file.py`.
 """
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
+from pydicom.pixels.utils import pixel_array
 
 from cass_cli.data.decode.depth import to_uint8
-from cass_cli.data.decode.facts import DecodeError, ImageFacts, check_pixels
-
-try:
-    from pydicom import dcmread
-    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
-    from pydicom.pixels.utils import pixel_array
-except ImportError:
-    INSTALLED = False
-else:
-    INSTALLED = True
-
-warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")  # small breaches of the standard
+from cass_cli.data.decode.dicom_file import number, read_dataset, read_header
+from cass_cli.data.decode.facts import DecodeError, ImageFacts
 
 
 def read_dicom(path: Path, file: BinaryIO, *, max_pixels: int) -> tuple[NDArray[np.uint8], bool]:
     """Return (uint8 [H, W, 3] of the first frame, whether there are more); raises `DecodeError`."""
-    dataset = _read(path, file)
-    check_pixels(path, int(dataset.Columns), int(dataset.Rows), max_pixels)
-    several = _frames(dataset) > 1
-    try:
-        pixels = pixel_array(dataset, index=0)  # colour comes as RGB, whatever the file holds
-    except (NotImplementedError, RuntimeError, AttributeError) as error:
-        syntax = dataset.file_meta.TransferSyntaxUID.name if hasattr(dataset, "file_meta") else "unknown"
-        raise DecodeError(path, f"its compression cannot be decoded ({syntax})") from error
-    if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        table = apply_color_lut(pixels, dataset)[..., :3]
-        pixels = table >> 8 if table.dtype.itemsize == 2 else table  # entries are scaled to 16 bits, not measured
-    elif pixels.ndim == 2:
-        pixels = np.repeat(_grey(pixels, dataset)[..., None], 3, axis=2)
-    elif int(dataset.BitsStored) > 8:
-        pixels = to_uint8(pixels)
-    return np.ascontiguousarray(pixels, dtype=np.uint8), several
+    dataset = read_dataset(path, file, max_pixels)
+    stored = _decoded(path, dataset)  # colour comes as RGB, whatever the file holds
+    if stored.ndim == 3:
+        pixels = to_uint8(stored) if dataset.BitsStored > 8 else stored
+    elif dataset.PhotometricInterpretation == "PALETTE COLOR":
+        pixels = _looked_up(stored, *_palette(path, dataset))
+    else:
+        coloured = _coloured_from(dataset)
+        pixels = np.repeat(_grey(stored, dataset, coloured)[..., None], 3, axis=2)
+        if (stored >= coloured).any():
+            pixels = np.where((stored >= coloured)[..., None], _looked_up(stored, *_palette(path, dataset)), pixels)
+    return np.ascontiguousarray(pixels, dtype=np.uint8), int(dataset.NumberOfFrames) > 1
 
 
 def describe_dicom(path: Path, file: BinaryIO) -> ImageFacts:
     """Read the header alone; raises `DecodeError`."""
-    dataset = _read(path, file, stop_before_pixels=True)
+    header = read_header(path, file)
     return ImageFacts(
-        width=int(dataset.Columns),
-        height=int(dataset.Rows),
-        mode=str(dataset.PhotometricInterpretation),
-        bit_depth=int(dataset.BitsStored),
+        width=header.Columns,
+        height=header.Rows,
+        mode=header.PhotometricInterpretation,
+        bit_depth=header.BitsStored,
         format="DICOM",
-        pages=_frames(dataset),
+        pages=int(header.NumberOfFrames),
     )
 
 
-def _read(path: Path, file: BinaryIO, *, stop_before_pixels: bool = False) -> Any:
-    """Return the data set, known to describe an image."""
-    if not INSTALLED:
-        raise DecodeError(
-            path,
-            "DICOM needs an optional part: pip install 'cass-cli[dicom]'",
-            hint="Run: pip install 'cass-cli[dicom]'",
-        )
-    # force: old files come without the 128-byte preamble; what is no DICOM then lacks the attributes below
-    dataset = dcmread(file, force=True, stop_before_pixels=stop_before_pixels)
-    needed = ("Rows", "Columns", "BitsStored", "PhotometricInterpretation")
-    if not all(keyword in dataset for keyword in needed):
-        raise DecodeError(path, "a DICOM file without an image" if "SOPClassUID" in dataset else "not a DICOM image")
-    return dataset
+def _decoded(path: Path, dataset: Any) -> NDArray[Any]:
+    """Return the stored values of the first frame, [H, W], or its colours, [H, W, 3]."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    try:
+        decodable = get_decoder(syntax).is_available
+    except NotImplementedError:
+        decodable = False
+    if not decodable:
+        raise DecodeError(path, f"its compression cannot be decoded ({syntax.name})")
+    try:
+        return pixel_array(dataset, index=0)
+    except RuntimeError as error:  # no decoder made sense of the bytes
+        raise DecodeError(path, f"damaged, or of a kind of {syntax.name} that cass does not read") from error
 
 
-def _frames(dataset: Any) -> int:
-    return int(dataset.get("NumberOfFrames") or 1)
-
-
-def _grey(stored: NDArray[Any], dataset: Any) -> NDArray[np.uint8]:
-    """Map the stored values of one frame, [H, W], to 8 bits by the rules above."""
-    bits = int(dataset.BitsStored)
-    values: NDArray[np.float64] = np.asarray(apply_modality_lut(stored, dataset), dtype=np.float64)
-    padding = dataset.get("PixelPaddingValue")
-    if padding is not None and "VOILUTSequence" not in dataset:
-        limit = dataset.get("PixelPaddingRangeLimit", padding)
-        low, high = sorted((int(padding), int(limit)))
-        values[(stored >= low) & (stored <= high)] = np.nan
-    window: tuple[float, float] | None
-    if "WindowCenter" in dataset and "WindowWidth" in dataset:
-        values, window = _windowed(values, dataset)
-    elif "VOILUTSequence" in dataset:
+def _grey(stored: NDArray[Any], dataset: Any, coloured: float) -> NDArray[np.uint8]:
+    """Map the stored values of one frame, [H, W], to 8 bits by the rules above; `coloured` and more have no say."""
+    values = _rescaled(stored, dataset)
+    table = bool(dataset.get("VOILUTSequence"))
+    window = _window(dataset)
+    if window is not None or not table:
+        values[_padding(stored, dataset) | (stored >= coloured)] = np.nan
+    if window is not None:
+        values, window = _windowed(values, *window, str(dataset.get("VOILUTFunction") or "LINEAR").upper())
+    elif table:
         values = np.asarray(apply_voi(values.astype(np.int64), dataset), dtype=np.float64)
         window = 0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1
-    elif bits <= 8:
-        first = -(2 ** (bits - 1)) if dataset.get("PixelRepresentation") else 0
-        ends = np.asarray(apply_modality_lut(np.array([first, first + 2**bits - 1]), dataset), dtype=np.float64)
+    elif dataset.BitsStored <= 8:
+        bits = dataset.BitsStored
+        first = -(2 ** (bits - 1)) if dataset.PixelRepresentation else 0
+        ends = _rescaled(np.array([first, first + 2**bits - 1]), dataset)
         window = float(ends.min()), float(ends.max())
-    else:
-        window = None
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         values, window = -values, None if window is None else (-window[1], -window[0])
     return to_uint8(values, window)
 
 
-def _windowed(values: NDArray[np.float64], dataset: Any) -> tuple[NDArray[np.float64], tuple[float, float]]:
-    """Return the values and the (black, white) ends of the first VOI window, as in PS3.3 C.11.2."""
-    center, width = _first(dataset.WindowCenter), _first(dataset.WindowWidth)
-    function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
+def _rescaled(stored: NDArray[Any], dataset: Any) -> NDArray[np.float64]:
+    """Apply the modality table, or slope and intercept; a slope of zero is no slope."""
+    if dataset.get("ModalityLUTSequence"):
+        return np.asarray(apply_modality_lut(stored, dataset), dtype=np.float64)
+    values = stored.astype(np.float64)
+    values *= number(dataset, "RescaleSlope") or 1.0
+    values += number(dataset, "RescaleIntercept") or 0.0
+    return values
+
+
+def _padding(stored: NDArray[Any], dataset: Any) -> NDArray[np.bool_]:
+    """Tell which stored values only fill up the rectangle."""
+    padding = number(dataset, "PixelPaddingValue")
+    if padding is None:
+        return np.zeros(stored.shape, dtype=bool)
+    limit = number(dataset, "PixelPaddingRangeLimit")
+    low, high = sorted((padding, padding if limit is None else limit))
+    return (stored >= low) & (stored <= high)
+
+
+def _window(dataset: Any) -> tuple[float, float] | None:
+    """Return (center, width) of the first VOI window, the default of several; None where there is no sensible one."""
+    center, width = number(dataset, "WindowCenter"), number(dataset, "WindowWidth")
+    return None if center is None or width is None or width <= 0 else (center, width)
+
+
+def _windowed(
+    values: NDArray[np.float64], center: float, width: float, function: str
+) -> tuple[NDArray[np.float64], tuple[float, float]]:
+    """Return the values and the (black, white) ends of the window, as in PS3.3 C.11.2."""
     if function == "SIGMOID":
         return 1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -700, 700))), (0.0, 1.0)
-    if function == "LINEAR_EXACT":
+    # LINEAR asks for a width of at least 1; rescaled by a small slope, images have smaller ones
+    if function == "LINEAR_EXACT" or width < 1:
         return values, (center - width / 2, center + width / 2)
     # LINEAR: a width of 1 is a threshold
     half = max((width - 1) / 2, 1e-6)
     return values, (center - 0.5 - half, center - 0.5 + half)
 
 
-def _first(value: Any) -> float:
-    """Return the first of the values; a file may name several windows, the first being its default."""
-    return float(value if isinstance(value, (str, int, float)) else value[0])
+def _coloured_from(dataset: Any) -> float:
+    """Return the stored value from which on a grey image is coloured by its palette; infinity for a plain one."""
+    if dataset.get("PixelPresentation") not in {"MIXED", "COLOR"}:
+        return np.inf
+    descriptor = dataset.get("RedPaletteColorLookupTableDescriptor")
+    return float(descriptor[1]) if descriptor else np.inf
+
+
+def _looked_up(stored: NDArray[Any], first: int, table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the colours [H, W, 3] of the stored values; those beyond an end of the table take its end."""
+    return table[np.clip(stored.astype(np.int64) - first, 0, len(table) - 1)]
+
+
+def _palette(path: Path, dataset: Any) -> tuple[int, NDArray[np.uint8]]:
+    """Return the stored value of the palette's first entry, and its colours [entries, 3].
+
+    Entries of 8 bits may lie in words of 16, and some writers say 16 where they mean 8: a table is 16 bits deep when
+    it holds a value that 8 bits can't.
+    """
+    descriptor = dataset.get("RedPaletteColorLookupTableDescriptor")
+    if not descriptor:
+        raise DecodeError(path, "its palette is missing")
+    entries, first = int(descriptor[0]) or 2**16, int(descriptor[1])
+    if "SegmentedRedPaletteColorLookupTableData" in dataset:
+        table = apply_color_lut(np.arange(first, first + entries), dataset)[..., :3]
+    else:
+        columns = [_entries(dataset, colour, entries) for colour in ("Red", "Green", "Blue")]
+        table = np.stack([column[: min(map(len, columns))] for column in columns], axis=-1)
+    return first, (table >> 8 if table.max(initial=0) > 255 else table).astype(np.uint8)
+
+
+def _entries(dataset: Any, colour: str, entries: int) -> NDArray[Any]:
+    """Return what the palette holds of one colour."""
+    data = dataset[f"{colour}PaletteColorLookupTableData"].value
+    if not isinstance(data, bytes):  # written as numbers
+        return np.asarray(data, dtype=np.uint16)
+    order = "<" if dataset.original_encoding[1] else ">"
+    wide = len(data) >= 2 * entries
+    return np.frombuffer(data, f"{order}u2" if wide else "u1")[:entries]

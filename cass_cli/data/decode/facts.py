@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from cass_cli.errors import DataError
 from cass_cli.words import shown
 
 DEFAULT_MAX_PIXELS = 100_000_000
-DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
+DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})  # .ima: Siemens
+DICOM_HEAD = 132  # bytes that `begins_as_dicom` asks for
 IMAGE_SUFFIXES = DICOM_SUFFIXES | {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp"),
     *(".gif", ".jp2", ".pgm", ".ppm"),
@@ -45,6 +47,22 @@ class ImageFacts:
     bit_depth: int  # bits per channel
     format: str
     pages: int
+
+
+# The first element of a file without preamble: group 0002 or 0008, a low number, and the two letters of its type.
+_TYPED_START = re.compile(rb"(?:[\x02\x08]\0[\0-\x18]\0|\0[\x02\x08]\0[\0-\x18])(?:AE|AS|CS|DA|LO|OB|SH|TM|UI|UL)")
+_UNTYPED_START = re.compile(rb"[\x02\x08]\0[\0-\x18]\0(.)\0\0\0", re.DOTALL)  # a length below 256 in their place
+
+
+def begins_as_dicom(head: bytes) -> bool:
+    """Tell from the first DICOM_HEAD bytes of a file: by the marker behind the preamble, else by its first element.
+
+    Where elements have no types, a second one of the same group must stand where the first one ends.
+    """
+    if head[128:132] == b"DICM" or _TYPED_START.match(head):
+        return True
+    start = _UNTYPED_START.match(head)
+    return start is not None and head[8 + start[1][0] :][:2] == head[:2]
 
 
 def check_pixels(path: Path | str, width: int, height: int, max_pixels: int) -> None:

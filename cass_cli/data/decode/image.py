@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import BinaryIO
 
 import numpy as np
@@ -23,16 +24,18 @@ from PIL import Image, UnidentifiedImageError
 
 from cass_cli.data.decode.facts import (
     DEFAULT_MAX_PIXELS,
+    DICOM_HEAD,
     DICOM_SUFFIXES,
     Decoded,
     DecodeError,
     ImageFacts,
+    begins_as_dicom,
     check_pixels,
 )
 from cass_cli.data.decode.rgb import bit_depth, needs_turning, to_rgb
 from cass_cli.words import shown
 
-DECODE_RULES = 1  # raise it when the pixels of any format change: caches of decoded images are keyed by it
+DECODE_RULES = 2  # raise it when the pixels of any format change: caches of decoded images are keyed by it
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "DIB", "WEBP", "GIF", "JPEG2000", "PPM")
 
 Image.init()  # load all plugins now: Image.open with `formats` expects it, and threads should find it done
@@ -51,9 +54,7 @@ def read_image(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, size: int | 
     """
     with opened(path) as file:
         if is_dicom(path, file):
-            from cass_cli.data.decode.dicom import read_dicom  # needs an optional extra
-
-            pixels, several = read_dicom(path, file, max_pixels=max_pixels)
+            pixels, several = _dicom(path).read_dicom(path, file, max_pixels=max_pixels)
             return Decoded(pixels if size is None else resized(pixels, size), several)
         image = Image.open(file, formats=FORMATS)
         check_pixels(path, image.width, image.height, max_pixels)
@@ -70,9 +71,8 @@ def describe_image(path: Path) -> ImageFacts:
     """Read the header alone; raises `DecodeError`. Pixels may still turn out to be damaged."""
     with opened(path) as file:
         if is_dicom(path, file):
-            from cass_cli.data.decode.dicom import describe_dicom
-
-            return describe_dicom(path, file)
+            facts: ImageFacts = _dicom(path).describe_dicom(path, file)
+            return facts
         image = Image.open(file, formats=FORMATS)
         width, height = reversed(image.size) if needs_turning(image) else image.size
         pages = int(getattr(image, "n_frames", 1))
@@ -85,10 +85,23 @@ def resized(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def is_dicom(path: Path, file: BinaryIO) -> bool:
-    """Tell by the marker behind the 128-byte preamble, else by the suffix: old files lack both."""
-    preamble = file.read(132)
+    """Tell by how the file begins, else by the suffix."""
+    head = file.read(DICOM_HEAD)
     file.seek(0)
-    return preamble[128:] == b"DICM" or path.suffix.lower() in DICOM_SUFFIXES
+    return begins_as_dicom(head) or path.suffix.lower() in DICOM_SUFFIXES
+
+
+def _dicom(path: Path) -> ModuleType:
+    """Return our reader of DICOM, which needs an optional extra; without that raises `DecodeError` for `path`."""
+    try:
+        from cass_cli.data.decode import dicom
+    except ImportError as error:
+        raise DecodeError(
+            path,
+            "DICOM needs an optional part: pip install 'cass-cli[dicom]'",
+            hint="Run: pip install 'cass-cli[dicom]'",
+        ) from error
+    return dicom
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from functools import cache, partial
 from heapq import heappop, heappush
 from pathlib import Path
 
-from cass_cli.data.decode.facts import IMAGE_SUFFIXES
+from cass_cli.data.decode.facts import DICOM_HEAD, IMAGE_SUFFIXES, begins_as_dicom
 from cass_cli.data.layouts.masks import find_masks
 from cass_cli.errors import DataError
 from cass_cli.words import count, shown, shown_list
@@ -29,6 +29,7 @@ UNREAD_SUFFIXES = {
     *(".mrxs", ".scn", ".vsi", ".czi", ".mha", ".mhd", ".nrrd", ".dng", ".cr2", ".nef", ".ima", ".psd", ".exr"),
     *(".fits", ".gz", ".zip", ".tar", ".7z", ".rar", ".mp4", ".avi", ".mov"),
 }
+DICOMDIR = "DICOMDIR"
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def _put_aside(name: str, walk: _Walk) -> None:
         walk.unread.append(name)
     elif suffix in TABLE_SUFFIXES | SHEET_SUFFIXES | {".txt"}:
         walk.tables.append(name)
-    walk.others[suffix] += 1
+    walk.others[_kind(name)] += 1
 
 
 def _visible_entries(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -206,20 +207,26 @@ def outside_error(names: list[str], root: Path, noun: tuple[str, str]) -> DataEr
 
 
 def is_image(path: str, name: str) -> bool:
-    """True for a known image suffix, and for DICOM files, which often have none (told by their magic bytes)."""
-    suffix = _suffix(name)
-    if suffix:
-        return suffix in IMAGE_SUFFIXES
+    """True for a known image suffix, and for DICOM files, which often have none (told by how they begin)."""
+    kind = _kind(name)
+    if kind:
+        return kind in IMAGE_SUFFIXES
     try:
         with open(path, "rb") as file:
-            return file.read(132)[128:] == b"DICM"
+            return begins_as_dicom(file.read(DICOM_HEAD))
     except OSError:
         return False
 
 
+def _kind(name: str) -> str:
+    """Return the suffix, in lower case, or DICOMDIR for the index of DICOM media, which holds no image."""
+    return DICOMDIR if name.rpartition("/")[2].upper() == DICOMDIR else _suffix(name)
+
+
 def _suffix(name: str) -> str:
+    """Return what follows the last dot, with it, in lower case; "" for a number, as in `MR.1.3.12.2.1107`."""
     stem, dot, suffix = name.rpartition(".")
-    return f".{suffix.lower()}" if dot and stem and "/" not in suffix else ""
+    return f".{suffix.lower()}" if dot and stem and "/" not in suffix and not suffix.isdigit() else ""
 
 
 def _nothing_found(root: Path, others: Counter[str], masks: int) -> DataError:

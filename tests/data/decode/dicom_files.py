@@ -185,7 +185,7 @@ def dicom_table() -> list[OddFile]:
         OddFile("bare.dcm", "DICOM without preamble", stored(dicom(g), preamble=False), rgb(g)),
         OddFile("IM0001", "DICOM without a suffix", stored(dicom(g)), rgb(g)),
         OddFile("cut.dcm", "DICOM, second half missing", stored(dicom(v))[:-900], "cut.dcm"),
-        OddFile("report.dcm", "DICOM without an image", stored(_without_image()), "without an image"),
+        OddFile("report.dcm", "DICOM without an image", stored(_without_image()), "without pixel data"),
         OddFile(
             "huge.dcm", "DICOM that claims 60,000 × 60,000", stored(dicom(g, Rows=60000, Columns=60000)), "--max-pixels"
         ),

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import importlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +11,10 @@ pytest.importorskip("pydicom", reason="the optional extra 'dicom' is not install
 from cass_cli.data.decode.facts import DecodeError
 from cass_cli.data.decode.image import describe_image, read_image, resized
 from tests.data.decode.dicom_files import dicom, dicom_table, stored
+from tests.data.decode.field_files import field_table
 from tests.data.decode.odd_files import MAX_PIXELS, OddFile, greys, rgb
 
-TABLE = dicom_table()
+TABLE = [*dicom_table(), *field_table()]
 READABLE = [odd for odd in TABLE if not isinstance(odd.gives, str)]
 
 
@@ -60,16 +59,14 @@ def test_size_is_applied_to_dicom_too(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def no_pydicom(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_pydicom(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make `import pydicom` fail, as on a machine without the extra."""
     for name in [n for n in sys.modules if n.split(".")[0] == "pydicom"]:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    module = importlib.import_module("cass_cli.data.decode.dicom")
-    importlib.reload(module)
-    yield
-    monkeypatch.undo()
-    importlib.reload(module)
+    monkeypatch.delattr("cass_cli.data.decode.dicom")
+    for ours in ("dicom", "dicom_file"):
+        monkeypatch.delitem(sys.modules, f"cass_cli.data.decode.{ours}")
 
 
 @pytest.mark.usefixtures("no_pydicom")

@@ -120,6 +120,30 @@ def test_images_need_a_suffix_except_dicom(tmp_path: Path) -> None:
     assert noted(table, "1 file is no image", "no suffix 1")
 
 
+def test_dicom_files_are_known_by_how_they_begin_where_no_suffix_tells(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "notes.1", "notes.2", "1.2.3.txt", "MR.1.2.dat")
+    marked, bare = b"\0" * 128 + b"DICM" + b"\0" * 10, b"\x08\0\x05\0\x0a\0\0\0ISO_IR 100\x08\0\x08\0" + b"\0" * 9
+    typed, big = b"\x08\0\x05\0CS\x0a\0ISO_IR 100", b"\0\x08\0\x05CS\0\x0aISO_IR 100"
+    (tmp_path / "MR.1.3.12.2.1107.5.2.32.35162.1999").write_bytes(marked)
+    for name, begin in (("1.2.840.1", bare), ("1.2.840.2", typed), ("1.2.840.3", big), ("1.2.3.txt", marked)):
+        (tmp_path / name).write_bytes(begin)
+    (tmp_path / "1.2.840.4").write_bytes(bare[:18] + b"other things")  # no second element where it should be
+    table = load_samples(tmp_path)
+    assert table.names == ("1.2.840.1", "1.2.840.2", "1.2.840.3", "MR.1.3.12.2.1107.5.2.32.35162.1999", "a.png")
+    assert noted(table, "5 files are no images (no suffix 3, .dat 1, .txt 1)")
+
+
+@pytest.mark.parametrize("name", ["DICOMDIR", "disc/dicomdir"])
+def test_the_index_of_dicom_media_is_no_image(name: str, tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", name)
+    (tmp_path / name).write_bytes(b"\0" * 128 + b"DICM" + b"\0" * 10)
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / "Dicomdir").symlink_to(tmp_path / name)
+    table = load_samples(tmp_path)
+    assert table.names == ("a.png",)
+    assert noted(table, "2 files are no images (DICOMDIR 2): left out")
+
+
 def test_pipes_are_not_opened(tmp_path: Path) -> None:
     touch(tmp_path, "a.png")
     os.mkfifo(tmp_path / "b.png")
