@@ -97,6 +97,12 @@ MAX_PIXELS = typer.Option(
 IMAGE_SIZE = typer.Option(
     help="Side of the square trained on, in pixels. Default: 384.", rich_help_panel=DATA, metavar="PIXELS"
 )
+FIT = typer.Option(
+    help="Images that are not square: squash, pad with the colour of their edges, or crop to the middle. "
+    "Default: squash.",
+    rich_help_panel=DATA,
+    metavar="squash|pad|crop",
+)
 DOWNLOAD = typer.Option("--download", help="Fetch a missing MedMNIST .npz named by --data.", rich_help_panel=DATA)
 SPLIT = typer.Option(help="Which images.", rich_help_panel=DATA, metavar="test|val|train")
 

@@ -28,6 +28,8 @@ Switch = Annotated[
 Probability = Annotated[float, Field(ge=0, le=1)]
 ArmName = Literal["cnn", "vit"]
 ARM_NAMES: tuple[ArmName, ...] = get_args(ArmName)
+FitName = Literal["squash", "pad", "crop"]
+FIT_NAMES: tuple[FitName, ...] = get_args(FitName)
 MethodName = Literal["cass", "dino", "byol", "mae"]
 METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
 DinoSetting = Literal["official", "paper"]
@@ -80,6 +82,10 @@ class Data(Section):
     split_by_duplicates: bool = Field(False, description="keep near-identical images in one split")
     check_leaks: bool = Field(True, description="look for near-identical images in different splits before training")
     image_size: int = Field(384, ge=16, le=2048, description="side in pixels of the square that is trained on (C.5.2)")
+    fit: FitName = Field(
+        "squash",
+        description="how other shapes become that square: stretched, padded with the colour of their edges, or cropped",
+    )
     mean: tuple[float, float, float] = Field(IMAGENET_MEAN, description="channel means, of 0..1 (C.5.2)")
     std: tuple[float, float, float] = Field(IMAGENET_STD, description="channel deviations, of 0..1 (C.5.2)")
     cache: Literal["auto", "ram", "disk", "device", "off"] = Field(

@@ -187,6 +187,7 @@ def load_images(
     store = build_store(
         dataset.table.select(np.asarray(rows, dtype=np.int64)),
         size=data.image_size,
+        fit=data.fit,
         mode=data.cache,
         device=device,
         bad_images=data.bad_images,

@@ -12,8 +12,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cass_cli.config.schema import FitName
 from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS, Decoded, DecodeError, check_pixels
-from cass_cli.data.decode.image import read_image, resized
+from cass_cli.data.decode.image import read_image, squared_pixels
 from cass_cli.data.sources import SampleTable
 from cass_cli.data.space import default_cache_dir, fits_in_memory
 
@@ -27,11 +28,16 @@ def read_sample(table: SampleTable, index: int, *, max_pixels: int = DEFAULT_MAX
 
 
 def read_decoded(
-    table: SampleTable, index: int, *, max_pixels: int = DEFAULT_MAX_PIXELS, size: int | None = None
+    table: SampleTable,
+    index: int,
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    size: int | None = None,
+    fit: FitName = "squash",
 ) -> Decoded:
-    """Return image `index`, stretched to size × size where `size` is given, as `read_image` does for files."""
+    """Return image `index`, brought to size × size by `fit` where `size` is given, as `read_image` does for files."""
     if not table.archive:
-        return read_image(table.path(index), max_pixels=max_pixels, size=size)
+        return read_image(table.path(index), max_pixels=max_pixels, size=size, fit=fit)
     name = table.names[index]
     part, _, row = name.partition("/")
     try:
@@ -40,7 +46,8 @@ def read_decoded(
         raise DecodeError(f"{table.root}/{name}", f"not to be had from the archive ({error})") from error
     check_pixels(name, pixels.shape[1], pixels.shape[0], max_pixels)
     rgb = np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
-    return Decoded(rgb if size is None else resized(np.ascontiguousarray(rgb), size), several_pages=False)
+    rgb = rgb if size is None else squared_pixels(np.ascontiguousarray(rgb), size, fit)
+    return Decoded(rgb, several_pages=False)
 
 
 def archive_images(path: Path, part: str) -> NDArray[Any]:

@@ -21,6 +21,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
@@ -136,15 +137,16 @@ def read_batch(
 def _key(network: nn.Module, data: LabelledData, reading: Reading, compute: Compute) -> str:
     """Return a name for all that the features depend on."""
     digest = hashlib.blake2b(digest_size=8)
-    facts = {
+    facts: dict[str, Any] = {
         **asdict(reading),
-        "images": header_of(data.table, reading.spec.size).key,
+        "images": header_of(data.table, reading.spec.size, reading.spec.fit).key,
         "device": compute.device.type,
         "precision": compute.precision,
         "memory_format": str(compute.memory_format),
         "batch": BATCH,
         "versions": [torch.__version__, timm.__version__],
     }
+    del facts["spec"]["fit"]  # the images' key has it, and features from before there was a choice stay valid
     digest.update(json.dumps(facts, sort_keys=True).encode())
     digest.update(np.sort(np.concatenate(list(data.rows.values()))).tobytes())
     for name, tensor in network.state_dict().items():

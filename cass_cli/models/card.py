@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cass_cli.config.schema import FIT_NAMES, FitName
 from cass_cli.data.views.spec import ImageSpec
 
 
@@ -44,17 +45,21 @@ class ArmCard:
         return cls(
             model=str(value["model"]),
             options=dict(value["options"]),
-            spec=ImageSpec(int(value["input_size"][-1]), tuple(value["mean"]), tuple(value["std"])),
+            spec=ImageSpec(int(value["input_size"][-1]), tuple(value["mean"]), tuple(value["std"]), _fit(value)),
             classes=tuple(value.get("classes", ())),
             **{key: value[key] for key in _OF_SOME if key in value},
         )
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values, without those that are not told of this arm."""
-        size = self.spec.size
+        spec = self.spec
         values = {
-            **{"model": self.model, "options": dict(self.options)},
-            **{"input_size": [3, size, size], "mean": list(self.spec.mean), "std": list(self.spec.std)},
+            "model": self.model,
+            "options": dict(self.options),
+            "input_size": [3, spec.size, spec.size],
+            "mean": list(spec.mean),
+            "std": list(spec.std),
+            "fit": spec.fit,
             "classes": list(self.classes) or None,
             **{key: getattr(self, key) for key in _OF_SOME},
         }
@@ -62,6 +67,14 @@ class ArmCard:
 
 
 _OF_SOME = ("multilabel", "method", "epochs", "averaged", "started_from", "labels", "best_epoch")
+
+
+def _fit(value: Mapping[str, Any]) -> FitName:
+    """Return how images are brought to a square: by squashing them, in cards from before there was a choice."""
+    fit: FitName = value.get("fit", "squash")
+    if fit not in FIT_NAMES:
+        raise ValueError(f"it takes images by '{fit}', which this version does not know")
+    return fit
 
 
 def read_card(path: Path) -> ArmCard:

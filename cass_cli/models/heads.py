@@ -6,7 +6,7 @@
 b. The arm's own file stays without a head, as timm loads it. `join` puts the two together again:
 
 >>> classifier = join("runs/NAME/finetune/imagenet-probe/1/seed0/arms/cnn-head")  # or vit-head, joint-head
->>> logits = classifier(images)  # [B, 3, S, S], normalised as cnn.json says → [B, C]
+>>> logits = classifier(images)  # [B, 3, S, S], made square and normalised as cnn.json says → [B, C]
 
 Legend: B images, S image side, D features, C classes.
 """

@@ -27,8 +27,8 @@ def shown_rows(sample: ImageSample, most: int) -> list[int]:
 
 
 def pictures_of(look: Look, rows: list[int]) -> tuple[Any, list[str]]:
-    size = max(shown.spec.size for shown in look.after.values())
-    pictures = look.sample.pixels(size)[rows].permute(0, 2, 3, 1).numpy()
+    largest = max((shown.spec for shown in look.after.values()), key=lambda spec: spec.size)
+    pictures = look.sample.pixels(largest)[rows].permute(0, 2, 3, 1).numpy()
     names = [printable(Path(look.sample.table.names[row]).name) for row in rows]
     return pictures, [look.sample.label(row) or name for row, name in zip(rows, names, strict=True)]
 

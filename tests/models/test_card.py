@@ -16,7 +16,7 @@ from cass_cli.models.card import ArmCard
 from cass_cli.runs.directory import Run
 
 TIMM = {"model": "test_vit", "options": {"num_classes": 2, "img_size": 32}}
-IMAGES = {"input_size": [3, 32, 32], "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.1]}
+IMAGES = {"input_size": [3, 32, 32], "mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.1], "fit": "pad"}
 PRETRAINED = {"method": "cass", "epochs": 2, "averaged": False, "started_from": "random weights (80 tensors)"}
 TUNED = {
     **{"classes": ["dark", "light"], "multilabel": False, "method": "none"},
@@ -37,6 +37,11 @@ def test_values_have_their_types() -> None:
     assert (card.epochs, card.labels) == (None, 14)
 
 
+def test_cards_from_before_there_was_a_choice_squash() -> None:
+    images = {key: value for key, value in IMAGES.items() if key != "fit"}
+    assert ArmCard.from_dict(TIMM | images | TUNED).spec.fit == "squash"
+
+
 def test_what_a_later_version_adds_is_left_out() -> None:
     value = TIMM | IMAGES | PRETRAINED
     assert ArmCard.from_dict(value | {"later": [1]}) == ArmCard.from_dict(value)
@@ -46,6 +51,7 @@ def test_what_a_later_version_adds_is_left_out() -> None:
     ("text", "why"),
     [
         (json.dumps(IMAGES | PRETRAINED), "'model'"),
+        (json.dumps(TIMM | IMAGES | {"fit": "mirror"}), "it takes images by 'mirror'"),
         ("[]", "list indices must be integers or slices, not str"),
         ('{"model": "test_vit"', "Expecting ',' delimiter"),
     ],

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from cass_cli.config.schema import FitName
 from cass_cli.data.decode.facts import (
     DEFAULT_MAX_PIXELS,
     DICOM_HEAD,
@@ -33,6 +34,7 @@ from cass_cli.data.decode.facts import (
     check_pixels,
 )
 from cass_cli.data.decode.rgb import bit_depth, needs_turning, to_rgb
+from cass_cli.data.decode.square import seen_size, squared
 from cass_cli.words import shown
 
 DECODE_RULES = 2  # raise it when the pixels of any format change: caches of decoded images are keyed by it
@@ -45,25 +47,28 @@ Image.MAX_IMAGE_PIXELS = None
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
-def read_image(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, size: int | None = None) -> Decoded:
-    """Return the image, stretched to size × size (bilinear, antialiased) where `size` is given.
+def read_image(
+    path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, size: int | None = None, fit: FitName = "squash"
+) -> Decoded:
+    """Return the image, brought to size × size by `fit` (bilinear, antialiased) where `size` is given.
 
-    A JPEG of at least four times that size is decoded at 1/2, 1/4 or 1/8 scale, never below 2 × size: measured on
-    dermatoscopic images at 896 px, that is 2 to 5 times as fast and moves pixels by 0.3 to 0.5 of 255 on average,
-    7 at most.
+    A JPEG of at least four times the size that it is brought to is decoded at 1/2, 1/4 or 1/8 scale, never below twice
+    that size: measured on dermatoscopic images at 896 px, that is 2 to 5 times as fast and moves pixels by 0.3 to 0.5
+    of 255 on average, 7 at most.
     """
     with opened(path) as file:
         if is_dicom(path, file):
             pixels, several = _dicom(path).read_dicom(path, file, max_pixels=max_pixels)
-            return Decoded(pixels if size is None else resized(pixels, size), several)
+            return Decoded(pixels if size is None else squared_pixels(pixels, size, fit), several)
         image = Image.open(file, formats=FORMATS)
         check_pixels(path, image.width, image.height, max_pixels)
         if size is not None and image.format in {"JPEG", "MPO"}:
-            image.draft(None, (2 * size, 2 * size))
+            width, height = seen_size(*image.size, size, fit)
+            image.draft(None, (2 * width, 2 * height))  # not smaller than this on either side
         several = bool(getattr(image, "is_animated", False))
         rgb = to_rgb(image)
         if size is not None:
-            rgb = rgb.resize((size, size), Image.Resampling.BILINEAR)
+            rgb = squared(rgb, size, fit)
         return Decoded(np.asarray(rgb), several)
 
 
@@ -79,9 +84,9 @@ def describe_image(path: Path) -> ImageFacts:
         return ImageFacts(width, height, image.mode, bit_depth(image), image.format or "", pages)
 
 
-def resized(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Stretch uint8 [H, W, 3] to [size, size, 3], bilinear and antialiased as Pillow and the paper's loader do."""
-    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))
+def squared_pixels(pixels: NDArray[np.uint8], size: int, fit: FitName) -> NDArray[np.uint8]:
+    """Bring uint8 [H, W, 3] to [size, size, 3]."""
+    return np.asarray(squared(Image.fromarray(pixels), size, fit))
 
 
 def is_dicom(path: Path, file: BinaryIO) -> bool:

@@ -52,7 +52,7 @@ def cached_file(job: DecodeJob) -> CacheFile:
     Raises `DataError` when the disk is too small or the directory cannot be used; what was written of the file
     stays, and the next run goes on with it. Unreadable images are tried again each time.
     """
-    header, folder = header_of(job.table, job.size), image_folder()
+    header, folder = header_of(job.table, job.size, job.fit), image_folder()
     path = folder / (header.key + FINISHED)
     with _disk_errors(folder, header):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def cached_file(job: DecodeJob) -> CacheFile:
 
 def existing_file(job: DecodeJob) -> CacheFile | None:
     """Return the cache file of the job's images if it is there, valid, and knows of no unreadable image."""
-    header = header_of(job.table, job.size)
+    header = header_of(job.table, job.size, job.fit)
     path = image_folder() / (header.key + FINISHED)
     states = finished_states(path, header)
     if states is None or (states == BAD).any():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cass_cli.config.schema import FitName
 from cass_cli.data.decode.facts import DecodeError
 from cass_cli.data.samples import read_decoded
 from cass_cli.data.sources import SampleTable
@@ -43,6 +44,7 @@ class DecodeJob:
 
     table: SampleTable
     size: int  # S
+    fit: FitName
     max_pixels: int
     workers: int  # threads; Pillow decodes and resizes without holding Python's lock
     on_progress: Callable[[int, int], None]
@@ -53,9 +55,9 @@ class DecodeJob:
         return len(self.table) * 3 * self.size**2
 
     def decode(self, row: int) -> Planes | BadImage:
-        """Decode one image, stretched to S × S."""
+        """Decode one image, brought to S × S."""
         try:
-            image = read_decoded(self.table, row, max_pixels=self.max_pixels, size=self.size)
+            image = read_decoded(self.table, row, max_pixels=self.max_pixels, size=self.size, fit=self.fit)
         except DecodeError as error:
             return BadImage(row, self.table.names[row], error.reason)
         return Planes(np.ascontiguousarray(image.pixels.transpose(2, 0, 1)), image.several_pages)

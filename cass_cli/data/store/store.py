@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cass_cli.config.schema import FitName
 from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS
 from cass_cli.data.sources import SampleTable
 from cass_cli.data.space import SHARE, available_memory, fits_in_memory
@@ -68,6 +69,7 @@ def build_store(
     table: SampleTable,
     *,
     size: int,
+    fit: FitName = "squash",
     mode: Literal["auto", "ram", "disk", "device", "off"] = "auto",
     device: torch.device = CPU,
     bad_images: Literal["stop", "skip"] = "stop",
@@ -75,13 +77,13 @@ def build_store(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ImageStore:
-    """Decode every image of `table`, stretched to `size` × `size`, by `workers` threads (0: one a core).
+    """Decode every image of `table`, brought to `size` × `size` by `fit`, with `workers` threads (0: one a core).
 
     What comes out does not depend on `workers`. Every image is read before any is trusted, in `off` mode too: unless
     `bad_images` is "skip", unreadable ones raise one `DataError` that names them. A full disk raises `DataError`.
     `on_progress(done, total)` is called in the caller's thread.
     """
-    job = DecodeJob(table, size, max_pixels, workers or usable_cores(), on_progress or _ignore)
+    job = DecodeJob(table, size, fit, max_pixels, workers or usable_cores(), on_progress or _ignore)
     place, notes = _choose_place(mode, job.bytes, device)
     if place == "off":
         store = _decode_each_time(job)

@@ -139,7 +139,8 @@ def predict(
 ) -> Iterator[Prediction]:
     """Yield an answer for each image, in the order given. What cannot be read gets a status instead."""
     for source in sources:
-        job = DecodeJob(source.table, arms.spec.size, max_pixels, workers or usable_cores(), lambda _done, _total: None)
+        spec, threads = arms.spec, workers or usable_cores()
+        job = DecodeJob(source.table, spec.size, spec.fit, max_pixels, threads, lambda _done, _total: None)
         waiting: list[tuple[int, Planes | BadImage]] = []
         for result in job.results(range(len(source.table))):
             waiting.append(result)

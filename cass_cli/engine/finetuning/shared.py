@@ -8,7 +8,7 @@ from typing import Protocol
 
 from cass_cli.config.schema import Config
 from cass_cli.data.labelled_images import Images, LabelledData
-from cass_cli.data.views.spec import ImageSpec
+from cass_cli.data.views.spec import ImageSpec, spec_of
 from cass_cli.engine.compute import Compute
 from cass_cli.engine.features import Reading
 from cass_cli.engine.finetuning.loop import TuneEpoch, TuneStep
@@ -64,8 +64,7 @@ class Job:
 
     @property
     def spec(self) -> ImageSpec:
-        data = self.config.data
-        return ImageSpec(data.image_size, data.mean, data.std)
+        return spec_of(self.config.data)
 
     @property
     def reading(self) -> Reading:
@@ -74,5 +73,4 @@ class Job:
 
 def reading_of(config: Config) -> Reading:
     """Return what a probe reads."""
-    data, tuned = config.data, config.finetune
-    return Reading(ImageSpec(data.image_size, data.mean, data.std), tuned.layers, tuned.mirrored)
+    return Reading(spec_of(config.data), config.finetune.layers, config.finetune.mirrored)

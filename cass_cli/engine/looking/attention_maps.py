@@ -90,7 +90,7 @@ def _change(before: ModelMaps, after: ModelMaps, *, groups: Any) -> tuple[Estima
 
 def model_maps(shown: Shown, look: Look, kind: str, *, on_progress: Callable[[int], None]) -> ModelMaps:
     """Return maps of the `kind` asked for, or gradient-based ones where the network has no class-token attention."""
-    pixels = look.sample.pixels(shown.spec.size)
+    pixels = look.sample.pixels(shown.spec)
     network = shown.network.to(look.device)
     head = None if shown.head is None else shown.head.to(look.device)
     target = chosen_class if shown.classifier else own_direction

@@ -69,7 +69,7 @@ def feature_maps(look: Look, *, layers: int, on_progress: Progress) -> FeatureRe
 
 
 def _maps_of(shown: Shown, look: Look, layers: int, on_progress: Callable[[int], None]) -> FeatureMaps:
-    pixels = look.sample.pixels(shown.spec.size)
+    pixels = look.sample.pixels(shown.spec)
     network = shown.network.to(look.device)
     batches: list[dict[str, Tensor]] = []
     for start in range(0, len(pixels), BATCH):

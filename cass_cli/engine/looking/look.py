@@ -47,7 +47,8 @@ def look_at(
 ) -> Look:
     """Load the arms of a run, or of a trial of its fine-tuning, what they are compared with, and the images asked for.
 
-    `arm` leaves one arm; another run to `compare` with is looked for in `runs`, beside this one, and here.
+    `arm` leaves one arm; another run to `compare` with is looked for in `runs`, beside this one, and here. It is shown
+    the images as this one takes them: squashed, padded or cropped alike.
     """
     run, files = (of.variant.run, of.files) if isinstance(of, Trial) else (of, of)
     resolved = saved_settings(run)
@@ -57,12 +58,12 @@ def look_at(
             f"{files.path} has no arm '{arm}'.{did_you_mean(arm, list(arms))}", hint=f"Arms: {', '.join(arms)}."
         )
     after = {name: shown for name, shown in arms.items() if arm in (None, name)}
+    before = compared_arms(compare, of, resolved, after, runs=runs, averaged=averaged)
+    paths, data = asked.paths, resolved.config.data
     return Look(
         run=files.path,
-        sample=sample_of_paths(asked.paths, resolved.config.data)
-        if asked.paths
-        else sample_of_run(run, resolved, asked),
-        before=compared_arms(compare, of, resolved, after, runs=runs, averaged=averaged),
+        sample=sample_of_paths(paths, data) if paths else sample_of_run(run, resolved, asked),
+        before={name: shown.seeing_as(after[name]) for name, shown in before.items()},
         after=after,
         device=choose_device(device or resolved.config.train.device),
         split="" if asked.paths else asked.split,

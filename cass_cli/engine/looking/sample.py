@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cass_cli.config.load import Resolved
-from cass_cli.config.schema import Data
+from cass_cli.config.schema import Data, FitName
 from cass_cli.data.dataset import find_dataset
 from cass_cli.data.sources import SampleTable, load_samples
 from cass_cli.data.splits import Labels
 from cass_cli.data.store.store import build_store
 from cass_cli.data.stratify import nested_order
+from cass_cli.data.views.spec import ImageSpec
 from cass_cli.errors import DataError
 from cass_cli.runs.directory import Run
 from cass_cli.words import count
@@ -45,20 +46,21 @@ class ImageSample:
     table: SampleTable
     reading: Data
     notes: tuple[str, ...] = ()
-    _decoded: dict[int, Tensor] = field(default_factory=dict, repr=False, compare=False)
+    _decoded: dict[tuple[int, FitName], Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.table)
 
-    def pixels(self, size: int) -> Tensor:
-        """Return the images, uint8 [n, 3, size, size], read once. Raises `DataError` that names unreadable ones."""
-        if size not in self._decoded:
-            self._decoded[size] = self._read(size)
-        return self._decoded[size]
+    def pixels(self, spec: ImageSpec) -> Tensor:
+        """Return the images, uint8 [n, 3, S, S], read once. Raises `DataError` that names unreadable ones."""
+        key = spec.size, spec.fit
+        if key not in self._decoded:
+            self._decoded[key] = self._read(*key)
+        return self._decoded[key]
 
-    def _read(self, size: int) -> Tensor:
+    def _read(self, size: int, fit: FitName) -> Tensor:
         workers, max_pixels = self.reading.workers, self.reading.max_pixels
-        return build_store(self.table, size=size, mode="ram", workers=workers, max_pixels=max_pixels).images
+        return build_store(self.table, size=size, fit=fit, mode="ram", workers=workers, max_pixels=max_pixels).images
 
     def label(self, row: int) -> str:
         """Return the class of an image, or its classes joined by +, or "" where none is known."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,10 @@ class Shown:
     spec: ImageSpec
     classifier: bool  # the outputs are classes, not an embedding
     head: LayerHead | None = None  # that makes them of several layers
+
+    def seeing_as(self, other: Shown) -> Shown:
+        """Return the same, shown as much of each image as `other`: a map lies over one picture, before and after."""
+        return replace(self, spec=replace(self.spec, fit=other.spec.fit))
 
     def inputs(self, images: Tensor, device: torch.device) -> Tensor:
         """Return uint8 images [B, 3, S, S] as the network takes them, on `device`."""

@@ -70,7 +70,6 @@ def similarity(look: Look, *, batch: int, on_progress: Progress) -> SimilarityRe
 
 
 def _pair(arms: Mapping[ArmName, Shown], look: Look, batch: int, on_progress: Callable[[int], None]) -> Similarity:
-    pixels = {size: look.sample.pixels(size) for size in {shown.spec.size for shown in arms.values()}}
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(look.sample)))  # samples are sorted by class
     layers: list[Layer] = []
 
@@ -78,7 +77,7 @@ def _pair(arms: Mapping[ArmName, Shown], look: Look, batch: int, on_progress: Ca
         for start, stop in batch_bounds(len(look.sample), batch, smallest=SMALLEST_BATCH):
             rows, grams = order[start:stop], dict[Layer, Tensor]()
             for arm, shown in arms.items():
-                inputs = shown.inputs(pixels[shown.spec.size][rows], look.device)
+                inputs = shown.inputs(look.sample.pixels(shown.spec)[rows], look.device)
                 seen = arm_grams(shown.network.to(look.device), inputs)
                 grams |= {Layer(arm, name): matrix for name, matrix in seen.items()}
             layers[:] = grams

@@ -16,7 +16,7 @@ from cass_cli.config.schema import Config, Optim, Train
 from cass_cli.data.store.store import ImageStore
 from cass_cli.data.views.apply import apply_view
 from cass_cli.data.views.draw import draw_view, unchanged
-from cass_cli.data.views.spec import ImageSpec
+from cass_cli.data.views.spec import ImageSpec, spec_of
 from cass_cli.engine.batches import batch_bounds, epoch_order
 from cass_cli.engine.compute import Compute
 from cass_cli.engine.distributed import World
@@ -110,7 +110,7 @@ def build_session(
         world=world,
         compute=compute,
         compiled=compiled,
-        spec=ImageSpec(config.data.image_size, config.data.mean, config.data.std),
+        spec=spec_of(config.data),
         optim=optim,
         train=train,
         parallel=method if world.size == 1 else DistributedDataParallel(method, device_ids=ids),

@@ -8,8 +8,9 @@ import pytest
 
 pytest.importorskip("pydicom", reason="the optional extra 'dicom' is not installed")
 
+from cass_cli.config.schema import FIT_NAMES, FitName
 from cass_cli.data.decode.facts import DecodeError
-from cass_cli.data.decode.image import describe_image, read_image, resized
+from cass_cli.data.decode.image import describe_image, read_image, squared_pixels
 from tests.data.decode.dicom_files import dicom, dicom_table, stored
 from tests.data.decode.field_files import field_table
 from tests.data.decode.odd_files import MAX_PIXELS, OddFile, greys, rgb
@@ -52,10 +53,11 @@ def test_first_of_several_frames_is_read_and_told(tmp_path: Path) -> None:
     assert np.array_equal(decoded.pixels, rgb(greys()))
 
 
-def test_size_is_applied_to_dicom_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fit", FIT_NAMES)
+def test_size_is_applied_to_dicom_too(fit: FitName, tmp_path: Path) -> None:
     path = tmp_path / "a.dcm"
     path.write_bytes(stored(dicom(greys())))
-    assert np.array_equal(read_image(path, size=10).pixels, resized(rgb(greys()), 10))
+    assert np.array_equal(read_image(path, size=10, fit=fit).pixels, squared_pixels(rgb(greys()), 10, fit))
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from cass_cli.data.samples import read_sample
 from cass_cli.data.sources import SampleTable
 from cass_cli.data.space import default_cache_dir
 from cass_cli.data.store import decoding
-from cass_cli.data.store.file import PAGE, PartialFile
+from cass_cli.data.store.file import PAGE, PartialFile, header_of
 from cass_cli.data.store.folder import clear_caches, image_folder, list_caches
 from cass_cli.data.store.store import ImageStore, build_store
 from cass_cli.errors import DataError
@@ -256,8 +256,14 @@ def test_other_files_make_another_cache(table: SampleTable, change: Callable[[Sa
     assert np.array_equal(everything(second), expected(changed))
 
 
-def test_other_size_makes_another_cache(table: SampleTable) -> None:
-    assert build(table, "disk").path != build(table, "disk", size=8).path
+@pytest.mark.parametrize("other", [{"size": 8}, {"fit": "pad"}, {"fit": "crop"}])
+def test_other_size_or_shape_makes_another_cache(table: SampleTable, other: dict[str, Any]) -> None:
+    assert build(table, "disk").path != build(table, "disk", **other).path
+
+
+def test_caches_from_before_there_was_a_choice_of_shape_are_found() -> None:
+    table = SampleTable(root=Path("/nowhere"), names=("a.png", "b.png"))
+    assert header_of(table, 32, "squash").key == "7a859fdb7a645bd794507cf97182a4b0"
 
 
 def truncated(path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image
 
 from cass_cli.config.schema import Data
 from cass_cli.data.sources import SampleTable
+from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.looking.sample import ImageSample, class_shares, draw_rows, sample_of_paths
 from cass_cli.errors import DataError
 
@@ -63,9 +65,11 @@ def test_own_pictures(tmp_path: Path) -> None:
     for name, value in (("z.png", 10), ("more/a.png", 20), ("more/b.png", 30)):
         Image.new("RGB", (9, 5), (value, value, value)).save(tmp_path / name)
     sample = sample_of_paths([tmp_path / "z.png", tmp_path / "more"], Data())
-    pixels = sample.pixels(4)
+    spec = ImageSpec(4, (0.0,) * 3, (1.0,) * 3)
+    pixels = sample.pixels(spec)
     assert pixels.shape == (3, 3, 4, 4)
     assert pixels[:, 0, 0, 0].tolist() == [10, 20, 30]
-    assert sample.pixels(4) is pixels, "decoded once"
+    assert sample.pixels(spec) is pixels, "decoded once"
+    assert sample.pixels(replace(spec, fit="pad")) is not pixels
     with pytest.raises(DataError, match="no picture"):
         sample_of_paths([tmp_path / "gone.png"], Data())
