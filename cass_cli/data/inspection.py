@@ -55,6 +55,8 @@ class Inspection:
     split_sizes: dict[str, int]
     class_counts: dict[str, dict[str, int]]  # class → split → images
     sizes: dict[str, int]  # "224 × 224" → images, most frequent first
+    not_square: int
+    longest: float  # longer over shorter side, at most
     modes: dict[str, int]  # "JPEG RGB, 8 bit"
     many_pages: int
     bad: tuple[tuple[str, str], ...]  # (name, reason)
@@ -150,6 +152,8 @@ def inspect_samples(
         split_sizes={split: list(splits).count(split) for split in SPLITS},
         class_counts=_class_counts(table, splits),
         sizes=_ranked(f"{fact.width} × {fact.height}" for fact in known),
+        not_square=sum(fact.width != fact.height for fact in known),
+        longest=max((max(f.width, f.height) / max(1, min(f.width, f.height)) for f in known), default=1.0),
         modes=_ranked(f"{fact.format} {fact.mode}, {fact.bit_depth} bit" for fact in known),
         many_pages=sum(fact.pages > 1 for fact in known),
         bad=tuple((table.names[i], reason) for i, reason in sorted(bad.items())),

@@ -97,6 +97,8 @@ def _class_table(found: Inspection) -> Table:
 def _facts(found: Inspection) -> dict[str, str]:
     """Return the lines below the class table, each under its name."""
     lines = {"Sizes": _most(found.sizes), "Formats": _most(found.modes)}
+    if found.not_square:
+        lines["Shapes"] = _shapes(found)
     if found.many_pages:
         lines["Pages"] = f"{count(found.many_pages, 'file')} with several: the first is used"
     lines["Unreadable"] = _unreadable(found)
@@ -124,6 +126,13 @@ def _most(counts: Mapping[str, int], most: int = 4) -> str:
     parts = [f"{escape(shown(name))} [dim]({n:,})[/]" for name, n in list(counts.items())[:most]]
     more = f" and {len(counts) - most:,} more" if len(counts) > most else ""
     return ", ".join(parts) + more if parts else "none"
+
+
+def _shapes(found: Inspection) -> str:
+    few = (
+        f"{found.not_square:,} of {count(found.images, 'image')} {'is' if found.not_square == 1 else 'are'} not square"
+    )
+    return f"{few} (aspect {found.longest:.2f} at most): squashed to a square; --fit pad or crop change that"
 
 
 def _unreadable(found: Inspection) -> str:

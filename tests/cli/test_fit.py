@@ -112,3 +112,15 @@ def test_settings_saved_without_it_squash(runs: Path, tmp_path: Path) -> None:
 def test_a_wrong_name_says_what_there_is(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["pretrain", *TINY, "--data", str(data), "--fit", "stretch", "--runs", str(tmp_path)]) == 2
     assert "data.fit" in capsys.readouterr().err
+
+
+def test_inspect_counts_the_images_that_are_not_square(
+    data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run(["inspect", str(data), "--no-duplicates"]) == 0
+    told = "40 of 40 images are not square (aspect 2.00 at most): squashed to a square; --fit pad or crop change that"
+    assert told in capsys.readouterr().out
+    assert run(["inspect", str(data), "--no-duplicates", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["not_square"], found["longest"]) == (40, 2.0)

@@ -72,6 +72,7 @@ ONLY = {
     ("engine/starting_arms.py", "--init-from"): ("finetune",),
     ("reports/inspection.py", "--data"): TRAIN,
     ("reports/inspection.py", "--bad-images"): TRAIN,  # "train with …"
+    ("reports/inspection.py", "--fit"): TRAIN,  # the same
     ("reports/inspection.py", "--split-by-duplicates"): TRAIN,  # the same
     ("runs/names.py", "--run"): (*LOOK, *TUNED, "finetune"),
     ("runs/names.py", "--variant"): ("finetune", "evaluate", "predict"),
