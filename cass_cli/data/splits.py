@@ -14,7 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cass_cli.data.layouts.columns import CLASS_PREFIX, LEFT_OUT
+from cass_cli.data.layouts.columns import LEFT_OUT
+from cass_cli.data.layouts.label_columns import CLASS_PREFIX
 from cass_cli.data.sources import SampleTable
 from cass_cli.data.stratify import nested_order, stratify_classes, stratify_units
 from cass_cli.errors import ConfigError, DataError, RunError, did_you_mean

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from shlex import quote
 
-from cass_cli.data.layouts.cells import CellLabels, Uncertain, bit, bit_labels, class_labels, is_bits, is_missing, known
+from cass_cli.data.layouts.cells import CellLabels, Uncertain, bit, bit_labels, class_labels, known
+from cass_cli.data.layouts.label_columns import (
+    CLASS_PREFIX,
+    ISIC_CLASSES,
+    is_isic,
+    is_none,
+    label_columns,
+    pick_column,
+    says,
+)
 from cass_cli.data.layouts.split_values import find_split_column, flag_split, split_cells
 from cass_cli.data.layouts.tables import Table
-from cass_cli.data.layouts.vocabulary import (
-    ABOUT_LABELS,
-    COVARIATES,
-    GROUP_COLUMNS,
-    IMAGE_COLUMNS,
-    LABEL_COLUMNS,
-    LABEL_WORDS,
-    PERSONS,
-    names_finding,
-    plain,
-    tokens,
-)
-from cass_cli.errors import DataError, did_you_mean
+from cass_cli.data.layouts.vocabulary import COVARIATES, GROUP_COLUMNS, IMAGE_COLUMNS, PERSONS, plain, tokens
+from cass_cli.errors import DataError
 from cass_cli.words import count, shown, shown_list
 
-ISIC_CLASSES = ("AK", "BCC", "BKL", "DF", "MEL", "NV", "SCC", "VASC")
-CLASS_PREFIX = "label:"  # before the name of a class, in tables that cass wrote
 OUR_FACTS = ("status", "width", "height", "mode", "bit_depth", "format", "pages", "cluster", "leak", "disagrees")
 LEFT_OUT = "left out"  # how the status begins of an image that is none to learn from, in tables that cass wrote
-MANY_BITS = 5  # 0/1 columns beside one called `target` that make it one of them: a class among classes
 SAMPLED = 300  # rows whose cells are held against the files
 
 
@@ -77,7 +71,7 @@ def read_rows(table: Table, image: str, asked: Columns, taken: Collection[str] =
     free = [c for c in free if c != split]
     group = _group_column(table, asked.group, free)
     free = [c for c in free if c != group and not (split is None and not asked.label and flag_split(c))]
-    chosen = _our_labels(free) if ours and not asked.label else _label_columns(table, asked.label, free)
+    chosen = label_columns(table, asked.label, free, ours=ours)
     labels = _labels_of(table, chosen, asked)
     notes = [f"{shown(table.path.name)} has no label column: unlabelled."] if labels is None else list(labels.notes)
     if len(chosen) == 1:
@@ -162,7 +156,7 @@ def _group_column(table: Table, asked: str | None, free: Sequence[str]) -> str |
     if asked is not None:
         return pick_column(table, asked, (), "--group-column")
     usual = [c for word in GROUP_COLUMNS for c in free if plain(c) == word]
-    persons = [c for word in PERSONS for c in free if word in tokens(c) and not _says(c, COVARIATES | {"name"})]
+    persons = [c for word in PERSONS for c in free if word in tokens(c) and not says(c, COVARIATES | {"name"})]
     return next((c for c in [*usual, *persons] if any(known(cell) for cell in table.columns[c])), None)
 
 
@@ -171,110 +165,6 @@ def part_alike(groups: Sequence[str], labels: Sequence[tuple[str, ...]]) -> bool
     said = [(g, label) for g, label in zip(groups, labels, strict=True) if g and label]
     pairs = set(said)
     return 1 < len(pairs) < len(said) and len(pairs) == len({g for g, _ in pairs}) == len({label for _, label in pairs})
-
-
-def _our_labels(free: Sequence[str]) -> list[str]:
-    """Return the label columns of a table that cass wrote."""
-    return [c for c in free if c.startswith(CLASS_PREFIX)] or [c for c in free if c == "label"]
-
-
-def _label_columns(table: Table, asked: str | None, free: list[str]) -> list[str]:
-    """Return the label column, or the 0/1 columns, or [] when the table has no labels."""
-    if is_none(asked):
-        return []
-    if asked is not None:
-        parts = [asked] if asked in table.columns else [part.strip() for part in asked.split(",")]
-        return [column for part in parts if (column := pick_column(table, part, (), "--label-column"))]
-    if is_isic(list(table.columns)):
-        return list(ISIC_CLASSES)
-    free = [c for c in free if any(not is_missing(cell) or cell.startswith("-1") for cell in table.columns[c])]
-    bits = [c for c in free if not _says(c, COVARIATES) and is_bits(table.columns[c])]
-    named = _named_labels(table, free)
-    if len(named) == 1 and named[0] in bits and len(bits) > 1:
-        return _one_or_all(table, named[0], bits)
-    if len(named) > 1 and not set(named) <= set(bits):
-        raise _choice(table, named)
-    doubted = [c for c in free if c not in {*named, *bits} and names_finding(c) and not _says(c, COVARIATES)]
-    doubted = [c for c in doubted if is_bits(table.columns[c], words=True)]  # True and False
-    if len(named) == 1 and doubted and named[0] not in bits and plain(named[0]) not in ("label", "labels", "class"):
-        raise _choice(table, [*named, *doubted])
-    if len(named) == 1:
-        return named
-    if len(bits) > 1:
-        return bits
-    others = [
-        c
-        for c in free
-        if _varies(table.columns[c])
-        and not _says(c, COVARIATES)
-        and not _says(c, ABOUT_LABELS)
-        and not is_name(table, c)
-    ]
-    if len(others) > 1:
-        raise _choice(table, others)
-    if others and is_bits(table.columns[others[0]], words=True) and not is_bits(table.columns[others[0]]):
-        raise _choice(table, others)  # True and False: no one knows whether it is the label
-    return others
-
-
-def _varies(cells: Sequence[str]) -> bool:
-    """Whether a column could be a label: two values or more, or one in its only row."""
-    values = {c for c in cells if not is_missing(c) or c.startswith("-1")}
-    return len(values) > 1 or (len(values) == len(cells) == 1)
-
-
-def _named_labels(table: Table, free: Sequence[str]) -> list[str]:
-    """Return the columns named as labels are; of several that say the same, the first, and words before numbers."""
-    usual = [c for word in LABEL_COLUMNS for c in free if plain(c) == word]
-    worded = [c for c in free if _says(c, LABEL_WORDS) and not _says(c, ABOUT_LABELS)]
-    found = [c for c in usual if plain(c) in ("label", "labels")] or usual or worded
-    found.sort(key=lambda c: all(cell.lstrip("-").isdecimal() for cell in table.columns[c] if cell))
-    distinct: list[str] = []
-    for column in found:
-        cells = table.columns[column]
-        if not any(_one_to_one(cells, table.columns[before]) for before in distinct):
-            distinct.append(column)
-    return distinct
-
-
-def _one_to_one(one: Sequence[str], other: Sequence[str]) -> bool:
-    pairs = set(zip(one, other, strict=True))
-    return len(pairs) == len(set(one)) == len(set(other))
-
-
-def _one_or_all(table: Table, named: str, bits: list[str]) -> list[str]:
-    """Choose between a 0/1 column named as labels are and all of the 0/1 columns, of which it may be one class."""
-    others = [c for c in bits if c != named]
-    if plain(named) not in ("target", "y"):
-        return [named]
-    if len(others) >= MANY_BITS or any(names_finding(c) for c in others):
-        return bits
-    raise DataError(
-        f"The labels of {shown(table.path.name)} may be column '{shown(named)}', or all of {shown_list(bits, 20)}.",
-        hint=f"Choose: --label-column {quote(named)}, or --label-column {quote(','.join(bits))}.",
-    )
-
-
-def _choice(table: Table, columns: Sequence[str]) -> DataError:
-    return DataError(
-        f"No column of {shown(table.path.name)} can be told to be the label: {shown_list(columns, 20)}.",
-        hint=f"Name it, as in --label-column {quote(columns[0])} (several 0/1 columns: a,b,c; without labels: none).",
-    )
-
-
-def _says(column: str, words: Collection[str]) -> bool:
-    return not set(tokens(column)).isdisjoint(words) or plain(column) in words
-
-
-def is_name(table: Table, column: str) -> bool:
-    """Whether nearly every cell of a column is its own: names and identifiers, which are no classes."""
-    cells = [c for c in table.columns[column] if c]
-    return len(cells) > 20 and len(set(cells)) > 0.9 * len(cells) and not is_bits(cells)
-
-
-def is_isic(columns: Sequence[str]) -> bool:
-    """True for the header of ISIC 2019's ground truth."""
-    return {"image", *ISIC_CLASSES} <= set(columns)
 
 
 def _labels_of(table: Table, chosen: list[str], asked: Columns) -> CellLabels | None:
@@ -292,22 +182,3 @@ def _labels_of(table: Table, chosen: list[str], asked: Columns) -> CellLabels | 
             notes.append(f"{count(sum(skip), 'image is', 'images are')} labelled UNK: kept without a label.")
     read = bit_labels(table.path, columns, list(columns), skip, asked.uncertain, always_many=ours)
     return CellLabels(read.labels, read.multilabel, read.unknown, read.classes, (*notes, *read.notes))
-
-
-def pick_column(table: Table, asked: str | None, usual: Sequence[str], option: str) -> str | None:
-    """Return the column asked for, or the first with a usual name (any case, blanks as underscores), or None."""
-    if asked is not None:
-        if asked in table.columns:
-            return asked
-        names = list(table.columns)
-        raise DataError(
-            f"{shown(table.path.name)} has no column '{shown(asked)}' ({option})."
-            f"{did_you_mean(asked, names)} It has: {shown_list(names, 20)}."
-        )
-    columns = {plain(name): name for name in reversed(table.columns)}
-    return next((columns[name] for name in usual if name in columns), None)
-
-
-def is_none(asked: str | None) -> bool:
-    """Whether "none" was asked for: no column."""
-    return asked is not None and asked.lower() == "none"

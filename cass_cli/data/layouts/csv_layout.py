@@ -12,12 +12,10 @@ from cass_cli.data.layouts.columns import (
     Columns,
     Rows,
     image_columns,
-    is_isic,
-    is_none,
-    pick_column,
     read_rows,
 )
 from cass_cli.data.layouts.folders import groups_of_paths, splits_of_paths
+from cass_cli.data.layouts.label_columns import is_isic, is_none, pick_column
 from cass_cli.data.layouts.lookup import Index, find_images
 from cass_cli.data.layouts.pairs import IMAGE, PAIR, one_row_each
 from cass_cli.data.layouts.records import Records

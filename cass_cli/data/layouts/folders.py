@@ -3,45 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
-from cass_cli.data.layouts.levels import (
-    Kind,
-    classes_beside_splits,
-    kind_of_level,
-    no_class,
-    splits_of_level,
-)
+from cass_cli.data.layouts.class_depth import class_depth, named_depth
+from cass_cli.data.layouts.levels import no_class
 from cass_cli.data.layouts.records import Records
-from cass_cli.data.layouts.vocabulary import AUGMENTED, names_finding, split_in, tokens
-from cass_cli.errors import DataError
+from cass_cli.data.layouts.tree import Tree, grow
 from cass_cli.words import count, shown, shown_list
 
 PATIENT_FOLDERS, CASE_FOLDERS = "patient folders", "case folders"
-NEARLY_ALL = 0.95  # of the images must lie as deep as the folders that name their classes
-
-
-@dataclass
-class Tree:
-    """The folders of N paths, and what is known of them so far."""
-
-    paths: list[list[str]]  # folders of each path, from the top
-    readable: list[bool]  # False: a file in a format that is not read, which still shows where classes are
-    kinds: dict[int, Kind] = field(default_factory=dict)  # depth → what the folders there are
-    splits: list[str] | None = None  # "" beside the split folders
-    split_depths: set[int] = field(default_factory=set)
-    told: list[str] | None = None  # classes told beside the splits: `train_benign`
-    out: dict[int, str] = field(default_factory=dict)  # path → why it is left out
-    notes: list[str] = field(default_factory=list)
-
-    def inside(self, depth: int) -> list[int]:
-        """Return the paths with a folder at `depth` that are not left out."""
-        return [i for i, path in enumerate(self.paths) if len(path) > depth and i not in self.out]
-
-    def at(self, depth: int) -> Counter[str]:
-        """Return the folder names at `depth` and how many paths lead through each."""
-        return Counter(self.paths[i][depth] for i in self.inside(depth))
 
 
 def read_folders(
@@ -54,8 +24,8 @@ def read_folders(
     folders in the root) names it instead; `forced` takes the likeliest level, be it a single folder. `unread` are files
     in formats that are not read: a class of nothing else is `lost`. Raises `DataError` where folders may be two things.
     """
-    tree = _tree(names, unread)
-    depth = _class_depth(tree, forced) if class_level is None else _named_level(tree, class_level)
+    tree = grow(names, unread)
+    depth = class_depth(tree, forced) if class_level is None else named_depth(tree, class_level)
     if depth is None and tree.told is None:
         return None
     return _records(names, tree, depth)
@@ -63,7 +33,7 @@ def read_folders(
 
 def read_flat(names: Sequence[str]) -> Records:
     """Take every image as unlabelled; folders still give splits and groups."""
-    tree = _tree(names, ())
+    tree = grow(names, ())
     kept = [i for i in range(len(names)) if i not in tree.out]
     return Records(
         names=[names[i] for i in kept],
@@ -73,162 +43,6 @@ def read_flat(names: Sequence[str]) -> Records:
         left_out=[(names[i], reason) for i, reason in sorted(tree.out.items())],
         notes=["Layout: a folder of images without labels.", *tree.notes, *_left_out_notes(names, tree)],
     )
-
-
-def _tree(names: Sequence[str], unread: Sequence[str]) -> Tree:
-    """Tell wrappers, copies and splits from the top down, and the kind of every other level."""
-    tree = Tree([name.split("/")[:-1] for name in (*names, *unread)], [True] * len(names) + [False] * len(unread))
-    for depth in range(max(map(len, tree.paths), default=0)):
-        _leave_out_copies(tree, depth)
-        _check_augmented(tree.at(depth))
-        folders = tree.at(depth)
-        if tree.splits and _repeats_splits(tree, depth):
-            tree.split_depths.add(depth)
-        elif splits := splits_of_level(folders):
-            _split_by(tree, depth, splits)
-        else:
-            tree.kinds[depth] = kind_of_level(folders)
-    return tree
-
-
-def _leave_out_copies(tree: Tree, depth: int) -> None:
-    """Leave out a folder that holds folders called as those beside it: an archive unpacked into itself."""
-    beside: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    below: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    for i in tree.inside(depth):
-        path = tree.paths[i]
-        beside[tuple(path[:depth])].add(path[depth])
-        if len(path) > depth + 1:
-            below[tuple(path[: depth + 1])].add(path[depth + 1])
-    copies = {at for at, held in below.items() if len(held) > 1 and held <= beside[at[:-1]] - {at[-1]}}
-    for i in tree.inside(depth) if copies else ():
-        if tuple(tree.paths[i][: depth + 1]) in copies:
-            tree.out[i] = "in a copy of the folders beside it"
-
-
-def _check_augmented(folders: Collection[str]) -> None:
-    """Raise where folders of augmented copies stand beside those of the images themselves."""
-    copies = sorted(name for name in folders if not AUGMENTED.isdisjoint(tokens(name)))
-    others = sorted(set(folders).difference(copies))
-    if copies and others:
-        raise DataError(
-            f"The folders {shown_list(copies, 3)} hold augmented copies, beside {shown_list(others, 3)}: trained "
-            "together, images would be tested on that were trained on.",
-            hint="Name the folder that is meant with --data.",
-        )
-
-
-def _split_by(tree: Tree, depth: int, splits: dict[str, str]) -> None:
-    before = tree.splits
-    tree.splits = before or [""] * len(tree.paths)
-    told = classes_beside_splits(splits)
-    if told:
-        tree.told = [told.get(path[depth], "") if len(path) > depth else "" for path in tree.paths]
-    for i, path in enumerate(tree.paths):
-        split = splits.get(path[depth], "") if len(path) > depth else ""
-        tree.splits[i] = split or (before[i] if before else "")
-        if not tree.splits[i]:
-            tree.out.setdefault(i, "outside the split folders")
-    tree.split_depths.add(depth)
-    listing = ", ".join(f"{shown(name)} → {splits[name]}" for name in sorted(splits))
-    tree.notes.append(f"Splits come from the folders ({listing}).")
-
-
-def _repeats_splits(tree: Tree, depth: int) -> bool:
-    """True where the folders at `depth` only say again which split they lie in, as `test/test_images`."""
-    assert tree.splits is not None, "asked below split folders only"
-    return all(split_in(tree.paths[i][depth]) == tree.splits[i] for i in tree.inside(depth))
-
-
-def _class_depth(tree: Tree, forced: bool) -> int | None:
-    """Return the depth whose folders name the classes, None for none."""
-    likely = _candidates(tree)
-    classes = [d for d in likely if tree.kinds[d] == "class"]
-    if not classes:
-        unclear = [d for d in likely if tree.kinds[d] == "unclear"]
-        if forced:
-            return unclear[-1] if unclear else next((d for d in sorted(tree.kinds) if tree.at(d)), None)
-        if unclear and tree.told is None:
-            raise _unclear(tree, unclear[-1])
-        return None
-    chosen = classes[-1]
-    telling = [d for d in classes if _tells_findings(tree, d)]
-    if telling and chosen not in telling and _repeats_below(tree, telling[-1], chosen):
-        chosen = telling[-1]
-    for depth in (d for d in classes if d < chosen):
-        above = shown_list(sorted(tree.at(depth)), 4)
-        tree.notes.append(
-            f"The folders {above} are above the classes; --class-level {depth + 1} would take them as the classes."
-        )
-    if not forced:
-        _check_cases(tree, chosen)
-    return chosen
-
-
-def _candidates(tree: Tree) -> list[int]:
-    """Return the depths that could name classes: at least two names, and (nearly) every image lies that deep."""
-    judged = [i for i in range(len(tree.paths)) if i not in tree.out and (not tree.splits or tree.splits[i] == "train")]
-    depths: list[int] = []
-    share = 0.5  # of all images; what lies beside the first such folders is left out
-    for depth in sorted(tree.kinds):
-        deep = [i for i in judged if len(tree.paths[i]) > depth]
-        if len(deep) < share * len(judged) or tree.kinds[depth] not in ("class", "unclear"):
-            continue
-        if len({name for name in tree.at(depth) if not no_class(name)}) < 2 or _adds_nothing(tree, depths, depth):
-            continue
-        depths.append(depth)
-        judged, share = deep, NEARLY_ALL
-    return depths
-
-
-def _adds_nothing(tree: Tree, above: Sequence[int], depth: int) -> bool:
-    """True where each folder of the level above holds but one at `depth`."""
-    if not above:
-        return False
-    pairs = {(tree.paths[i][above[-1]], tree.paths[i][depth]) for i in tree.inside(depth)}
-    return len(pairs) == len({upper for upper, _ in pairs})
-
-
-def _tells_findings(tree: Tree, depth: int) -> bool:
-    folders = tree.at(depth)
-    return 2 * sum(names_finding(name) for name in folders) >= len(folders)
-
-
-def _repeats_below(tree: Tree, upper: int, lower: int) -> bool:
-    """True where a folder name at `lower` stands in several folders of `upper`."""
-    pairs = {(tree.paths[i][upper], tree.paths[i][lower]) for i in tree.inside(lower)}
-    return len(pairs) > len({below for _, below in pairs})
-
-
-def _unclear(tree: Tree, depth: int) -> DataError:
-    folders = shown_list(sorted(tree.at(depth)), 4)
-    return DataError(
-        f"The folders {folders} differ only by a number: they may be classes, or parts of one set of images.",
-        hint=f"If each is a class: --class-level {depth + 1}. If not: --layout flat, or name a table with --labels.",
-    )
-
-
-def _check_cases(tree: Tree, chosen: int) -> None:
-    """Raise where folders of cases bear a finding in their names, as `study1_negative`: that may be the label."""
-    for depth, kind in tree.kinds.items():
-        findings = {word for name in tree.at(depth) for word in tokens(name) if names_finding(word)}
-        if kind in ("case", "person") and len(findings) > 1 and depth > chosen and not _tells_findings(tree, chosen):
-            raise DataError(
-                f"The classes may be the folders {shown_list(sorted(tree.at(chosen)), 4)}, or what names such as "
-                f"{shown(min(tree.at(depth)))} tell ({shown_list(sorted(findings))}).",
-                hint=f"For the folders: --class-level {chosen + 1}. Else write a table of image and label, and name it "
-                "with --labels.",
-            )
-
-
-def _named_level(tree: Tree, level: int) -> int:
-    if not tree.at(level - 1):
-        deepest = max(map(len, tree.paths), default=0)
-        raise DataError(
-            f"There are no folders on level {level}.",
-            hint=f"--class-level counts from 1, the folders in the root; the deepest here is {deepest}.",
-        )
-    return level - 1
 
 
 def _records(names: Sequence[str], tree: Tree, depth: int | None) -> Records:
@@ -349,12 +163,12 @@ def _is_case(parts: list[str]) -> bool:
 
 def splits_of_paths(names: Sequence[str]) -> list[str] | None:
     """Return the split that the folders of each path name, or None unless they name one for every path, and several."""
-    tree = _tree(names, ())
+    tree = grow(names, ())
     return None if tree.splits is None or tree.out or len(set(tree.splits)) < 2 else tree.splits
 
 
 def groups_of_paths(names: Sequence[str]) -> tuple[list[str] | None, str, list[str]]:
     """Return (the patient or case folder of each path, or None; what they are; a note that says so)."""
-    tree = _tree(names, ())
+    tree = grow(names, ())
     before = len(tree.notes)
     return *_groups(tree, range(len(names)), None), tree.notes[before:]

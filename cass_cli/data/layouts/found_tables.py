@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cass_cli.data.layouts.columns import image_columns, is_isic
+from cass_cli.data.layouts.columns import image_columns
 from cass_cli.data.layouts.csv_layout import HowToRead, is_about_labels, open_table, read_labelled
+from cass_cli.data.layouts.label_columns import is_isic
 from cass_cli.data.layouts.lookup import Index
 from cass_cli.data.layouts.records import Records
 from cass_cli.data.layouts.scan import SHEET_SUFFIXES, Scan

@@ -38,20 +38,23 @@ def kind_of_level(names: Collection[str]) -> Kind:
     if len(set(names)) < 2:
         return "wrapper"
     words = [name for name in set(names) if not is_container(name)]
-    if not words:
-        return "container"
     if all(_is_view(name) for name in words):
-        return "view"
+        return "view" if words else "container"
     numbered = [name for name in words if any(c.isdigit() for c in name)]
-    if len(numbered) < 0.9 * len(words):
-        return "class"
-    if all(_IDENTIFIER.fullmatch(name) for name in words):
+    return _kind_of_numbered(words) if len(numbered) >= 0.9 * len(words) else "class"
+
+
+def _kind_of_numbered(names: Collection[str]) -> Kind:
+    if all(name.isdecimal() for name in names):
+        return "class" if len(names) <= MOST_GRADES and all(len(name) < 3 for name in names) else "case"
+    if all(_IDENTIFIER.fullmatch(name) for name in names):
         return "case"
-    if all(name.isdecimal() for name in words):
-        return "class" if len(words) <= MOST_GRADES and all(len(name) < 3 for name in words) else "case"
-    if not differ_by_number(words):
+    stem = Counter(_stem(name) for name in names).most_common(1)[0][0]
+    if stem in CLASS_STEMS or not differ_by_number(names):
         return "class"
-    return _kind_of_stem(Counter(_stem(name) for name in words).most_common(1)[0][0])
+    if stem in PERSON_STEMS:
+        return "person"
+    return "case" if stem in CASE_STEMS else "part" if stem in PART_STEMS else "unclear"
 
 
 def differ_by_number(names: Collection[str]) -> bool:
@@ -73,16 +76,6 @@ def _stem(name: str) -> str:
     stem = words[last - 1] if last else ""
     known = PART_STEMS | PERSON_STEMS | CASE_STEMS | CLASS_STEMS
     return stem if stem in known else next((words[i - 1] for i in places if i and words[i - 1] in known), stem)
-
-
-def _kind_of_stem(stem: str) -> Kind:
-    if stem in CLASS_STEMS:
-        return "class"
-    if stem in PERSON_STEMS:
-        return "person"
-    if stem in CASE_STEMS:
-        return "case"
-    return "part" if stem in PART_STEMS else "unclear"
 
 
 def splits_of_level(names: Collection[str]) -> dict[str, str]:

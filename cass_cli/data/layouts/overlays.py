@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 
-from cass_cli.data.layouts.columns import Columns, is_none, part_alike
+from cass_cli.data.layouts.columns import Columns, part_alike
 from cass_cli.data.layouts.csv_layout import named_table
+from cass_cli.data.layouts.label_columns import is_none
 from cass_cli.data.layouts.lookup import Index
 from cass_cli.data.layouts.records import Records
 from cass_cli.data.layouts.split_values import SPLITS, read_list, splits_of_lists, usual_lists
 from cass_cli.errors import ConfigError, DataError
 from cass_cli.words import count, shown, shown_list
-
 
 FEW = 3  # images of a split that may show one class by chance
 

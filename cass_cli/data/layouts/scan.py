@@ -250,7 +250,7 @@ def _notes(others: Counter[str], masks: set[str], aliases: int) -> Iterator[str]
     unread = Counter({suffix: n for suffix, n in others.items() if suffix not in TABLE_SUFFIXES})
     if unread:
         total = count(sum(unread.values()), "file is no image", "files are no images")
-        yield f"{total} that cass reads ({_by_suffix(unread)}): left out."
+        yield f"{total} ({_by_suffix(unread)}): left out."
     if masks:
         yield f"{count(len(masks), 'mask')} of segmentations ({shown_list(sorted(masks), 2)}): left out."
     if aliases:
