@@ -13,9 +13,17 @@ from cass_cli.data.layouts.columns import Columns
 from cass_cli.data.layouts.csv_layout import HowToRead, named_table, open_table, read_labelled
 from cass_cli.data.layouts.folders import looks_like_dermofit, read_dermofit, read_flat, read_folders
 from cass_cli.data.layouts.found_tables import Tables, check_unread, choose, find_tables, unused_notes
+from cass_cli.data.layouts.label_columns import is_none
 from cass_cli.data.layouts.lookup import Index
 from cass_cli.data.layouts.npz import read_npz
-from cass_cli.data.layouts.overlays import check_given_splits, grouped_by, split_by_lists, supplemented, without
+from cass_cli.data.layouts.overlays import (
+    grouped_by,
+    groups_are_labels,
+    obstacles,
+    split_by_lists,
+    supplemented,
+    without,
+)
 from cass_cli.data.layouts.records import Records, in_order
 from cass_cli.data.layouts.scan import Scan, scan_folder
 from cass_cli.errors import ConfigError, DataError, did_you_mean
@@ -115,7 +123,7 @@ def load_samples(
     index, how = Index(scan), HowToRead(columns, allow_outside, skip_missing)
     records: Records | None
     if labels is not None:
-        records = read_labelled(open_table(named_table(scan.root, labels), index), index, how)
+        records = _from_named(scan, index, labels, how)
     elif columns.named or layout in ("csv", "isic2019"):
         records = _from_tables(find_tables(index, how), scan, layout, demanded=True)
     elif layout != "auto" or class_level is not None:
@@ -179,11 +187,26 @@ def _recognised(scan: Scan, tables: Tables) -> Records:
             records = read_flat(scan.images)
             records = replace(records, notes=[*records.notes, *unused_notes(tables, [])])
         return records
-    used = []
-    for name, said in tables.read.items():
+    for name, said in (tables.read | tables.besides).items():
+        if name in tables.besides and groups_are_labels(folders, said):
+            raise tables.unclear[name]  # the folders are the patients of the table
         folders = supplemented(folders, said, name)
-        used.append(name)
-    return replace(folders, notes=[*folders.notes, *unused_notes(tables, used)])
+    return replace(folders, notes=[*folders.notes, *unused_notes(tables, [*tables.read, *tables.besides])])
+
+
+def _from_named(scan: Scan, index: Index, labels: Path, how: HowToRead) -> Records:
+    """Read the table that the user names; without labels, it adds groups and splits to what the folders tell."""
+    path = named_table(scan.root, labels)
+    records = read_labelled(open_table(path, index), index, how)
+    if records.labels is not None or is_none(how.columns.label):
+        return records
+    folders = read_folders(scan.images, unread=scan.unread)
+    if folders is not None:
+        return supplemented(folders, records, path.name)
+    raise DataError(
+        f"No column of {path.name} is a label. {next((n for n in records.notes if 'not used' in n), '')}".strip(),
+        hint="Name it with --label-column; for groups and splits alone: --label-column none.",
+    )
 
 
 def _table_of(root: Path, records: Records) -> SampleTable:
@@ -205,7 +228,7 @@ def _table_of(root: Path, records: Records) -> SampleTable:
         groups_by="" if groups is None else records.groups_by,
         splits=None if splits is None or not any(splits) else tuple(splits[i] for i in order),
         notes=tuple(notes),
-        obstacles=tuple(check_given_splits(records)),
+        obstacles=tuple(obstacles(records)),
         left_out=tuple(sorted(set(records.left_out))),
     )
 

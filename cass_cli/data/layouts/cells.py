@@ -18,7 +18,7 @@ BITS = {"0": 0, "0.0": 0, "1": 1, "1.0": 1}
 WORDS = {"false": 0, "no": 0, "n": 0, "absent": 0, "true": 1, "yes": 1, "y": 1, "present": 1}
 UNCERTAIN = {"-1", "-1.0", "u", "uncertain"}
 SEPARATORS = (";", "|")  # which part a list wherever they stand; a comma may belong to the name of a class
-MOST_NUMBERS = 30  # distinct numbers that may be classes without a name that says so
+FEW_NUMBERS = 10  # distinct numbers that are classes, whatever they are
 
 _PYTHON_LIST = re.compile(r"\[\s*(['\"].*['\"])?\s*\]|\[\s*\]")
 
@@ -56,10 +56,11 @@ def is_bits(cells: Iterable[str], *, words: bool = False) -> bool:
     return values <= said | MISSING | UNCERTAIN and bool(values & said)
 
 
-def class_labels(column: str, cells: list[str], separator: str | None) -> CellLabels:
+def class_labels(column: str, cells: list[str], separator: str | None, *, asked: bool = False) -> CellLabels:
     """Read one column: a class a cell, or several parted by `separator` (None: by ; or |, or as Python lists).
 
-    Raises DataError for numbers that are measurements rather than classes, and where every row has its own value.
+    Raises DataError for numbers that are measurements rather than classes (whole ones pass where the column was
+    `asked` for by name), and where every row has its own value.
     """
     lists, how = _lists(cells, separator)
     if lists is not None:
@@ -79,7 +80,7 @@ def class_labels(column: str, cells: list[str], separator: str | None) -> CellLa
     gone = Counter(cell for cell, labels in zip(cells, single, strict=True) if cell and not labels)
     notes = [f"'{shown(cell)}' is taken as no label ({count(n, 'row')})." for cell, n in sorted(gone.items())]
     labels, merged = _merge_spellings(single)
-    _check_classes(column, [x[0] for x in labels if x])
+    _check_classes(column, [x[0] for x in labels if x], asked)
     return CellLabels(labels, False, None, None, (*notes, *merged))
 
 
@@ -132,13 +133,13 @@ def _merge_spellings(labels: list[tuple[str, ...]]) -> tuple[list[tuple[str, ...
     return [tuple(dict.fromkeys(best.get(label, label) for label in row)) for row in labels], notes
 
 
-def _check_classes(column: str, labels: Sequence[str]) -> None:
+def _check_classes(column: str, labels: Sequence[str], asked: bool) -> None:
     distinct = set(labels)
     numbers = [number for label in distinct if (number := _number(label)) is not None]
-    if len(numbers) == len(distinct) and len(distinct) > 10:
+    if len(numbers) == len(distinct) and len(distinct) > FEW_NUMBERS:
         whole = all(number.is_integer() for number in numbers)
         dense = whole and min(numbers) in (0, 1) and max(numbers) - min(numbers) < 1.2 * len(distinct)
-        if not (dense or (whole and len(distinct) <= MOST_NUMBERS)):
+        if not (dense or (whole and asked)):
             raise DataError(
                 f"Column '{shown(column)}' holds {len(distinct):,} different numbers from {min(numbers):g} to "
                 f"{max(numbers):g}: a measurement, and cass learns classes.",

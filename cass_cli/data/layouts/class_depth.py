@@ -23,6 +23,7 @@ def class_depth(tree: Tree, forced: bool) -> int | None:
             return unclear[-1] if unclear else next((d for d in sorted(tree.kinds) if tree.at(d)), None)
         if unclear and tree.told is None:
             raise _unclear(tree, unclear[-1])
+        _check_cases(tree, None)
         return None
     chosen = classes[-1]
     telling = [d for d in classes if _tells_findings(tree, d)]
@@ -35,6 +36,7 @@ def class_depth(tree: Tree, forced: bool) -> int | None:
         )
     if not forced:
         _check_cases(tree, chosen)
+        _check_deeper(tree, chosen)
     return chosen
 
 
@@ -81,16 +83,32 @@ def _unclear(tree: Tree, depth: int) -> DataError:
     )
 
 
-def _check_cases(tree: Tree, chosen: int) -> None:
+def _check_deeper(tree: Tree, chosen: int) -> None:
+    """Raise where folders further down tell findings, which the chosen ones do not, but not every image lies there."""
+    images = len(tree.inside(chosen))
+    for depth in (d for d, kind in tree.kinds.items() if d > chosen and kind == "class"):
+        findings = [name for name in tree.at(depth) if names_finding(name)]
+        if len(findings) > 1 and 2 * len(tree.inside(depth)) > images and not _tells_findings(tree, chosen):
+            raise DataError(
+                f"The classes may be the folders {shown_list(sorted(tree.at(chosen)), 4)}, or further down "
+                f"{shown_list(sorted(tree.at(depth)), 4)}.",
+                hint=f"Choose: --class-level {chosen + 1}, or --class-level {depth + 1}.",
+            )
+
+
+def _check_cases(tree: Tree, chosen: int | None) -> None:
     """Raise where folders of cases bear a finding in their names, as `study1_negative`: that may be the label."""
     for depth, kind in tree.kinds.items():
         findings = {word for name in tree.at(depth) for word in tokens(name) if names_finding(word)}
-        if kind in ("case", "person") and len(findings) > 1 and depth > chosen and not _tells_findings(tree, chosen):
+        told = chosen is not None and (depth < chosen or _tells_findings(tree, chosen))
+        if kind in ("case", "person") and len(findings) > 1 and not told:
+            what, how = "", "--layout flat"
+            if chosen is not None:
+                what, how = f"the folders {shown_list(sorted(tree.at(chosen)), 4)}, or ", f"--class-level {chosen + 1}"
             raise DataError(
-                f"The classes may be the folders {shown_list(sorted(tree.at(chosen)), 4)}, or what names such as "
-                f"{shown(min(tree.at(depth)))} tell ({shown_list(sorted(findings))}).",
-                hint=f"For the folders: --class-level {chosen + 1}. Else write a table of image and label, and name it "
-                "with --labels.",
+                f"The classes may be {what}what names such as {shown(min(tree.at(depth)))} tell "
+                f"({shown_list(sorted(findings))}).",
+                hint=f"For what names tell, write a table of image and label, and name it with --labels. Else: {how}.",
             )
 
 

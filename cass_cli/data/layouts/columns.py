@@ -172,7 +172,7 @@ def _labels_of(table: Table, chosen: list[str], asked: Columns) -> CellLabels | 
         return None
     ours = chosen[0].startswith(CLASS_PREFIX)
     if len(chosen) == 1 and not ours:
-        return class_labels(chosen[0], table.columns[chosen[0]], asked.separator)
+        return class_labels(chosen[0], table.columns[chosen[0]], asked.separator, asked=asked.label is not None)
     columns = {c.removeprefix(CLASS_PREFIX) if ours else c: table.columns[c] for c in chosen}
     skip, notes = [False] * len(table), []
     if chosen == list(ISIC_CLASSES) and is_isic(list(table.columns)):

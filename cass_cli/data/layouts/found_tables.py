@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from cass_cli.data.layouts.columns import image_columns
@@ -12,7 +14,7 @@ from cass_cli.data.layouts.label_columns import is_isic
 from cass_cli.data.layouts.lookup import Index
 from cass_cli.data.layouts.records import Records
 from cass_cli.data.layouts.scan import SHEET_SUFFIXES, Scan
-from cass_cli.data.layouts.tables import Table
+from cass_cli.data.layouts.tables import SAMPLED, Table
 from cass_cli.data.layouts.vocabulary import split_in, tokens
 from cass_cli.errors import DataError
 from cass_cli.words import shown, shown_list
@@ -26,6 +28,7 @@ class Tables:
 
     read: dict[str, Records] = field(default_factory=dict)  # by file name, those that name images
     unclear: dict[str, DataError] = field(default_factory=dict)  # name images, but may be read in several ways
+    besides: dict[str, Records] = field(default_factory=dict)  # what the unclear say but for labels
     unread: dict[str, str] = field(default_factory=dict)  # no table of these images, and why
 
     @property
@@ -44,9 +47,9 @@ def find_tables(index: Index, how: HowToRead) -> Tables:
     """Read every table beside the images of the index."""
     found, scan = Tables(), index.scan
     opened: dict[str, Table] = {}
-    for name in scan.tables:
+    for name in (*scan.tables, *_tables_among(scan)):
         if Path(name).suffix.lower() in SHEET_SUFFIXES:
-            found.unread[name] = "a spreadsheet: save it as CSV"
+            found.unread[name] = "in a format that is not read: save it as CSV"
         elif "submission" in tokens(name):
             found.unread[name] = "a form for answers"
         else:
@@ -60,6 +63,20 @@ def find_tables(index: Index, how: HowToRead) -> Tables:
             found.read[name] = _alike(read_labelled(table, index, how), name)
         except DataError as error:
             found.unclear[name] = error
+            with suppress(DataError):
+                no_labels = replace(how, columns=replace(how.columns, label="none"))
+                found.besides[name] = read_labelled(table, index, no_labels)
+    return found
+
+
+def _tables_among(scan: Scan) -> list[str]:
+    """Return the texts that hold several columns: tables parted by blanks, as lists with labels are."""
+    found = []
+    for name in scan.texts:
+        with suppress(OSError), (scan.root / name).open(encoding="utf-8", errors="replace") as file:
+            widths = {len(line.replace(",", " ").split()) for line in islice(file, SAMPLED) if line.strip()}
+            if len(widths) == 1 and widths.pop() > 1:
+                found.append(name)
     return found
 
 
@@ -73,7 +90,9 @@ def _naming_images(table: Table, index: Index, how: HowToRead) -> Table:
 
 def _joined(tables: dict[str, Table]) -> dict[str, Table]:
     """Join tables of one split each that have the same columns, `train.csv` and `valid.csv`, into one."""
-    splits = {name: split for name in tables if (split := split_in(Path(name).stem))}
+    splits = {
+        name: split for name in tables if (split := split_in(Path(name).stem) or split_in(Path(name).parent.name))
+    }
     if len(splits) < 2 or len(set(splits.values())) < len(splits) or "train" not in splits.values():
         return tables
     members = [name for name in splits if tables[name].columns.keys() == tables[next(iter(splits))].columns.keys()]

@@ -12,6 +12,7 @@ from cass_cli.data.layouts.vocabulary import (
     COVARIATES,
     LABEL_COLUMNS,
     LABEL_WORDS,
+    NO_FINDING,
     names_finding,
     plain,
     tokens,
@@ -21,7 +22,7 @@ from cass_cli.words import shown, shown_list
 
 ISIC_CLASSES = ("AK", "BCC", "BKL", "DF", "MEL", "NV", "SCC", "VASC")
 CLASS_PREFIX = "label:"  # before the name of a class, in tables that cass wrote
-MANY_BITS = 5  # 0/1 columns beside one called `target` that make it one of them: a class among classes
+STRONG = {"label", "labels", "class", "classes", "category", "diagnosis", "diagnostic", "dx"}  # and nothing but labels
 
 
 def label_columns(table: Table, asked: str | None, free: list[str], *, ours: bool) -> list[str]:
@@ -52,12 +53,21 @@ def _recognised(table: Table, free: Sequence[str]) -> list[str]:
         if len(rivals) > 1:
             raise _choice(table, rivals)
         return named
-    return bits if len(bits) > 1 else named or _left_over(table, free)
+    left = (
+        []
+        if named
+        else _left_over(table, [c for c in free if c not in bits])
+        if len(bits) > 1
+        else _left_over(table, free)
+    )
+    if len(bits) > 1 and left:
+        raise _choice(table, [*bits, *left])
+    return bits if len(bits) > 1 else named or left
 
 
 def _findings(table: Table, free: Sequence[str], named: str) -> list[str]:
     """Return the columns of True and False named after a finding: `malignant` beside `disease` may be the label."""
-    if plain(named) in ("label", "labels", "class"):
+    if plain(named) in ("label", "labels", "class"):  # no word of medicine: it can be nothing else
         return []
     told = [c for c in free if c != named and names_finding(c) and not says(c, COVARIATES)]
     return [c for c in told if is_bits(table.columns[c], words=True) and not is_bits(table.columns[c])]
@@ -81,16 +91,21 @@ def _varies(cells: Sequence[str]) -> bool:
 
 def _named_labels(table: Table, free: Sequence[str]) -> list[str]:
     """Return the columns named as labels are; of several that say the same, the first, and words before numbers."""
-    usual = [c for word in LABEL_COLUMNS for c in free if plain(c) == word]
-    worded = [c for c in free if says(c, LABEL_WORDS) and not says(c, ABOUT_LABELS)]
+    places = "x" in map(plain, table.columns)  # then y is one, too
+    usual = [c for word in LABEL_COLUMNS for c in free if plain(c) == word and not (places and word == "y")]
+    worded = [c for c in free if says(c, LABEL_WORDS) and not says(c, ABOUT_LABELS) and c.lower() not in NO_FINDING]
     found = [c for c in usual if plain(c) in ("label", "labels")] or usual or worded
-    found.sort(key=lambda c: all(cell.lstrip("-").isdecimal() for cell in table.columns[c] if cell))
+    found.sort(key=lambda c: all(_is_number(cell) for cell in table.columns[c] if cell))  # words before numbers
     distinct: list[str] = []
     for column in found:
         cells = table.columns[column]
         if not any(_one_to_one(cells, table.columns[before]) for before in distinct):
             distinct.append(column)
     return distinct
+
+
+def _is_number(cell: str) -> bool:
+    return cell.replace(".", "", 1).replace("-", "", 1).isdecimal()
 
 
 def _one_to_one(one: Sequence[str], other: Sequence[str]) -> bool:
@@ -100,10 +115,9 @@ def _one_to_one(one: Sequence[str], other: Sequence[str]) -> bool:
 
 def _one_or_all(table: Table, named: str, bits: list[str]) -> list[str]:
     """Choose between a 0/1 column named as labels are and all of the 0/1 columns, of which it may be one class."""
-    others = [c for c in bits if c != named]
-    if plain(named) not in ("target", "y"):
+    if not STRONG.isdisjoint(tokens(named)):
         return [named]
-    if len(others) >= MANY_BITS or any(names_finding(c) for c in others):
+    if any(names_finding(c) for c in bits if c != named):
         return bits
     raise DataError(
         f"The labels of {shown(table.path.name)} may be column '{shown(named)}', or all of {shown_list(bits, 20)}.",

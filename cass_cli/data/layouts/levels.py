@@ -37,19 +37,23 @@ def kind_of_level(names: Collection[str]) -> Kind:
     """Return what the folders `names`, which stand on one level, are."""
     if len(set(names)) < 2:
         return "wrapper"
-    words = [name for name in set(names) if not is_container(name)]
+    words = {name for name in names if not is_container(name)}
     if all(_is_view(name) for name in words):
         return "view" if words else "container"
     numbered = [name for name in words if any(c.isdigit() for c in name)]
     return _kind_of_numbered(words) if len(numbered) >= 0.9 * len(words) else "class"
 
 
-def _kind_of_numbered(names: Collection[str]) -> Kind:
+def _kind_of_numbered(names: set[str]) -> Kind:
     if all(name.isdecimal() for name in names):
-        return "class" if len(names) <= MOST_GRADES and all(len(name) < 3 for name in names) else "case"
+        longest = max(len(name) for name in names)
+        few = len(names) <= MOST_GRADES and not (longest > 2 and any(name.startswith("0") for name in names - {"0"}))
+        return "case" if not few or longest > 3 else "class" if longest < 3 else "unclear"
     if all(_IDENTIFIER.fullmatch(name) for name in names):
         return "case"
-    stem = Counter(_stem(name) for name in names).most_common(1)[0][0]
+    stem, times = Counter(_stem(name) for name in names).most_common(1)[0]
+    if stem in PERSON_STEMS | CASE_STEMS and times == len(names) and len(stem) > 2:
+        return "person" if stem in PERSON_STEMS else "case"
     if stem in CLASS_STEMS or not differ_by_number(names):
         return "class"
     if stem in PERSON_STEMS:
@@ -112,4 +116,4 @@ def classes_beside_splits(splits: Mapping[str, str]) -> dict[str, str]:
 
 def no_class(name: str) -> bool:
     """True for a folder that names no class among folders that do: `images`, `unlabeled`, `pred`."""
-    return is_container(name) or plain(name) in NO_CLASSES
+    return is_container(name) or plain(name) in NO_CLASSES or not NO_CLASSES.isdisjoint(tokens(name))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from posixpath import commonpath
 
 from cass_cli.data.layouts.vocabulary import is_container, is_mask_folder
 
@@ -40,8 +41,9 @@ def _in_mask_folders(names: Sequence[str]) -> set[str]:
     """Return the images in folders called as masks are, where their counterparts lie elsewhere."""
     held: dict[str, list[str]] = defaultdict(list)  # mask folder → its images
     outside: list[str] = []
+    around = len(commonpath(names).split("/")) if len({name.partition("/")[0] for name in names}) == 1 else 0
     for name in names:
-        folder = _mask_folder(name)
+        folder = _mask_folder(name, around)
         (outside if folder is None else held[folder]).append(name)
     if not held or not outside:
         return set()
@@ -56,11 +58,11 @@ def _in_mask_folders(names: Sequence[str]) -> set[str]:
     return masks
 
 
-def _mask_folder(name: str) -> str | None:
-    """Return the path of the first folder of `name` that is called as a folder of masks is."""
+def _mask_folder(name: str, around: int) -> str | None:
+    """Return the path of the first folder of `name` called as folders of masks are, below the first `around`."""
     parts = name.split("/")[:-1]
     for depth, part in enumerate(parts):
-        if is_mask_folder(part):
+        if depth >= around and is_mask_folder(part):
             return "/".join(parts[: depth + 1])
     return None
 

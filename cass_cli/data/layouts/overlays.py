@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -18,6 +18,7 @@ from cass_cli.data.layouts.split_values import SPLITS, read_list, splits_of_list
 from cass_cli.errors import ConfigError, DataError
 from cass_cli.words import count, shown, shown_list
 
+_ENDING = re.compile(r"[ _.-]?[A-Za-z]+$")
 FEW = 3  # images of a split that may show one class by chance
 
 
@@ -46,6 +47,14 @@ def supplemented(folders: Records, table: Records, name: str) -> Records:
     what = " and ".join(taken) or "nothing"
     note = f"Class folders win over {shown(name)}, which gives {what}: --labels would use it instead."
     return replace(folders, notes=[*folders.notes, note])
+
+
+def groups_are_labels(folders: Records, table: Records) -> bool:
+    """Whether the class folders are but the groups of a table: one folder a patient."""
+    if folders.labels is None or table.groups is None:
+        return False
+    places = dict(zip(table.names, table.groups, strict=True))
+    return part_alike([places.get(name, "") for name in folders.names], folders.labels)
 
 
 def _contradiction(folders: Records, table: Records, name: str) -> DataError:
@@ -90,7 +99,7 @@ def split_by_lists(records: Records, index: Index, given: Mapping[str, Path] | N
 
 def _image(line: str, index: Index) -> str:
     """Return the image that a line of a list names, "" for none."""
-    for raw in (line, line.split(",", maxsplit=1)[0].strip(), line.split(maxsplit=1)[0]):
+    for raw in (line, *line.replace(",", " ").split()):
         if hits := index.hits(raw) or index.near(raw)[0]:
             return hits[0]
     return ""
@@ -137,23 +146,43 @@ def without(records: Records, columns: Columns) -> Records:
     return replace(records, splits=None) if is_none(columns.split) else records
 
 
-def check_given_splits(records: Records) -> list[str]:
+def obstacles(records: Records) -> list[str]:
     """Return what of the reading no one would train on knowingly, a sentence each."""
     found = [
         f"No file of the class {shown(name)} is in a format that cass reads, so the class would be lost: convert them."
         for name in records.lost
     ]
+    if ending := twin_ending(records.names):
+        found.append(
+            f"Half of the images bear the name of another and the ending {shown(ending)}, as masks and copies do: take "
+            "them away, or leave them out in a table that --csv of `cass inspect` writes and --labels reads."
+        )
     if records.labels is None or records.splits is None or records.multilabel:
         return found
+    return found + _of_splits(records.labels, records.splits)
+
+
+def _of_splits(labels: Sequence[tuple[str, ...]], splits: Sequence[str]) -> list[str]:
+    """Return in which way given splits can not be meant: one of them shows one class, or classes that train lacks."""
     classes: dict[str, Counter[str]] = defaultdict(Counter)
-    for labels, split in zip(records.labels, records.splits, strict=True):
-        classes[split].update(labels)
+    for label, split in zip(labels, splits, strict=True):
+        classes[split].update(label)
+    found = []
     most = max((len(held) for held in classes.values()), default=0)
     for split in SPLITS:
-        if len(classes[split]) == 1 and most > 1 and classes[split].total() >= FEW:
-            only = shown(next(iter(classes[split])))
-            found.append(
-                f"The given {split} split shows one class only ({only}), others more; --split-column none lets cass "
-                "split anew."
-            )
-    return found
+        held, new = classes[split], sorted(classes[split].keys() - classes["train"].keys())
+        if len(held) == 1 and most > 1 and held.total() >= FEW:
+            found.append(f"The given {split} split shows one class only ({shown(next(iter(held)))}), others more")
+        elif classes["train"] and 2 * len(new) > len(held):
+            found.append(f"The given {split} split shows classes that train lacks ({shown_list(new, 4)})")
+    return [f"{sentence}: --split-column none lets cass split anew." for sentence in found]
+
+
+def twin_ending(names: Sequence[str]) -> str:
+    """Return the ending by which nearly half of the names are another of them: `-d` of `7-d.bmp` beside `7.bmp`."""
+    stems = {name.rpartition(".")[0] for name in names}
+    endings = Counter(
+        match.group() for stem in stems if (match := _ENDING.search(stem)) and stem[: match.start()] in stems
+    )
+    ending, times = endings.most_common(1)[0] if endings else ("", 0)
+    return ending if times >= FEW and times >= 0.45 * len(stems) else ""

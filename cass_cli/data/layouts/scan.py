@@ -16,13 +16,14 @@ from pathlib import Path
 
 from cass_cli.data.decode.facts import DICOM_HEAD, IMAGE_SUFFIXES, begins_as_dicom
 from cass_cli.data.layouts.masks import find_masks
+from cass_cli.data.layouts.vocabulary import split_in
 from cass_cli.errors import DataError
 from cass_cli.words import count, shown, shown_list
 
-IGNORED = {"__macosx", "thumbs.db", "desktop.ini"}
-INNERMOST, MOST_TABLES = 2, 20  # how deep tables are looked for apart from the images, and how many may lie there
-TABLE_SUFFIXES = {".csv", ".tsv"}
-SHEET_SUFFIXES = {".xlsx", ".xls", ".ods"}  # tables too, in a format that is not read
+IGNORED = {"__macosx", "@eadir", "thumbs.db", "desktop.ini"}
+INNERMOST, MOST_TABLES = 2, 20  # how deep tables further down are looked for, and how many may lie there
+TABLE_SUFFIXES = {".csv", ".tsv", ".csv.gz", ".tsv.gz"}
+SHEET_SUFFIXES = {".xlsx", ".xls", ".ods", ".jsonl", ".parquet", ".arff"}  # tables too, which are not read
 # Files that hold images, or whole archives of them, in formats that are not read: their folder may be a class.
 UNREAD_SUFFIXES = {
     *(".heic", ".heif", ".avif", ".jxl", ".j2k", ".jpf", ".nii", ".npy", ".mat", ".h5", ".hdf5", ".svs", ".ndpi"),
@@ -55,6 +56,7 @@ class _Walk:
     tables: list[str]
     links: list[str]  # a heap: the first by name is followed first
     unreadable: list[str]
+    empty: list[str]
     seen: set[tuple[int, int]]
 
 
@@ -67,7 +69,7 @@ def scan_folder(root: Path, *, allow_outside: bool = False, all_masks: bool = Fa
     Raises DataError for a missing, unreadable or empty folder and for one without any image.
     """
     root = _existing_folder(root)
-    walk = _Walk([], Counter(), [], [], [], [], set())
+    walk = _Walk([], Counter(), [], [], [], [], [], set())
     _read_tree(root, "", walk)
     aliases = _follow_links(root, walk, allow_outside)
     if walk.unreadable:
@@ -83,28 +85,29 @@ def scan_folder(root: Path, *, allow_outside: bool = False, all_masks: bool = Fa
     return Scan(
         root,
         images,
-        tuple(name for name in beside if _suffix(name) != ".txt"),
-        tuple(name for name in beside if _suffix(name) == ".txt"),
+        tuple(name for name in beside if table_suffix(name) != ".txt"),
+        tuple(name for name in beside if table_suffix(name) == ".txt"),
         tuple(sorted(masks)),
         tuple(sorted(walk.unread)),
-        tuple(_notes(walk.others, masks, aliases)),
+        tuple(_notes(walk.others, masks, aliases, walk.empty)),
     )
 
 
 def _beside(tables: Sequence[str], images: Sequence[str]) -> list[str]:
-    """Return the tables that may be about all of the images: in the root, in a folder around them, or in one of none.
+    """Return the tables that may be about all of the images: in the root, in a folder around them, or further down.
 
-    Those in folders without images count only where they are few: a table a patient is about that patient.
+    Those further down count only where they are few: a table a patient is about that patient. Texts among them count
+    where they are called as lists of a split.
     """
     low, high = images[0].split("/")[:-1], images[-1].split("/")[:-1]  # images are sorted
     shared = next((i for i, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
     around = {"/".join(low[:depth]) for depth in range(shared + 1)}
-    pictured = {name.rpartition("/")[0] for name in images}
-    inner = [
-        name for name in tables if name.rpartition("/")[0] not in around | pictured and name.count("/") <= INNERMOST
-    ]
     near = [name for name in tables if name.rpartition("/")[0] in around]
-    return sorted([*near, *(inner if len(inner) <= MOST_TABLES else [])])
+    inner = [
+        name for name in tables if name not in near and name.count("/") <= INNERMOST and table_suffix(name) != ".txt"
+    ]
+    lists = [name for name in tables if name not in near and table_suffix(name) == ".txt" and split_in(Path(name).stem)]
+    return sorted([*near, *(part for parts in (inner, lists) if len(parts) <= MOST_TABLES for part in parts)])
 
 
 def _existing_folder(root: Path) -> Path:
@@ -126,7 +129,10 @@ def _read_tree(root: Path, start: str, walk: _Walk) -> None:
         try:
             status = os.stat(root / folder)
             walk.seen.add((status.st_dev, status.st_ino))
-            for entry in _visible_entries(root / folder):
+            here = list(_visible_entries(root / folder))
+            if not here:
+                walk.empty.append(folder)
+            for entry in here:
                 if entry.is_symlink():
                     heappush(walk.links, prefix + entry.name)
                 elif entry.is_dir(follow_symlinks=False):
@@ -141,7 +147,7 @@ def _read_tree(root: Path, start: str, walk: _Walk) -> None:
 
 def _put_aside(name: str, walk: _Walk) -> None:
     """Note a file that is no image."""
-    suffix = _suffix(name.rpartition("/")[2])
+    suffix = table_suffix(name)
     if suffix in UNREAD_SUFFIXES:
         walk.unread.append(name)
     elif suffix in TABLE_SUFFIXES | SHEET_SUFFIXES | {".txt"}:
@@ -218,6 +224,12 @@ def is_image(path: str, name: str) -> bool:
         return False
 
 
+def table_suffix(name: str) -> str:
+    """Return the suffix of a table, which may be compressed: `.csv.gz`."""
+    lower = name.lower()
+    return next((suffix for suffix in TABLE_SUFFIXES if lower.endswith(suffix)), _suffix(name.rpartition("/")[2]))
+
+
 def _kind(name: str) -> str:
     """Return the suffix, in lower case, or DICOMDIR for the index of DICOM media, which holds no image."""
     return DICOMDIR if name.rpartition("/")[2].upper() == DICOMDIR else _suffix(name)
@@ -246,12 +258,14 @@ def _by_suffix(others: Counter[str]) -> str:
     return ", ".join(f"{shown(suffix) or 'no suffix'} {n:,}" for suffix, n in ranked[:5])
 
 
-def _notes(others: Counter[str], masks: set[str], aliases: int) -> Iterator[str]:
-    unread = Counter({suffix: n for suffix, n in others.items() if suffix not in TABLE_SUFFIXES})
+def _notes(others: Counter[str], masks: set[str], aliases: int, empty: list[str]) -> Iterator[str]:
+    unread = Counter({suffix: n for suffix, n in others.items() if suffix != ".csv"})
     if unread:
         total = count(sum(unread.values()), "file is no image", "files are no images")
         yield f"{total} ({_by_suffix(unread)}): left out."
     if masks:
         yield f"{count(len(masks), 'mask')} of segmentations ({shown_list(sorted(masks), 2)}): left out."
+    if empty:
+        yield f"{count(len(empty), 'folder is', 'folders are')} empty: {shown_list(sorted(empty), 5)}."
     if aliases:
         yield f"{count(aliases, 'linked folder leads', 'linked folders lead')} to a folder already read: left out."

@@ -96,13 +96,14 @@ def _mapping(pairs: object) -> str:
 
 
 def usual_lists(files: Collection[str]) -> dict[str, list[str]]:
-    """Return split → text files called as lists of it: `train_val_list.txt`, `test.txt`; {} without train or test."""
+    """Return split → text files called as lists of it: `train_val_list.txt`; {} for train alone.
+
+    Whether they list images only their lines can tell.
+    """
     lists: dict[str, list[str]] = {}
     for name in files:
-        stem = PurePosixPath(name).stem
-        words = [word for word in tokens(stem) if word not in {"list", "split", "set", "ids", "id", "names", "files"}]
-        if name.lower().endswith(".txt") and words and all(split_name(word) for word in words) and split_in(stem):
-            lists.setdefault(split_in(stem) or "", []).append(name)
+        if name.lower().endswith(".txt") and (split := split_in(PurePosixPath(name).stem)):
+            lists.setdefault(split, []).append(name)
     return lists if "test" in lists or {"train", "val"} <= lists.keys() else {}
 
 

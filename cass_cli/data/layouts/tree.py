@@ -17,7 +17,6 @@ class Tree:
     """The folders of N paths, and what is known of them so far."""
 
     paths: list[list[str]]  # folders of each path, from the top
-    readable: list[bool]  # False: a file in a format that is not read, which still shows where classes are
     kinds: dict[int, Kind] = field(default_factory=dict)  # depth → what the folders there are
     splits: list[str] | None = None  # "" beside the split folders
     split_depths: set[int] = field(default_factory=set)
@@ -35,11 +34,15 @@ class Tree:
 
 
 def grow(names: Sequence[str], unread: Sequence[str]) -> Tree:
-    """Tell wrappers, copies and splits from the top down, and the kind of every other level."""
-    tree = Tree([name.split("/")[:-1] for name in (*names, *unread)], [True] * len(names) + [False] * len(unread))
+    """Tell wrappers, copies and splits from the top down, and the kind of every other level.
+
+    Files in formats that are not read, `unread`, come after the `names`: they still show where classes are.
+    """
+    tree = Tree([name.split("/")[:-1] for name in (*names, *unread)])
     for depth in range(max(map(len, tree.paths), default=0)):
         _leave_out_copies(tree, depth)
         _check_augmented(tree.at(depth))
+        _leave_out_sets(tree, depth)
         folders = tree.at(depth)
         if tree.splits and _repeats_splits(tree, depth):
             tree.split_depths.add(depth)
@@ -47,6 +50,9 @@ def grow(names: Sequence[str], unread: Sequence[str]) -> Tree:
             _split_by(tree, depth, splits)
         else:
             tree.kinds[depth] = kind_of_level(folders)
+    for depth, kind in tree.kinds.items():
+        if kind in ("person", "case", "unclear") and _begin_alike(tree, depth):
+            tree.kinds[depth] = "part"
     return tree
 
 
@@ -75,6 +81,25 @@ def _check_augmented(folders: Collection[str]) -> None:
             "together, images would be tested on that were trained on.",
             hint="Name the folder that is meant with --data.",
         )
+
+
+def _leave_out_sets(tree: Tree, depth: int) -> None:
+    """Leave out a folder with train and test folders of its own where most images lie in folders without."""
+    below: dict[str, set[str]] = defaultdict(set)
+    images = tree.inside(depth)
+    for i in images:
+        path = tree.paths[i]
+        below[path[depth]].update(path[depth + 1 : depth + 2])
+    apart = {name for name, held in below.items() if splits_of_level(held)}
+    inside = [i for i in images if tree.paths[i][depth] in apart]
+    if tree.splits is None and 2 * len(inside) < len(images):
+        tree.out |= dict.fromkeys(inside, "in a set of its own, with splits")
+
+
+def _begin_alike(tree: Tree, depth: int) -> bool:
+    """True where each folder below begins as the one it lies in: `p10/p10000032` is a shard of patients."""
+    pairs = {(tree.paths[i][depth], tree.paths[i][depth + 1]) for i in tree.inside(depth + 1)}
+    return bool(pairs) and all(lower.startswith(upper) and lower != upper for upper, lower in pairs)
 
 
 def _split_by(tree: Tree, depth: int, splits: dict[str, str]) -> None:

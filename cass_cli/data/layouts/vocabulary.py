@@ -15,7 +15,7 @@ EXTERNAL = {"external", "extra", "ood", "unlabeled", "unlabelled", "pred", "pred
 # Folders that hold images of every kind; their names are no classes.
 CONTAINERS = {
     *("image", "images", "img", "imgs", "data", "dataset", "datasets", "photos", "pictures", "slices", "scans", "raw"),
-    *("jpg", "jpeg", "png", "tif", "tiff", "bmp", "dicom", "dcm", "original", "originals", "files", "all", "input"),
+    *("jpg", "jpeg", "png", "tif", "tiff", "bmp", "dicom", "dcm", "original", "originals", "files", "input"),
     *("mask", "masks", "segmentation", "segmentations"),
 }
 NO_CLASSES = {*EXTERNAL, "unsorted", "thumbnails", "thumbs", "previews", "sample_submission"}
@@ -45,7 +45,19 @@ VIEWS = {
     *("left", "right", "od", "os", "ou", "l", "r", "ap", "pa", "cc", "mlo", "lateral", "frontal", "posterior"),
     *("anterior", "axial", "coronal", "sagittal", "t1", "t2", "t1ce", "t1c", "flair", "dwi", "adc", "pd", "wli"),
     *("nbi", "bli", "lci", "oct", "fundus", "dermoscopic", "dermoscopy", "clinical", "overview", "augmented"),
-    *("cropped", "crop", "resized", "preprocessed", "processed", "enhanced", "normalized", "normalised"),
+    *(
+        "convex",
+        "linear",
+        "phased",
+        "cropped",
+        "crop",
+        "resized",
+        "preprocessed",
+        "processed",
+        "enhanced",
+        "normalized",
+        "normalised",
+    ),
 }
 AUGMENTED = {"augmented", "augmentation", "aug"}
 # Words that name a finding wherever they stand.
