@@ -64,7 +64,7 @@ def class_labels(column: str, cells: list[str], separator: str | None, *, asked:
     """
     lists, how = _lists(cells, separator)
     if lists is not None:
-        lists, merged = _merge_spellings(lists)
+        lists, merged = merge_spellings(lists)
         named = [tuple(part for part in parts if part.lower() not in NO_FINDING) for parts in lists]
         free = sum(bool(a) and not b for a, b in zip(lists, named, strict=True))
         note = f"{count(sum(len(x) > 1 for x in named), 'row lists', 'rows list')} several labels {how}: multi-label."
@@ -79,7 +79,7 @@ def class_labels(column: str, cells: list[str], separator: str | None, *, asked:
     single: list[tuple[str, ...]] = [() if not cell or (is_missing(cell) and not signed) else (cell,) for cell in cells]
     gone = Counter(cell for cell, labels in zip(cells, single, strict=True) if cell and not labels)
     notes = [f"'{shown(cell)}' is taken as no label ({count(n, 'row')})." for cell, n in sorted(gone.items())]
-    labels, merged = _merge_spellings(single)
+    labels, merged = merge_spellings(single)
     _check_classes(column, [x[0] for x in labels if x], asked)
     return CellLabels(labels, False, None, None, (*notes, *merged))
 
@@ -114,7 +114,7 @@ def _commas_part(cells: Sequence[str]) -> bool:
     return bool(several) and all(company[part] > 1 for parts in several for part in parts)
 
 
-def _merge_spellings(labels: list[tuple[str, ...]]) -> tuple[list[tuple[str, ...]], list[str]]:
+def merge_spellings(labels: list[tuple[str, ...]]) -> tuple[list[tuple[str, ...]], list[str]]:
     """Bring `Benign`, `benign` and `BENIGN` to the commonest of them; letters, `A` and `a`, stay apart."""
     counted = Counter(label for row in labels for label in row)
     alike: dict[str, list[str]] = defaultdict(list)

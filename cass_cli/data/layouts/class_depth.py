@@ -88,7 +88,7 @@ def _check_deeper(tree: Tree, chosen: int) -> None:
     images = len(tree.inside(chosen))
     for depth in (d for d, kind in tree.kinds.items() if d > chosen and kind == "class"):
         findings = [name for name in tree.at(depth) if names_finding(name)]
-        if len(findings) > 1 and 2 * len(tree.inside(depth)) > images and not _tells_findings(tree, chosen):
+        if findings and 2 * len(tree.inside(depth)) > images and not _tells_findings(tree, chosen):
             raise DataError(
                 f"The classes may be the folders {shown_list(sorted(tree.at(chosen)), 4)}, or further down "
                 f"{shown_list(sorted(tree.at(depth)), 4)}.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from cass_cli.data.layouts.cells import merge_spellings
 from cass_cli.data.layouts.class_depth import class_depth, named_depth
 from cass_cli.data.layouts.levels import no_class
 from cass_cli.data.layouts.records import Records
@@ -54,6 +55,8 @@ def _records(names: Sequence[str], tree: Tree, depth: int | None) -> Records:
         labels.append(label)
         if i not in tree.out and (not label or (no_class(label) and len(tree.at(depth or 0)) > 2)):
             tree.out[i] = "outside the class folders"
+    merged, respelled = merge_spellings([(label,) for label in labels])
+    labels = [label for (label,) in merged]
     kept = [i for i in range(len(names)) if i not in tree.out]
     classes = {labels[i] for i in kept}
     lost = sorted({labels[i] for i in range(len(names), len(tree.paths)) if i not in tree.out} - classes)
@@ -71,6 +74,7 @@ def _records(names: Sequence[str], tree: Tree, depth: int | None) -> Records:
         notes=[
             f"Layout: {kind}{where} ({count(len(classes), 'class', 'classes')}).",
             *tree.notes,
+            *respelled,
             *_level_notes(tree),
             *_left_out_notes(names, tree),
         ],

@@ -56,6 +56,8 @@ def find_tables(index: Index, how: HowToRead) -> Tables:
             try:
                 opened[name] = _naming_images(open_table(scan.root / name, index), index, how)
             except DataError as error:
+                if name in scan.texts:  # any text may hold several columns
+                    continue
                 found.unread[name] = error.what.removeprefix(f"{shown(str(scan.root / name))} ").rstrip(".")
     joined = _joined(opened)
     for name, table in joined.items():

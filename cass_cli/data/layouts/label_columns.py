@@ -53,16 +53,15 @@ def _recognised(table: Table, free: Sequence[str]) -> list[str]:
         if len(rivals) > 1:
             raise _choice(table, rivals)
         return named
-    left = (
-        []
-        if named
-        else _left_over(table, [c for c in free if c not in bits])
-        if len(bits) > 1
-        else _left_over(table, free)
-    )
-    if len(bits) > 1 and left:
-        raise _choice(table, [*bits, *left])
-    return bits if len(bits) > 1 else named or left
+    if named and len(bits) < 2:
+        return named
+    others = _left_over(table, [c for c in free if len(bits) < 2 or c not in bits])
+    if len(bits) > 1 and not others:
+        return bits
+    worded = [c for c in others if is_bits(table.columns[c], words=True) and not is_bits(table.columns[c])]
+    if len(bits) > 1 or len(others) > 1 or worded:  # of True and False no one knows whether it is the label
+        raise _choice(table, list(dict.fromkeys([*bits, *others])))
+    return others
 
 
 def _findings(table: Table, free: Sequence[str], named: str) -> list[str]:
@@ -74,13 +73,9 @@ def _findings(table: Table, free: Sequence[str], named: str) -> list[str]:
 
 
 def _left_over(table: Table, free: Sequence[str]) -> list[str]:
-    """Return the only column that may be a label, though nothing says so but that it is left; [] for none."""
+    """Return the columns that may be labels, though nothing says so but that they are left."""
     known = COVARIATES | ABOUT_LABELS
-    others = [c for c in free if _varies(table.columns[c]) and not says(c, known) and not _is_name(table.columns[c])]
-    worded = [c for c in others if is_bits(table.columns[c], words=True) and not is_bits(table.columns[c])]
-    if len(others) > 1 or worded:  # True and False: no one knows whether it is the label
-        raise _choice(table, others)
-    return others
+    return [c for c in free if _varies(table.columns[c]) and not says(c, known) and not _is_name(table.columns[c])]
 
 
 def _varies(cells: Sequence[str]) -> bool:

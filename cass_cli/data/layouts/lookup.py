@@ -38,8 +38,11 @@ def find_images(
     outside: list[str] = []
     several: list[str] = []
     bent: dict[str, list[str]] = {}
+    moved: dict[str, str] = {}  # image → the name that found it by its file alone
     for raw in raw_names:
         hits, how, leaves = _find(raw, index, table, allow_outside)
+        if how == _MOVED and moved.setdefault(hits[0], raw) != raw:
+            hits, how = [], ""  # two names of one file: it is not the one that either means
         if leaves:
             outside.append(raw)
         elif not hits:
@@ -141,10 +144,9 @@ class Index:
             ends = [c for c in candidates if f"/{folder}".endswith(f"/{parent}" if (parent := _folder(c)) else "")]
             if ends:
                 longest = max(len(_folder(c)) for c in ends)
-                return [
-                    c for c in ends if len(_folder(c)) == longest
-                ], "begin with folders that are not there: shortened"
-        return [], ""
+                return [c for c in ends if len(_folder(c)) == longest], _SHORTENED
+        alone = sorted(set(exact)) if folder else []
+        return (alone, _MOVED) if len(alone) == 1 else ([], "")
 
     def _folds(self, file: str) -> list[str]:
         """Return the images called `file` in another letter case."""
@@ -155,6 +157,8 @@ class Index:
         return list(dict.fromkeys(self._folded.get(file.casefold(), [])))
 
 
+_SHORTENED = "begin with folders that are not there: shortened"
+_MOVED = "tell other folders than the files lie in: found by their file names"
 _CASE = "differ from the files in upper and lower case"
 
 

@@ -28,7 +28,7 @@ SHEET_SUFFIXES = {".xlsx", ".xls", ".ods", ".jsonl", ".parquet", ".arff"}  # tab
 UNREAD_SUFFIXES = {
     *(".heic", ".heif", ".avif", ".jxl", ".j2k", ".jpf", ".nii", ".npy", ".mat", ".h5", ".hdf5", ".svs", ".ndpi"),
     *(".mrxs", ".scn", ".vsi", ".czi", ".mha", ".mhd", ".nrrd", ".dng", ".cr2", ".nef", ".ima", ".psd", ".exr"),
-    *(".fits", ".gz", ".zip", ".tar", ".7z", ".rar", ".mp4", ".avi", ".mov"),
+    *(".fits", ".gz", ".zip", ".tar", ".7z", ".rar"),
 }
 DICOMDIR = "DICOMDIR"
 
