@@ -72,7 +72,7 @@ def show_inspection(found: Inspection, asked: Data, console: Console) -> None:
     for obstacle in found.obstacles:
         console.print(f"[bold red]✗[/] {escape(obstacle)}")
     console.print(f"\n[bold cyan]→[/] {escape(advice(found))}")
-    console.print(f"  To train on this reading: [bold]{escape(command(found, asked))}[/]")
+    console.print(f"  To train on this reading: [bold]{escape(command(found, asked))}[/]", soft_wrap=True)
 
 
 def _class_table(found: Inspection) -> Table:

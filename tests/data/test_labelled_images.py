@@ -21,7 +21,9 @@ def test_a_digest_tells_unknown_from_absent() -> None:
     rows = np.arange(2)
     digests = {rows_digest(labelled_data(labels), rows) for labels in ([[1, 0], [0, 0]], [[1, -1], [0, 0]])}
     assert len(digests) == 2
-    assert rows_digest(labelled_data([[1, 0], [0, 0]]), rows) == "6e43cc78964f4d23"  # as it was before labels could be unknown
+    assert (
+        rows_digest(labelled_data([[1, 0], [0, 0]]), rows) == "6e43cc78964f4d23"
+    )  # as it was before labels could be unknown
 
 
 def test_unknown_labels_are_nothing_to_learn_from() -> None:

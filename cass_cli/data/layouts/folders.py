@@ -42,7 +42,12 @@ def read_flat(names: Sequence[str]) -> Records:
         groups=(grouped := _groups(tree, kept, None))[0],
         groups_by=grouped[1],
         left_out=[(names[i], reason) for i, reason in sorted(tree.out.items())],
-        notes=["Layout: a folder of images without labels.", *tree.notes, *_left_out_notes(names, tree)],
+        notes=[
+            "Layout: a folder of images without labels.",
+            *tree.notes,
+            *_level_notes(tree),
+            *_left_out_notes(names, tree),
+        ],
     )
 
 

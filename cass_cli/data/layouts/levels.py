@@ -38,7 +38,7 @@ def kind_of_level(names: Collection[str]) -> Kind:
     if len(set(names)) < 2:
         return "wrapper"
     words = {name for name in names if not is_container(name)}
-    if all(_is_view(name) for name in words):
+    if all(is_view(name) for name in words):
         return "view" if words else "container"
     numbered = [name for name in words if any(c.isdigit() for c in name)]
     return _kind_of_numbered(words) if len(numbered) >= 0.9 * len(words) else "class"
@@ -67,7 +67,8 @@ def differ_by_number(names: Collection[str]) -> bool:
     return sum(n for n in skeletons.values() if n > 1) >= 0.8 * len(names)
 
 
-def _is_view(name: str) -> bool:
+def is_view(name: str) -> bool:
+    """True for a folder that tells how a picture was taken: `40X`, `left`, `T1`."""
     words = tokens(name)
     return bool(_MAGNIFICATION.fullmatch(name.strip())) or (bool(words) and all(word in VIEWS for word in words))
 

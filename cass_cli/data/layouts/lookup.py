@@ -112,7 +112,8 @@ class Index:
     def has(self, raw: str) -> bool:
         """Whether `raw` may name an image, by its file name alone."""
         file = raw.replace("\\", "/").rpartition("/")[2]
-        return bool(file) and (file in self.by_file or file in self.by_stem or _stem(file) in self.by_stem)
+        known = file in self.by_file or file in self.by_stem or _stem(file) in self.by_stem
+        return bool(file) and (known or bool(self._folds(file)))
 
     def hits(self, raw: str) -> list[str]:
         """Return the paths that `raw` fits best: one, several equally good, or none."""

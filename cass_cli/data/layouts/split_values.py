@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from cass_cli.data.layouts.cells import bit, is_bits, is_missing
@@ -84,15 +84,13 @@ def _example(unread: Sequence[str], read: Mapping[str, str | None]) -> str:
     free = [split for split in SPLITS if split not in read.values()]
     if numbers and len(unread) == 2 and len(free) == 3:
         free = ["train", "test"]
-    guesses = [split_in(value) for value in unread]
-    if not all(guesses):
-        ordered = sorted(unread, key=int) if numbers else unread
-        return _mapping(zip(ordered, [*free, *[NONE] * len(unread)], strict=False))
-    return _mapping(zip(unread, [guess or NONE for guess in guesses], strict=True))
+    if not numbers:
+        return _mapping((value, split_in(value) or NONE) for value in unread)
+    return _mapping(zip(sorted(unread, key=int), [*free, *[NONE] * len(unread)], strict=False))
 
 
-def _mapping(pairs: object) -> str:
-    return "--split-values " + ",".join(f"{split}={shown(value)}" for value, split in pairs)  # type: ignore[attr-defined]
+def _mapping(pairs: Iterable[tuple[str, str]]) -> str:
+    return "--split-values " + ",".join(f"{split}={shown(value)}" for value, split in pairs)
 
 
 def usual_lists(files: Collection[str]) -> dict[str, list[str]]:

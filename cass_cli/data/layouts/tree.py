@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from cass_cli.data.layouts.levels import Kind, classes_beside_splits, kind_of_level, splits_of_level
+from cass_cli.data.layouts.levels import Kind, classes_beside_splits, is_view, kind_of_level, splits_of_level
 from cass_cli.data.layouts.vocabulary import AUGMENTED, split_in, tokens
 from cass_cli.errors import DataError
 from cass_cli.words import shown, shown_list
@@ -53,6 +53,8 @@ def grow(names: Sequence[str], unread: Sequence[str]) -> Tree:
     for depth, kind in tree.kinds.items():
         if kind in ("person", "case", "unclear") and _begin_alike(tree, depth):
             tree.kinds[depth] = "part"
+        elif kind == "unclear" and (views := tree.at(depth + 1)) and all(map(is_view, views)):
+            tree.kinds[depth] = "case"
     return tree
 
 

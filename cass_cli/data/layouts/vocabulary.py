@@ -141,7 +141,8 @@ def is_mask_folder(folder: str) -> bool:
     if not words or words[0] in {"with", "without", "no", "face", "wearing", "un"}:
         return False
     joined = "".join(words[-2:])
-    return words[-1] in MASK_WORDS or joined in MASK_WORDS or plain(folder).startswith(("mask_", "masks_"))
+    named = words[0] in MASK_WORDS and all(word in CONTAINERS or word.isdecimal() for word in words)  # mask_images
+    return named or words[-1] in MASK_WORDS or joined in MASK_WORDS
 
 
 def names_finding(name: str) -> bool:
