@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -18,8 +17,9 @@ from typing import Any
 from cass_cli import __version__
 from cass_cli.config.load import Layer, Resolved, read_saved
 from cass_cli.config.recipes import resolve_over
-from cass_cli.errors import RunError
+from cass_cli.errors import DataError, RunError
 from cass_cli.lock import locked
+from cass_cli.runs.latest import INSTEAD, LATEST
 
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow", "safetensors")
 
@@ -50,6 +50,10 @@ class Run:
     def arms(self) -> Path:
         return self.path / "arms"
 
+    def arm(self, name: str, *, averaged: bool = False) -> Path:
+        """Return the weight file of a pretrained arm."""
+        return self.arms / f"{name}{'-averaged' if averaged else ''}.safetensors"
+
     @property
     def summary(self) -> Path:
         return self.path / "summary.json"
@@ -78,7 +82,7 @@ class Run:
 
 
 def create_run(out: Path, name: str, *, overwrite: bool = False) -> Run:
-    """Make the directory `out`/`name` and point `out`/latest at it.
+    """Make the directory `out`/`name`, and leave it empty.
 
     Raises `RunError` if it exists, unless `overwrite` is given: then the old run is removed first.
     """
@@ -89,13 +93,12 @@ def create_run(out: Path, name: str, *, overwrite: bool = False) -> Run:
         run.path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"Cannot make {run.path}: {error.strerror}.", hint="Choose another --runs.") from error
-    point_latest(run)
     return run
 
 
 def check_new(out: Path, name: str, *, overwrite: bool = False) -> Run:
     """Return the run `out`/`name`; raise `RunError` where it can't be made, or not without `overwrite`."""
-    if name in ("", ".", "..", "latest") or Path(name).name != name:
+    if name in ("", ".", "..") or Path(name).name != name or name.lower() in (LATEST, INSTEAD):
         raise RunError(f"'{name}' cannot name a run.", hint="Use a plain name; --runs says in which folder.")
     run = Run(out / name)
     if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
@@ -107,16 +110,6 @@ def check_new(out: Path, name: str, *, overwrite: bool = False) -> Run:
         if not run.config.exists():
             raise RunError(f"{run.path} is no run of cass, so it is not overwritten.", hint="Choose another --name.")
     return run
-
-
-def point_latest(run: Run) -> None:
-    """Let `latest` beside the run name it."""
-    latest, fresh = run.path.parent / "latest", run.path.parent / f".latest-{os.getpid()}"
-    if latest.exists() and not latest.is_symlink():
-        raise RunError(f"{latest} is no link made by cass.", hint="Move it, or choose another --runs.")
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(run.path.name, target_is_directory=True)
-    fresh.replace(latest)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -148,14 +141,27 @@ def environment() -> dict[str, Any]:
 
 @contextmanager
 def sole_writer(path: Path) -> Iterator[None]:
-    """Keep a second process from working on the run or fine-tuning at `path` while this one does."""
-    with locked(path / ".lock", wait=False) as alone:
+    """Keep a second process from working on the run or fine-tuning at `path` while this one does.
+
+    Where nothing comes of it (a file system without locks, a full disk), no empty folder stays.
+    """
+    lock = path / ".lock"
+    with ExitStack() as stack:
+        stack.callback(_remove_empty, path)
+        try:
+            alone = stack.enter_context(locked(lock, wait=False))
+        except DataError:
+            lock.unlink(missing_ok=True)
+            raise
         if not alone:
             raise RunError(f"{path} is being written by another process.", hint="Wait for it, or stop it first.")
-        try:
-            yield
-        finally:
-            (path / ".lock").unlink(missing_ok=True)
+        stack.callback(lock.unlink, missing_ok=True)
+        yield
+
+
+def _remove_empty(path: Path) -> None:
+    with suppress(OSError):  # of a folder that is not empty
+        path.rmdir()
 
 
 def default_name(preset: str | None, data: Path | None, method: str) -> str:
@@ -175,12 +181,12 @@ def settings_over(path: Path, layers: list[Layer]) -> Resolved:
     """
     saved = read_saved(path)
     asked = [Layer(layer.origin, {k: v for k, v in layer.values.items() if (k, v) not in OPEN}) for layer in layers]
-    resolved = _with_moved_labels(saved, resolve_over(saved, asked, origin=_SAVED))
+    resolved = with_moved_labels(saved, resolve_over(saved, asked, origin=_SAVED))
     origins = {key: saved.origins[key] if origin == _SAVED else origin for key, origin in resolved.origins.items()}
     return Resolved(resolved.config, origins)
 
 
-def _with_moved_labels(saved: Resolved, resolved: Resolved) -> Resolved:
+def with_moved_labels(saved: Resolved, resolved: Resolved) -> Resolved:
     """Look for the labels' CSV in the folder where the images are now, if it lay in the one where they were."""
     before, data = saved.config.data, resolved.config.data
     if data.labels is None or data.labels != before.labels or None in (data.path, before.path):

@@ -15,9 +15,8 @@ from pathlib import Path
 
 from cass_cli.errors import RunError, did_you_mean
 from cass_cli.runs.directory import Run
+from cass_cli.runs.latest import LATEST, by_name, latest_of
 from cass_cli.runs.trials import FOLDER, Trial, Variant, variants_of
-
-LATEST = "latest"
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,9 @@ class Named:
             hint = f"Do it with: cass finetune{run_flags(self.run, always=True)}"
             raise RunError(f"{self.run.path} has not been fine-tuned yet.", hint=hint)
         if name in (None, LATEST):
-            latest = known[0] if len(known) == 1 else (self.run.path / FOLDER / LATEST).resolve().name
-            name = latest if latest in known else LATEST  # the link is gone, or leads nowhere
+            latest = latest_of(self.run.path / FOLDER)
+            only = known[0] if len(known) == 1 else LATEST
+            name = latest.name if latest and latest.name in known else only
         if name in known:
             return Variant(self.run, name)
         if name == LATEST:
@@ -92,10 +92,11 @@ def find(runs: Path, name: str | None, *, beside: Path | None = None) -> Named:
     """
     if name is None:
         name = LATEST
-        if not (runs / LATEST).exists():
+        if latest_of(runs) is None:
             what = f"{runs} has no latest run." if _names(runs) else f"There is no run in {runs} yet."
             raise RunError(what, hint=_others(runs))
-    places = [folder / name for folder in (runs, beside) if folder] + [Path(name).expanduser()]
+    within = [folder / name for folder in (runs, beside) if folder]
+    places = [by_name(path) for path in (*within, Path(name).expanduser())]
     if found := next((named for path in places if (named := _at(path))), None):
         return found
     for path in places:
@@ -121,20 +122,25 @@ def find_runs(runs: Path, names: Sequence[str]) -> list[Run]:
 def run_flags(run: Run, *, option: str = "--run", always: bool = False) -> str:
     """Return the options, each after a blank, that lead from here to `run`: none for the latest of runs/.
 
-    With `always` its name is said even so: another run may be the latest when the command is given.
+    `option` names it; "" where a command takes the name as it is. With `always` its name is said even so: another
+    run may be the latest when the command is given.
     """
-    runs, latest = run.path.parent, run.path.parent / LATEST
+    runs, latest = run.path.parent, latest_of(run.path.parent)
     found = [] if runs.resolve() == Path("runs").resolve() else ["--runs", _from_here(runs)]
-    if always or not latest.exists() or latest.resolve() != run.path.resolve():
-        found += [option, run.path.name]
+    if always or latest is None or latest.resolve() != run.path.resolve():
+        found += [option, run.path.name] if option else [run.path.name]
     return "".join(f" {shlex.quote(part)}" for part in found)
+
+
+def variant_flags(variant: Variant) -> str:
+    """Return the options, each after a blank, with which `finetune` finds `variant`, whatever is the latest then."""
+    return f"{run_flags(variant.run, always=True)} --variant {shlex.quote(variant.name)}"
 
 
 def trial_flags(trial: Trial) -> str:
     """Return the options, each after a blank, with which `evaluate` and `predict` find `trial`."""
-    variant = trial.variant
-    latest = variant.path.parent / LATEST
-    found = "" if latest.resolve() == variant.path.resolve() else f" --variant {shlex.quote(variant.name)}"
+    variant, latest = trial.variant, latest_of(trial.variant.path.parent)
+    found = "" if latest and latest.name == variant.name else f" --variant {shlex.quote(variant.name)}"
     usual = Named(variant.run, variant).trial()
     if (usual.fraction, usual.seed) != (trial.fraction, trial.seed):
         found += f" --label-fraction {trial.fraction:g} --seed {trial.seed}"
@@ -176,8 +182,8 @@ def _within(variant: Variant, parts: tuple[str, ...]) -> Named:
 def _trial_of(variant: Variant, fraction: float | None, seed: int | None) -> Trial:
     trials = variant.trials()
     if not trials:
-        flags = f"{run_flags(variant.run, always=True)} --variant {shlex.quote(variant.name)}"
-        raise RunError(f"{variant.path} has no finished trial.", hint=f"Finish it: cass finetune --resume{flags}")
+        hint = f"Finish it: cass finetune --resume{variant_flags(variant)}"
+        raise RunError(f"{variant.path} has no finished trial.", hint=hint)
     wanted = max(trial.fraction for trial in trials) if fraction is None else fraction
     fitting = [t for t in trials if t.fraction == wanted and seed in (None, t.seed)]
     if not fitting:

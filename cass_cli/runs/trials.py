@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cass_cli.runs.directory import Run
+from cass_cli.runs.latest import LATEST
 from cass_cli.runs.summary import TrialSummary, read_summary
 
 FOLDER = "finetune"
@@ -75,7 +76,8 @@ def variants_of(run: Run) -> list[Variant]:
     """Return the fine-tunings of a run, by name."""
     folder = run.path / FOLDER
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [Variant(run, path.name) for path in paths if not path.is_symlink() and (path / "config.yaml").is_file()]
+    own = [path for path in paths if path.name != LATEST and not path.is_symlink()]
+    return [Variant(run, path.name) for path in own if (path / "config.yaml").is_file()]
 
 
 def method_name(summary: TrialSummary) -> str:

@@ -52,6 +52,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "models": TRAIN,
     "runs/names.py": NAME,
     "runs/directory.py": TRAIN,
+    "runs/latest.py": TRAIN,
     "runs/compare.py": ("compare",),
     "runs/images_used.py": ("report",),
     "scores": ("finetune",),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import time
 from collections.abc import Sequence
@@ -20,12 +19,12 @@ from cass_cli.runs.directory import (
     Run,
     create_run,
     environment,
-    point_latest,
     sole_writer,
     write_json,
     write_text,
 )
-from cass_cli.runs.names import run_flags
+from cass_cli.runs.latest import point_latest
+from cass_cli.runs.names import variant_flags
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial, Variant
 
@@ -68,7 +67,7 @@ def finetune_job(
         _record_run(run, p.resolved, p.data)
     _record_variant(variant, p.resolved, p.trials, overwrite=overwrite)
     job = p.job(images)
-    go_on = f"cass finetune --resume{run_flags(run, always=True)} --variant {shlex.quote(variant.name)}"
+    go_on = f"cass finetune --resume{variant_flags(variant)}"
     with sole_writer(variant.path), stop_on_signal() as stop, resumed_by(go_on):
         for number, trial in enumerate(p.trials, start=1):
             if trial in p.todo:
@@ -97,5 +96,5 @@ def _record_variant(variant: Variant, resolved: Resolved, trials: Sequence[Trial
     variant.path.mkdir(parents=True, exist_ok=True)
     write_text(variant.config, to_yaml(resolved))
     write_json(variant.path / "environment.json", environment())
-    point_latest(Run(variant.path))
-    point_latest(variant.run)
+    point_latest(variant.path)
+    point_latest(variant.run.path)

@@ -11,6 +11,7 @@ from cass_cli.config.recipes import check_recipe, resolve_with_recipe
 from cass_cli.data.dataset import with_data_path, with_labels_found
 from cass_cli.errors import ConfigError, RunError
 from cass_cli.runs.directory import Run, default_name, settings_over
+from cass_cli.runs.latest import INSTEAD, LATEST, latest_of
 from cass_cli.runs.names import Named
 from cass_cli.runs.trials import FOLDER, Variant, variant_name
 
@@ -46,9 +47,9 @@ def plan_on_run(
             variant = named.fine_tuning(variant).name
         naming = ("finetune.init", "finetune.recipe", "finetune.freeze")
         started = [key for layer in layers for key in naming if key in layer.values]
-        latest = opened.path / FOLDER / "latest"
-        if variant is None and not started and latest.exists():
-            variant = latest.resolve().name
+        latest = latest_of(opened.path / FOLDER)
+        if variant is None and not started and latest:
+            variant = latest.name
         saved = Variant(opened, variant) if variant else None
         if saved and saved.config.is_file():
             resolved = with_labels_found(settings_over(saved.config, layers))
@@ -88,6 +89,6 @@ def _variant(run: Run, name: str | None, resolved: Resolved) -> Variant:
     earlier = Variant(run, chosen.replace(f"-{settings.recipe}", ""))
     if not name and settings.recipe == "paper" and earlier.config.is_file():  # made before there were recipes
         return earlier
-    if chosen in ("", ".", "..", "latest") or Path(chosen).name != chosen:
+    if chosen in ("", ".", "..") or Path(chosen).name != chosen or chosen.lower() in (LATEST, INSTEAD):
         raise RunError(f"'{chosen}' cannot name a fine-tuning.", hint="Use a plain name.")
     return Variant(run, chosen)

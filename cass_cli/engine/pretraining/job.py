@@ -31,7 +31,8 @@ from cass_cli.errors import RunError
 from cass_cli.methods.build import build_arms
 from cass_cli.models.arms import save_arm
 from cass_cli.models.card import ArmCard
-from cass_cli.runs.directory import Run, create_run, environment, point_latest, sole_writer, write_json, write_text
+from cass_cli.runs.directory import Run, create_run, environment, sole_writer, write_json, write_text
+from cass_cli.runs.latest import point_latest
 from cass_cli.runs.names import run_flags
 
 
@@ -197,9 +198,9 @@ def _export(session: Session, run: Run, config: Config) -> dict[str, Path]:
 def _record_start(run: Run, resolved: Resolved, dataset: Dataset, store: ImageStore, *, resumed_at: int | None) -> None:
     if resumed_at is not None:
         run.rewind(resumed_at)
-        point_latest(run)
     write_text(run.config, to_yaml(resolved))
     write_json(run.path / "environment.json", environment())
+    point_latest(run.path)
     train = dataset.rows("train")
     status = ["" for _ in dataset.splits]
     for image in store.bad:
