@@ -9,10 +9,10 @@ import typer
 
 from cass_cli.cli.options import (
     CACHE,
-    DATA,
     DEVICE,
     FRACTION,
     JSON,
+    MOVED,
     OUTPUT,
     PRECISION,
     RUN,
@@ -31,9 +31,7 @@ def evaluate(
     label_fraction: Annotated[float | None, FRACTION] = None,
     seed: Annotated[int | None, TRIAL_SEED] = None,
     split: Annotated[str, SPLIT] = "test",
-    data: Annotated[
-        Path | None, typer.Option(help="Where the images are now, if they were moved.", rich_help_panel=DATA)
-    ] = None,
+    data: Annotated[Path | None, MOVED] = None,
     resamples: Annotated[
         int, typer.Option(help="Bootstrap resamples behind the intervals; 0: none.", min=0, rich_help_panel=OUTPUT)
     ] = 1000,

@@ -11,6 +11,7 @@ def look(
     run: str | None,
     runs: Path,
     images: list[Path] | None,
+    data: Path | None,
     split: str,
     samples: int | None,
     seed: int,
@@ -24,5 +25,5 @@ def look(
 
     check_split(split)
     named = find(runs, run)
-    asked = SampleRequest(tuple(images or ()), split, samples, seed)
+    asked = SampleRequest(tuple(images or ()), split, samples, seed, data)
     return look_at(named.trial() if named.variant else named.run, asked, runs=runs, **settings)

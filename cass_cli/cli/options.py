@@ -104,6 +104,7 @@ FIT = typer.Option(
     metavar="squash|pad|crop",
 )
 DOWNLOAD = typer.Option("--download", help="Fetch a missing MedMNIST .npz named by --data.", rich_help_panel=DATA)
+MOVED = typer.Option(help="Where the images are now, if they were moved.", rich_help_panel=DATA)
 SPLIT = typer.Option(help="Which images.", rich_help_panel=DATA, metavar="test|val|train")
 
 # On what, and how.

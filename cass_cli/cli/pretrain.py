@@ -54,7 +54,10 @@ def pretrain(
     preset: Annotated[str | None, PRESET] = None,
     data: Annotated[
         Path | None,
-        IN_DATA(help="Folder of images, CSV, or MedMNIST .npz. Default: $CASS_DATA/PRESET, else data/PRESET."),
+        IN_DATA(
+            help="Folder of images, CSV, or MedMNIST .npz; with --resume: where they are now. "
+            "Default: $CASS_DATA/PRESET, else data/PRESET."
+        ),
     ] = None,
     labels: Annotated[Path | None, LABELS] = None,
     layout: Annotated[str | None, LAYOUT] = None,
@@ -213,7 +216,7 @@ def pretrain(
     if dry_run:
         from cass_cli.engine.timing.forecast import foresee
 
-        show_plan(foresee(resolved, resumed=run is not None), as_json=as_json)
+        show_plan(foresee(resolved, resume=run), as_json=as_json)
         return
     with PretrainDisplay(resolved.config.train.epochs, to_stderr=as_json) if world.leads else Silent() as watch:
         result = pretrain_job(

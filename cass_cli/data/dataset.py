@@ -23,6 +23,7 @@ from cass_cli.data.space import default_cache_dir
 from cass_cli.data.splits import SPLITS, assign_splits, read_splits
 from cass_cli.data.store.store import ImageStore, build_store
 from cass_cli.errors import DataError
+from cass_cli.words import shown
 
 COMPARED_SIZE = 64  # side in pixels at which images are compared, as in `cass inspect`
 
@@ -129,6 +130,9 @@ def find_dataset(
     assert data.path is not None, "the command line resolves the data path"
     if data.download and not data.path.exists():
         download_medmnist(data.path)
+    if saved_splits and not data.path.exists():
+        what = f"The images that {saved_splits} names are not at {shown(str(data.path))}."
+        raise DataError(what, hint="If they were moved, say where they are now with --data.")
     table = samples_of(data)
     saved = saved_splits or data.splits
     if table.obstacles and saved is None:

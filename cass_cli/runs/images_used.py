@@ -93,6 +93,11 @@ def _class_counts(rows: Sequence[Mapping[str, str]], *, several: bool) -> dict[s
 def _leaks(run: Run, config: Config, groups: Sequence[str], *, check_leaks: bool) -> tuple[str, bool, str]:
     """Return a sentence, whether it is a warning, and the command that measures what it leaves open."""
     if check_leaks:
+        if config.data.path and not config.data.path.exists():
+            raise RunError(
+                f"The images of {run.path} are no longer at {config.data.path}, so leaks can't be measured.",
+                hint="Put them back, or leave out --check-leaks.",
+            )
         found = find_dataset(config.data, seed=config.train.seed, saved_splits=run.splits, check_leaks=True).warnings
         said = " ".join(found) or "Measured for this report: no image has a near-identical one in another split."
         return said, bool(found), ""

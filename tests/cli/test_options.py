@@ -69,6 +69,7 @@ ONLY = {
     ("config/flags.py", "--label-fraction"): ("finetune",),
     ("config/recipes.py", "--no-guard"): ("finetune",),
     ("config/recipes.py", "--recipe"): ("finetune",),
+    ("data/dataset.py", "--data"): (*TRAIN, "evaluate", *LOOK),
     ("data/store/build.py", "--cache"): TRAIN,
     ("engine/starting_arms.py", "--init-from"): ("finetune",),
     ("reports/inspection.py", "--data"): TRAIN,

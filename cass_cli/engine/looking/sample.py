@@ -37,6 +37,7 @@ class SampleRequest:
     split: str = "test"
     samples: int | None = None  # None: 30 as in C.4, or 100 for ISIC 2019
     seed: int = 0
+    moved_to: Path | None = None  # where the run's images are now; None: where it had them
 
 
 @dataclass(frozen=True)

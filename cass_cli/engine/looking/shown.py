@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cass_cli.config.load import Resolved, read_saved
+from cass_cli.config.load import Layer, Resolved, read_saved
 from cass_cli.config.schema import ARM_NAMES, ArmName, Config
 from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.starting_arms import starting_body
@@ -19,8 +19,8 @@ from cass_cli.methods.build import build_arms
 from cass_cli.models.arms import Arm, load_arm
 from cass_cli.models.card import ArmCard
 from cass_cli.models.heads import ENDING, LayerHead, load_head
-from cass_cli.runs.directory import Run
-from cass_cli.runs.names import find, run_flags
+from cass_cli.runs.directory import Run, settings_over
+from cass_cli.runs.names import find, run_flags, variant_flags
 from cass_cli.runs.trials import Trial
 from cass_cli.seeds import trial_seed
 from cass_cli.words import count
@@ -59,7 +59,10 @@ def arms_of_run(run: Run, *, averaged: bool, label: str = "") -> dict[ArmName, S
     if not found and averaged and of.variant:
         raise RunError("Fine-tuned arms are not averaged.", hint="Leave out --averaged.")
     if not found and of.variant:
-        raise RunError(f"{run.path} has no arms any more.", hint="Make them anew: cass finetune --overwrite.")
+        raise RunError(
+            f"{run.path} has no arms any more.",
+            hint=f"Make them anew: cass finetune --resume --overwrite{variant_flags(of.variant)}",
+        )
     if not found:
         kind = "averaged arms (it was trained without averaging)" if averaged and run.summary.exists() else "arms yet"
         raise RunError(
@@ -174,8 +177,8 @@ def _untrained(arm: ArmName, built: Arm, before: str, *, after: Shown) -> Shown:
     )
 
 
-def saved_settings(run: Run) -> Resolved:
-    """Return the configuration that `run` was made with."""
+def saved_settings(run: Run, *, data: Path | None = None) -> Resolved:
+    """Return the configuration that `run` was made with; `data`: where its images are now."""
     if not run.config.is_file():
         raise RunError(f"{run.path} has no config.yaml.", hint="Name a run directory of `cass pretrain`.")
-    return read_saved(run.config)
+    return settings_over(run.config, [Layer("flag", {"data.path": data})]) if data else read_saved(run.config)

@@ -23,6 +23,7 @@ from cass_cli.engine.compute import choose_compute
 from cass_cli.engine.distributed import World, process_group
 from cass_cli.engine.fastest import settle_compute
 from cass_cli.engine.pretraining.loop import EpochStats, StepStats, pretrain
+from cass_cli.engine.pretraining.moved import moved
 from cass_cli.engine.pretraining.plan import Plan, plan_pretraining
 from cass_cli.engine.pretraining.probe import probe_arms, probe_data
 from cass_cli.engine.pretraining.session import Session, build_session, refresh_averages, restore_session, session_state
@@ -92,7 +93,7 @@ def pretrain_job(
         check_leaks=config.data.check_leaks and world.leads and not resume,
         on_progress=watch.decoding,
     )
-    for note in dataset.table.notes:
+    for note in (*dataset.table.notes, *([found] if resume and (found := moved(resume, config, dataset)) else [])):
         watch.note(note)
     for warning in dataset.warnings:
         watch.warn(warning)
@@ -201,6 +202,8 @@ def _record_start(run: Run, resolved: Resolved, dataset: Dataset, store: ImageSt
     write_text(run.config, to_yaml(resolved))
     write_json(run.path / "environment.json", environment())
     point_latest(run.path)
+    if resumed_at is not None:  # its splits stay as they are: images that came since belong to none
+        return
     train = dataset.rows("train")
     status = ["" for _ in dataset.splits]
     for image in store.bad:

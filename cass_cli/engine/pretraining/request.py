@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from cass_cli.config.load import Resolved, read_saved
 from cass_cli.config.recipes import ORIGIN as METHOD
 from cass_cli.config.recipes import RECIPE
 from cass_cli.config.schema import Config
 from cass_cli.data.dataset import with_data_path, with_labels_found
-from cass_cli.errors import RunError
-from cass_cli.runs.directory import Run
+from cass_cli.errors import DataError, RunError
+from cass_cli.runs.directory import Run, with_moved_labels
+from cass_cli.runs.names import run_flags
 
 # Settings that a resumed run may change without becoming another run.
 FREE_ON_RESUME = (
@@ -21,6 +24,7 @@ FREE_ON_RESUME = (
     "data.cache",
     "data.workers",
 )
+MOVABLE = ("data.path", "data.labels")  # where the same images and labels are now: `moved.py` looks whether they are
 
 
 def requested_settings(asked: Resolved, *, preset: str | None, resume: Run | None) -> Resolved:
@@ -42,15 +46,35 @@ def _resumed(run: Run, asked: Resolved) -> Resolved:
     for key in ("train.precision", "train.channels_last"):
         if changed.get(key) == "auto":  # which was settled when the run began
             del changed[key]
-    fixed = sorted(set(changed) - set(FREE_ON_RESUME))
+    movable = [key for key in MOVABLE if saved.value(key) is not None]
+    fixed = sorted(set(changed) - {*FREE_ON_RESUME, *movable})
     if fixed:
         lines = [f"{key} was {saved.value(key)}, now {changed[key]}" for key in fixed]
         raise RunError(
             f"{run.path} was started with other settings: {'; '.join(lines)}.",
-            hint=f"Resume without them, or start a new run. These may change: {', '.join(FREE_ON_RESUME)}.",
+            hint="Resume without them, or start a new run. These may change: "
+            f"{', '.join((*FREE_ON_RESUME, *movable))}.",
         )
     settings = saved.config.model_dump()
     for key, value in changed.items():
         section, field = key.split(".")
         settings[section][field] = value
-    return Resolved(Config.model_validate(settings), {**saved.origins, **{key: asked.origins[key] for key in changed}})
+    origins = {**saved.origins, **{key: asked.origins[key] for key in changed}}
+    resumed = with_moved_labels(saved, Resolved(Config.model_validate(settings), origins))
+    _check_there(run, resumed, changed)
+    return resumed
+
+
+def _check_there(run: Run, resumed: Resolved, changed: Collection[str]) -> None:
+    """Raise `DataError` with the command that goes on where what the run was made from lies there no longer."""
+    data = resumed.config.data
+    go_on = f"cass pretrain --resume{run_flags(run, option='--name', always=True)}"
+    for key, path, what, option in (
+        ("data.path", data.path, "images", "--data FOLDER"),
+        ("data.labels", data.labels, "labels", "--labels CSV"),
+    ):
+        if path and key not in changed and not path.exists() and not (key == "data.path" and data.download):
+            raise DataError(
+                f"The {what} of {run.path} are no longer at {path}.",
+                hint=f"Put them back; or, if they were moved, say where they are now: {go_on} {option}",
+            )

@@ -14,6 +14,7 @@ from cass_cli.engine.pretraining.plan import Plan, plan_pretraining
 from cass_cli.engine.timing.stepper import Stepper, is_out_of_memory, synthetic_store
 from cass_cli.errors import ConfigError
 from cass_cli.methods.build import build_arms
+from cass_cli.runs.directory import Run
 
 FORECAST_STEPS = 2
 TRIED_FIRST, SLOW_STEP = 2, 1.0  # images; seconds. ResNet-50 + ViT-B/16 at 384 px take some 8 s for two on two cores
@@ -38,11 +39,12 @@ class Foreseen:
     notes: tuple[str, ...]
 
 
-def foresee(resolved: Resolved, *, resumed: bool = False) -> Foreseen:
+def foresee(resolved: Resolved, *, resume: Run | None = None) -> Foreseen:
     """Find the images, choose how to compute, count and time, as a run with these settings would begin or go on."""
-    dataset = find_dataset(resolved.config.data, seed=resolved.config.train.seed)
+    splits = resume.splits if resume else None
+    dataset = find_dataset(resolved.config.data, seed=resolved.config.train.seed, saved_splits=splits)
     why = ""
-    if not resumed:
+    if not resume:
         arms = build_arms(resolved.config).values()
         resolved, why = settle_compute(resolved, arms, choose_compute(resolved.config.train).device)
     plan = plan_pretraining(resolved.config, dataset, choose_compute(resolved.config.train))
