@@ -41,13 +41,14 @@ def compare(
     The first run named is tested against each other one, seed by seed; p-values are adjusted for their number.
     """
     from cass_cli.reports.comparison import as_csv, as_latex, as_markdown, show_comparison
+    from cass_cli.runs.ancestry import older_notes
     from cass_cli.runs.compare import compare as tabulate
     from cass_cli.runs.compare import trials_by_method
     from cass_cli.runs.directory import write_text
     from cass_cli.runs.names import find_all
 
     trials = [trial for each in find_all(runs, named or []) for trial in each.trials()]
-    comparison = tabulate(trials_by_method(trials), metric=metric)
+    comparison = tabulate(trials_by_method(trials), metric=metric, notes=older_notes(trials))
     for path, render in ((csv, as_csv), (markdown, as_markdown), (latex, as_latex)):
         if path is not None:
             write_text(path, render(comparison))

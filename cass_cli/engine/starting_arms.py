@@ -28,23 +28,18 @@ def available_arms(run: Run, config: Config) -> list[ArmName]:
     wanted: list[ArmName] = [name for name in ARM_NAMES if asked in ("both", name)]
     if init in ("imagenet", "random"):
         return wanted
-    found = [name for name in wanted if arm_path(run, name, averaged=init == "averaged").is_file()]
+    found = [name for name in wanted if run.arm(name, averaged=init == "averaged").is_file()]
     if found:
         return found
     kind = "averaged " if init == "averaged" else ""
     names = " or ".join(wanted)
-    if not any(arm_path(run, name).is_file() for name in ARM_NAMES):
+    if not any(run.arm(name).is_file() for name in ARM_NAMES):
         raise RunError(
             f"{run.path} has no pretrained arms.",
             hint="Finish its pretraining, or start elsewhere: --init-from imagenet.\n"
             f"cass pretrain --resume{run_flags(run, option='--name', always=True)}",
         )
     raise RunError(f"{run.path} has no {kind}arm {names}.", hint="Choose another --arm or --init-from.")
-
-
-def arm_path(run: Run, name: str, *, averaged: bool = False) -> Path:
-    """Return the weight file of a pretrained arm."""
-    return run.arms / f"{name}{'-averaged' if averaged else ''}.safetensors"
 
 
 def starting_body(run: Run, config: Config, name: str, *, seed: int) -> Arm:
@@ -55,7 +50,7 @@ def starting_body(run: Run, config: Config, name: str, *, seed: int) -> Arm:
     """
     init = config.finetune.init
     if init in ("pretrained", "averaged"):
-        path = arm_path(run, name, averaged=init == "averaged")
+        path = run.arm(name, averaged=init == "averaged")
         model, outputs = _told_of(path)
         return build_arm(model, image_size=config.data.image_size, outputs=outputs, weights=path)
     return build_arm(

@@ -13,8 +13,9 @@ from cass_cli.engine.finetuning.evaluate import Evaluation, decisions
 from cass_cli.reports.csv_files import write_csv
 from cass_cli.reports.curves import plot_confusion, plot_reliability, plot_roc, plot_training
 from cass_cli.reports.printing import print_json
+from cass_cli.runs.ancestry import older_note
 from cass_cli.runs.directory import write_json
-from cass_cli.runs.names import trial_flags
+from cass_cli.runs.names import run_flags, trial_flags
 from cass_cli.runs.trials import Trial, method_name
 from cass_cli.scores.bootstrap import Estimate
 from cass_cli.scores.calibration import JOINT, MEAN
@@ -109,10 +110,14 @@ def show_evaluation(found: Evaluation, files: list[Path], *, as_json: bool) -> N
         console.print(f"Over seeds (test split): {METRICS[summary.metric]} {cells}")
     for note in dict.fromkeys([*first.notes, *summary.judgement.notes, *found.notes]):
         console.print(Text(f"• {note}", style="dim"))
+    if found.older_than_arms:
+        console.print(Text(f"Warning: {older_note(found.trial.variant, 1, 1)}", style="yellow"))
     console.print("\nWritten:")
     for path in files:
         console.print(f"  [cyan]{path}[/]")
-    console.print(f"Next: cass predict IMAGES{trial_flags(found.trial)}", soft_wrap=True)
+    console.print(Text(f"Next: cass report{run_flags(found.trial.variant.run, option='')}"))
+    predict = f"cass predict IMAGES{trial_flags(found.trial)}"
+    console.print(Text(f"      (or, for images of your own: {predict})", style="dim"))
 
 
 def _metrics_table(found: Evaluation) -> Table:

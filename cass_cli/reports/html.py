@@ -7,6 +7,7 @@ data, never markup); `report.css` is written into it.
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
@@ -63,15 +64,23 @@ def write_report(report: Report, path: Path) -> int:
 def show_written(report: Report, path: Path, size: int, *, as_json: bool) -> None:
     """Say where the page is and how large, and which runs in it are not finished."""
     unfinished = [facts.name for facts in report.runs if facts.state == "unfinished"]
+    older = {
+        f"{facts.name}/finetune/{tuning.name}": tuning.older
+        for facts in report.runs
+        for tuning in facts.finetunings
+        if tuning.older
+    }
     if as_json:
-        print_json(
-            {"report": path, "bytes": size, "runs": [facts.run.path for facts in report.runs], "unfinished": unfinished}
-        )
+        runs = [facts.run.path for facts in report.runs]
+        told = {"report": path, "bytes": size, "runs": runs, "unfinished": unfinished}
+        print_json({**told, "older_than_arms": list(older)})
         return
     console = Console(highlight=False, soft_wrap=True)
     console.print(Text(f"{path}", style="cyan").append(f"  ({size / 1000:,.0f} kB, one file)", style="default"))
     for name in unfinished:
         console.print(Text(f"• {name} is not finished, and the report says so.", style="yellow"))
+    for note in older.values():
+        console.print(Text(f"• {note}", style="yellow"))
 
 
 def render(report: Report) -> str:
@@ -90,6 +99,7 @@ def render(report: Report) -> str:
         "shown": shown,
         "setting": setting_text,
         "badge": badge,
+        "quoted": lambda value: shown(shlex.quote(str(value))),
     }
     return environment.get_template("report.html.j2").render(
         report=report,

@@ -8,12 +8,14 @@ from math import nan
 from pathlib import Path
 
 from cass_cli.errors import ConfigError, RunError, did_you_mean
+from cass_cli.runs.ancestry import older_than_arms
 from cass_cli.runs.summary import TrialSummary
-from cass_cli.runs.trials import Trial, Variant, default_variants, method_name
+from cass_cli.runs.trials import Trial, default_variants, method_name
 from cass_cli.scores.calibration import JOINT, MEAN
 from cass_cli.scores.metrics import METRICS
 from cass_cli.scores.over_seeds import PairedTest, SeedSummary, holm, paired_test, summarise_seeds
 
+OLDER = "older than its arms"  # what a fine-tuning is called whose run was pretrained further
 PICK = "pick"  # the candidate that validation chose, seed by seed
 
 
@@ -55,26 +57,34 @@ class Comparison:
 def trials_by_method(trials: Iterable[Trial]) -> dict[str, list[TrialSummary]]:
     """Return the finished trials of each variant, under a name that is unique among them; each trial once.
 
-    A variant of its own name adds it in brackets; methods that would still be called alike add their run.
+    A variant of its own name adds it in brackets, one that is older than the arms of its run says so; methods that
+    would still be called alike add their run.
     """
-    by_variant: dict[Path, tuple[Variant, list[TrialSummary]]] = {}
+    by_variant: dict[Path, list[Trial]] = {}
     for trial in {trial.path.resolve(): trial for trial in trials}.values():
-        by_variant.setdefault(trial.variant.path.resolve(), (trial.variant, []))[1].append(trial.summary())
-    found = list(by_variant.values())
+        by_variant.setdefault(trial.variant.path.resolve(), []).append(trial)
+    found = [(of[0].variant, [(trial, trial.summary()) for trial in of]) for of in by_variant.values()]
     if not found:
         raise RunError("None of these runs has a finished fine-tuning.", hint="Make one with: cass finetune --run RUN")
     names = []
-    for variant, summaries in found:
-        own = "" if variant.name in default_variants(summaries[0]) else f" [{variant.name}]"
-        names.append(method_name(summaries[0]) + own)
+    for variant, of in found:
+        first = of[0][1]
+        own = "" if variant.name in default_variants(first) else f" [{variant.name}]"
+        older = [bool(older_than_arms(trial, summary)) for trial, summary in of]
+        names.append(method_name(first) + own + (f", {'' if all(older) else 'partly '}{OLDER}" if any(older) else ""))
     return {
-        name if names.count(name) == 1 else f"{name} ({variant.run.path.name})": summaries
-        for name, (variant, summaries) in zip(names, found, strict=True)
+        name if names.count(name) == 1 else f"{name} ({variant.run.path.name})": [summary for _, summary in of]
+        for name, (variant, of) in zip(names, found, strict=True)
     }
 
 
-def compare(methods: Mapping[str, Sequence[TrialSummary]], *, metric: str | None = None) -> Comparison:
-    """Tabulate test scores and test every method against the first, where both have the arm and the fraction."""
+def compare(
+    methods: Mapping[str, Sequence[TrialSummary]], *, metric: str | None = None, notes: Sequence[str] = ()
+) -> Comparison:
+    """Tabulate test scores and test every method against the first, where both have the arm and the fraction.
+
+    What makes the rows incomparable is added to the `notes`.
+    """
     everything = [summary for summaries in methods.values() for summary in summaries]
     metric = metric or everything[0].metric
     if metric not in METRICS:
@@ -99,7 +109,7 @@ def compare(methods: Mapping[str, Sequence[TrialSummary]], *, metric: str | None
             CellTest(first, other.method, other.candidate, other.fraction, test, p)
             for (_, other), test, p in zip(pairs, tests, adjusted, strict=True)
         ),
-        notes=tuple(_notes(everything)),
+        notes=(*notes, *_notes(everything)),
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from cass_cli.config.load import Resolved, known_keys, read_saved
 from cass_cli.config.schema import Config
 from cass_cli.errors import RunError
+from cass_cli.runs.ancestry import older_notes
 from cass_cli.runs.compare import Comparison, compare, trials_by_method
 from cass_cli.runs.directory import Run
 from cass_cli.runs.images_used import ImagesUsed, images_used
@@ -55,6 +56,7 @@ class FineTuning:
     settings: tuple[Setting, ...]  # of the fine-tuning, and what else differs from the run's
     trials: tuple[Tuned, ...]
     unfinished: int
+    older: str  # says that it is older than the run's arms, else ""
     command: str
 
 
@@ -115,7 +117,7 @@ def gather_report(runs: Sequence[Run], *, check_leaks: bool = False) -> Report:
     trials = [trial for run in runs for variant in variants_of(run) for trial in variant.trials()]
     return Report(
         runs=tuple(_facts(run, check_leaks=check_leaks) for run in runs),
-        comparison=compare(trials_by_method(trials)) if trials else None,
+        comparison=compare(trials_by_method(trials), notes=older_notes(trials)) if trials else None,
     )
 
 
@@ -182,6 +184,7 @@ def _fine_tuning(variant: Variant, run: Resolved) -> FineTuning:
         settings=_settings(saved, Resolved(base, run.origins), only="finetune."),
         trials=trials,
         unfinished=begun - len(trials),
+        older=" ".join(older_notes(tuned.trial for tuned in trials)),
         command=_command(_read_json(variant.path / "environment.json")),
     )
 

@@ -32,6 +32,7 @@ class TrainedArm:
     weights: str  # what it began with
     best_epoch: int  # 0 where it was not trained
     kept: str = "fine-tuned"  # or "probe": the arm as it was, with a head over its layers
+    began: str = ""  # mark of the run's arm that it began with (`ancestry.py`); "": of none, or not known
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,10 @@ JUDGEMENT = {
     **{"temperatures": {"cnn": 1.0, "vit": 1.5}, "thresholds": {}, "pick": "vit", "reason": "It is better."},
     **{"metric": "macro_f1", "flag_below": 0.5, "flag_rule": "flagged below 0.5", "notes": []},
 }
-ARMS = {arm: {"model": f"model-{arm}", "weights": "", "best_epoch": 1, "kept": "fine-tuned"} for arm in ("cnn", "vit")}
+ARMS = {
+    arm: {"model": f"model-{arm}", "weights": "", "best_epoch": 1, "kept": "fine-tuned", "began": ""}
+    for arm in ("cnn", "vit")
+}
 
 
 def summary_json(**changes: Any) -> dict[str, Any]:

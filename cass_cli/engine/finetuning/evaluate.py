@@ -22,6 +22,7 @@ from cass_cli.engine.fastest import unless_measured_elsewhere
 from cass_cli.engine.finetuning.tuned_arms import load_tuned
 from cass_cli.engine.inference import store_logits
 from cass_cli.errors import DataError, RunError
+from cass_cli.runs.ancestry import older_than_arms
 from cass_cli.runs.compare import Cell, cells_of
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial, method_name
@@ -44,6 +45,7 @@ class Evaluation:
     labels: Labels
     probabilities: Mapping[str, Floats]  # [N, C] by candidate
     notes: tuple[str, ...]
+    older_than_arms: tuple[str, ...]  # the arms that the run has pretrained further, or replaced, since
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -59,6 +61,7 @@ class Evaluation:
             "scores": {name: found.as_dict() for name, found in self.scores.items()},
             "over_seeds": {cell.candidate: cell.summary.as_dict() for cell in self.over_seeds},
             "notes": list(self.notes),
+            "older_than_arms": list(self.older_than_arms),
         }
 
 
@@ -115,6 +118,7 @@ def evaluate(
         labels=labels,
         probabilities=candidates,
         notes=(*data.notes, *images.store.notes, *_split_note(split)),
+        older_than_arms=older_than_arms(trial, summary),
     )
 
 

@@ -22,6 +22,7 @@ from cass_cli.engine.finetuning.shared import Job, Listener
 from cass_cli.engine.starting_arms import available_arms, starting_body
 from cass_cli.errors import RunError
 from cass_cli.models.arms import Arm
+from cass_cli.runs.ancestry import mark_of, older_notes
 from cass_cli.runs.directory import Run, check_new
 from cass_cli.runs.trials import Trial, Variant
 from cass_cli.seeds import trial_seed
@@ -52,9 +53,11 @@ class Prepared:
 
     def job(self, images: Images) -> Job:
         """Return what the trials share, with the decoded images that they look at."""
-        pretrained = self.config.finetune.init in ("pretrained", "averaged")
-        method = self.config.method.name if pretrained else "none"
-        return Job(self.variant, self.config, self.bodies, self.data, images, self.compute, method)
+        init, began = self.config.finetune.init, dict[str, str]()
+        if init in ("pretrained", "averaged"):
+            began = {name: mark_of(self.run.arm(name, averaged=init == "averaged")) for name in self.bodies}
+        method = self.config.method.name if began else "none"
+        return Job(self.variant, self.config, self.bodies, self.data, images, self.compute, method, began)
 
     def rows(self, trials: Iterable[Trial]) -> NDArray[np.int64]:
         """Return the rows of the table, some repeated, that these trials look at."""
@@ -94,6 +97,8 @@ def prepare(
     if not new_run:
         _check_settings(variant, resolved, overwrite=overwrite)
     _check_free(trials, arms, resume=resume, overwrite=overwrite)
+    for note in older_notes(trial for trial in trials if trial.finished and not overwrite):
+        watch.warn(note)
     if new_run:
         check_new(run.path.parent, run.path.name, overwrite=overwrite)
     data = _find(resolved, None if new_run else run.splits, watch, look_for_leaks=look_for_leaks)

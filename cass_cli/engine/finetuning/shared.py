@@ -61,6 +61,7 @@ class Job:
     images: Images
     compute: Compute
     method: str
+    began: Mapping[str, str]  # by arm: the mark of the run's arm that it begins with (`runs/ancestry.py`)
 
     @property
     def spec(self) -> ImageSpec:

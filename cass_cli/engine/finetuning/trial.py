@@ -74,9 +74,9 @@ def run_trial(
         answers = Answers(probe.logits)
     else:
         arms, t = new_tuning(job, trial, bodies, subset)
-        _go_on(trial, t)
+        _go_on(job, trial, t)
         begins(t.epoch, settings.epochs)
-        _train(trial, t, watch, stop)
+        _train(job, trial, t, watch, stop)
         answers = _guarded(job, trial, arms, t, bodies, subset, watch, stop)
     summary = _summary(job, trial, bodies, answers, labels=labels, seconds=time.monotonic() - began)
     write_json(trial.files.summary, summary.as_dict())
@@ -92,21 +92,24 @@ def _bodies(job: Job, trial: Trial) -> dict[str, Arm]:
     return {name: starting_body(job.variant.run, job.config, name, seed=seed) for name in job.bodies}
 
 
-def _go_on(trial: Trial, t: Tuning) -> None:
+def _go_on(job: Job, trial: Trial, t: Tuning) -> None:
     """Bring `t` to where the trial was interrupted, if it was."""
     if trial.files.checkpoint.exists():
         state = load_checkpoint(trial.files.checkpoint)
         if state["images"] != t.images or state["arms"].keys() != t.arms.keys():
             raise RunError(f"{trial.path} was begun on other images or arms.", hint="Start it again with --overwrite.")
+        if state.get("began", job.began) != job.began:
+            what = f"The arms of {job.variant.run.path} were pretrained further, or replaced, after {trial.path} began."
+            raise RunError(what, hint="Start it again with --overwrite.")
         restore_tuning(t, state)
     trial.files.rewind(t.epoch)
 
 
-def _train(trial: Trial, t: Tuning, watch: Watcher, stop: StopRequest) -> None:
+def _train(job: Job, trial: Trial, t: Tuning, watch: Watcher, stop: StopRequest) -> None:
     """Train until every arm has stopped, and give each its best weights."""
 
     def save(t: Tuning) -> None:
-        save_checkpoint(trial.files.checkpoint, tuning_state(t))
+        save_checkpoint(trial.files.checkpoint, {**tuning_state(t), "began": dict(job.began)})
 
     for stats in finetune(t, stop=stop, save=save, on_step=watch.step):
         trial.files.log(stats.row())
@@ -236,7 +239,13 @@ def _summary(
         device=str(job.compute.device),
         precision=job.compute.precision,
         arms={
-            name: TrainedArm(body.name, str(body.weights), answers.best_epochs.get(name, 0), kept=kept.get(name, usual))
+            name: TrainedArm(
+                model=body.name,
+                weights=str(body.weights),
+                best_epoch=answers.best_epochs.get(name, 0),
+                began=job.began.get(name, ""),
+                kept=kept.get(name, usual),
+            )
             for name, body in bodies.items()
         },
         judgement=judged,
