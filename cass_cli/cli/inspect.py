@@ -110,7 +110,7 @@ def inspect(
     from cass_cli.data.inspection import KINDS, inspect_samples, split_source
     from cass_cli.data.splits import assign_splits, read_splits
     from cass_cli.errors import ConfigError, did_you_mean
-    from cass_cli.reports.inspection import as_dict, show_inspection, write_rows
+    from cass_cli.reports.inspection import as_dict, show_inspection, training_command, write_rows
     from cass_cli.reports.printing import print_json
     from cass_cli.reports.progress import counting
 
@@ -153,11 +153,12 @@ def inspect(
             max_pixels=asked.max_pixels,
             on_progress=progress,
         )
+    command = training_command(asked, seed=seed, splits=splits)
     if csv is not None:
         write_rows(csv, found)
     if as_json:
-        print_json(as_dict(found, asked))
+        print_json(as_dict(found, command))
     else:
-        show_inspection(found, asked, Console(highlight=False))
+        show_inspection(found, command, Console(highlight=False))
     if found.obstacles or any(found.found(kind) for kind in fail_on or ()):
         raise typer.Exit(1)

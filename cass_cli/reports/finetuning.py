@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from cass_cli.engine.finetuning.job import FinetuneResult
 from cass_cli.engine.finetuning.loop import TuneEpoch, TuneStep
@@ -105,7 +106,8 @@ def show_finetuned(result: FinetuneResult, *, as_json: bool) -> None:
     for note in guard_notes(result.trials):
         console.print(note, style="dim")
     console.print(f"\nSaved in [cyan]{result.variant}[/]")
-    console.print(f"Next: cass evaluate{trial_flags(find(result.variant.parent, result.variant.name).trial())}")
+    trial = find(result.variant.parent, result.variant.name).trial()
+    console.print(Text(f"Next: cass evaluate{trial_flags(trial)}"))
 
 
 def guard_notes(trials: Sequence[TrialSummary]) -> list[str]:

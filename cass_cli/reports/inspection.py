@@ -26,14 +26,14 @@ MOST_CLASSES = 20  # rows of the class table; the rest are in --json
 MOST_BAD = 10
 
 
-def as_dict(found: Inspection, asked: Data) -> dict[str, Any]:
-    """Return everything but the rows, which are what the CSV is for."""
+def as_dict(found: Inspection, command: str) -> dict[str, Any]:
+    """Return everything but the rows, which are what the CSV is for; `command` trains on this reading."""
     summary = {
         field.name: getattr(found, field.name) for field in fields(found) if field.name not in ("rows", "label_columns")
     }
     for kind in ("exact", "near"):
         summary[kind] = None if summary[kind] is None else asdict(summary[kind])
-    return {**summary, "leaks": found.leaks, "advice": advice(found), "command": command(found, asked)}
+    return {**summary, "leaks": found.leaks, "advice": advice(found), "command": command}
 
 
 def write_rows(path: Path, found: Inspection) -> None:
@@ -50,8 +50,8 @@ def write_rows(path: Path, found: Inspection) -> None:
         raise DataError(f"Cannot write {shown(str(path))}: {error.strerror or error}.") from error
 
 
-def show_inspection(found: Inspection, asked: Data, console: Console) -> None:
-    """Print one screen: what there is, what is broken, what leaks, and what to do."""
+def show_inspection(found: Inspection, command: str, console: Console) -> None:
+    """Print one screen: what there is, what is broken, what leaks, and what to do; `command` trains on this reading."""
     classes = count(len(found.classes), "class", "classes") if found.classes else "no labels"
     kind = ", several an image" if found.multilabel else ""
     console.print(
@@ -72,7 +72,7 @@ def show_inspection(found: Inspection, asked: Data, console: Console) -> None:
     for obstacle in found.obstacles:
         console.print(f"[bold red]✗[/] {escape(obstacle)}")
     console.print(f"\n[bold cyan]→[/] {escape(advice(found))}")
-    console.print(f"  To train on this reading: [bold]{escape(command(found, asked))}[/]", soft_wrap=True)
+    console.print(f"  To train on this reading: [bold]{escape(command)}[/]", soft_wrap=True)
 
 
 def _class_table(found: Inspection) -> Table:
@@ -220,6 +220,9 @@ def advice(found: Inspection) -> str:
     return " ".join(steps) or "Nothing stands in the way."
 
 
-def command(found: Inspection, asked: Data) -> str:
+def training_command(asked: Data, *, seed: int, splits: Path | None) -> str:
     """Return the command that trains on this reading, with every option that made it."""
-    return shlex.join(["cass", "pretrain", "--data", str(asked.path or found.root), *reading_options(asked)])
+    words = ["cass", "pretrain", "--data", str(asked.path), *reading_options(asked)]
+    words += ["--seed", str(seed)] if seed else []
+    words += ["--set", f"data.splits={splits}"] if splits else []
+    return shlex.join(words)

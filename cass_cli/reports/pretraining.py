@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any, Self
 
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from cass_cli.engine.pretraining.collapse import ADVICE, ArmGauges
 from cass_cli.engine.pretraining.job import PretrainResult
@@ -46,7 +47,7 @@ def show_pretrained(result: PretrainResult, *, as_json: bool) -> None:
         console.print("[yellow]An arm has collapsed: do not read its low loss as success.[/]")
     run = Run(result.run)
     labels = "" if result.labelled else " --labels CSV"
-    console.print(f"Next: cass finetune{run_flags(run)}{labels} --label-fraction 0.1", soft_wrap=True)
+    console.print(Text(f"Next: cass finetune{run_flags(run)}{labels} --label-fraction 0.1"))
     console.print("      (or load an arm with timm: README, “Use the arms”)", style="dim")
 
 

@@ -56,6 +56,14 @@ def test_a_sound_set_gets_a_clean_bill(data: Path, capsys: pytest.CaptureFixture
     assert "rows" not in found
 
 
+def test_the_command_that_trains_reads_the_folder_in_the_same_way(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = data.rename(data.with_name("my data"))
+    found = inspected(capsys, data, "--layout", "classes", "--seed", "3", "--no-duplicates")
+    assert found["advice"].endswith(f": cass pretrain --data '{data}' --layout classes --seed 3")
+
+
 def test_leaks_and_label_disagreements_are_found(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     leak(data)
     found = inspected(capsys, data)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -130,4 +132,26 @@ def test_next_leads_to_this_run(
     assert run([*quick, "--runs", "my runs", "--variant", "v"]) == 0
     assert "Next: cass evaluate --runs 'my runs'\n" in capsys.readouterr().out  # it is the latest
     assert run(["evaluate", "--runs", "my runs", "--variant", "random-paper", "--resamples", "0"]) == 0
-    assert "Next: cass predict IMAGES --runs 'my runs' --variant random-paper\n" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Next: cass report --runs 'my runs'\n" in said
+    assert "cass predict IMAGES --runs 'my runs' --variant random-paper)\n" in said
+
+
+def test_what_comes_next_works_as_it_is_printed(
+    pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(pretrained / "p", tmp_path / "runs/other", ignore=shutil.ignore_patterns("finetune"))
+    (tmp_path / "runs/latest").symlink_to("other")  # what is found where the command forgets where it was
+    monkeypatch.chdir(tmp_path)
+    folder = "my [old] runs"
+    begin = ["pretrain", *TINY, "--data", str(pretrained.parent / "pictures"), "--runs", folder, "--name", "a b"]
+    assert run(begin) == 0
+    done = ["pretrain"]
+    while following := [line for line in capsys.readouterr().out.splitlines() if line.startswith("Next: cass ")]:
+        words = shlex.split(following[0])[2:]
+        assert words[words.index("--runs") + 1] == folder
+        assert run(words) == 0
+        done.append(words[0])
+    assert done == ["pretrain", "finetune", "evaluate", "report"]
+    assert (tmp_path / folder / "a b" / "report.html").is_file()
+    assert not list((tmp_path / "runs").rglob("finetune"))
