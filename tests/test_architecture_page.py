@@ -78,12 +78,16 @@ def test_the_rooms_of_data() -> None:
     assert set(table(1)) == set(INNER["data"])
 
 
+def test_the_files_of_layouts() -> None:
+    assert set(table(2)) == {path.stem for path in (PACKAGE / "data" / "layouts").glob("[!_]*.py")}
+
+
 def test_the_rooms_of_engine() -> None:
     picture = drawn(fenced("mermaid")[2])
     assert {
         name: before | (ENGINE_FILES if name in ENGINE_FILES else set()) for name, before in picture.items()
     } == ENGINE
-    assert set(table(2)) == set(ENGINE)
+    assert set(table(3)) == set(ENGINE)
 
 
 def names_in(path: Path) -> set[str]:

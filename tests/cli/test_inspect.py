@@ -61,7 +61,7 @@ def test_the_command_that_trains_reads_the_folder_in_the_same_way(
 ) -> None:
     data = data.rename(data.with_name("my data"))
     found = inspected(capsys, data, "--layout", "classes", "--seed", "3", "--no-duplicates")
-    assert found["advice"].endswith(f": cass pretrain --data '{data}' --layout classes --seed 3")
+    assert found["command"] == f"cass pretrain --data '{data}' --layout classes --seed 3"
 
 
 def test_leaks_and_label_disagreements_are_found(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

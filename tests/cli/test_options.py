@@ -72,7 +72,9 @@ ONLY = {
     ("data/dataset.py", "--data"): (*TRAIN, "evaluate", *LOOK),
     ("data/store/build.py", "--cache"): TRAIN,
     ("engine/starting_arms.py", "--init-from"): ("finetune",),
+    ("data/layouts/overlays.py", "--csv"): ("inspect",),
     ("reports/inspection.py", "--data"): TRAIN,
+    ("reports/inspection.py", "--set"): TRAIN,
     ("reports/inspection.py", "--bad-images"): TRAIN,  # "train with …"
     ("reports/inspection.py", "--fit"): TRAIN,  # the same
     ("reports/inspection.py", "--split-by-duplicates"): TRAIN,  # the same

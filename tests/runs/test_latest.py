@@ -100,7 +100,9 @@ def test_without_links_it_is_a_file_with_the_name(folder: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    "make", [lambda path: path.write_text("a\nb"), lambda path: path.write_text("thesis"), Path.mkdir], ids=str
+    "make",
+    [lambda path: path.write_text("a\nb"), lambda path: path.write_text("thesis"), Path.mkdir],
+    ids=["lines", "word", "folder"],
 )
 def test_what_the_user_calls_latest_is_left_alone(folder: Path, make: Callable[[Path], object]) -> None:
     make(folder / "latest")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from cass_cli.data.decode.facts import IMAGE_SUFFIXES
 from cass_cli.data.layouts.scan import Scan, outside_error
@@ -121,11 +121,13 @@ class Index:
         if name in self.exact:
             return [name]
         for tidy in dict.fromkeys((name, name.replace("\\", "/"))):  # CSVs written on Windows
-            path = PurePosixPath(tidy)
-            if path.is_absolute() or ".." in path.parts:
+            if tidy.startswith("/"):
                 continue
-            folder, file = "/".join(path.parts[:-1]), path.name
-            for candidates in (self.by_file.get(file, []), self.by_stem.get(file, [])):
+            parts = [part for part in tidy.split("/") if part not in ("", ".")]
+            if not parts or ".." in parts:
+                continue
+            folder, file = "/".join(parts[:-1]), parts[-1]
+            for candidates in (self.by_file.get(file, ()), self.by_stem.get(file, ())):
                 if hits := _best([c for c in candidates if _lies_in(c, folder)], folder):
                     return hits
         return []
@@ -174,8 +176,8 @@ def _stem(file: str) -> str:
 
 
 def _best(fitting: list[str], folder: str) -> list[str]:
-    if not fitting:
-        return []
+    if len(fitting) < 2:
+        return fitting
     ranks = [_rank(c, folder) for c in fitting]
     return [c for c, rank in zip(fitting, ranks, strict=True) if rank == min(ranks)]
 

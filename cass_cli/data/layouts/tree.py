@@ -81,7 +81,7 @@ def _check_augmented(folders: Collection[str]) -> None:
         raise DataError(
             f"The folders {shown_list(copies, 3)} hold augmented copies, beside {shown_list(others, 3)}: trained "
             "together, images would be tested on that were trained on.",
-            hint="Name the folder that is meant with --data.",
+            hint="Name the one folder that is meant.",
         )
 
 
