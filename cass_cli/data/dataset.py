@@ -12,7 +12,15 @@ import torch
 from cass_cli.config.load import Resolved
 from cass_cli.config.presets import preset_about, preset_data_path
 from cass_cli.config.schema import Data
-from cass_cli.data.duplicates import Leaks, cluster_numbers, exact_duplicates, find_leaks, near_duplicates, thumbnails
+from cass_cli.data.duplicates import (
+    Leaks,
+    cluster_numbers,
+    exact_duplicates,
+    find_leaks,
+    merged_pairs,
+    near_duplicates,
+    thumbnails,
+)
 from cass_cli.data.layouts.columns import Columns
 from cass_cli.data.layouts.csv_layout import named_table
 from cass_cli.data.layouts.medmnist import download_medmnist
@@ -166,7 +174,7 @@ def duplicate_pairs(
         on_progress=on_progress,
     )
     near = near_duplicates(thumbnails(store.images))
-    return np.unique(np.concatenate([exact_duplicates(table), store.kept[near.pairs]]), axis=0)
+    return merged_pairs(exact_duplicates(table), store.kept[near.pairs])
 
 
 def _leak_warnings(leaks: Leaks) -> tuple[str, ...]:

@@ -8,9 +8,11 @@ N images · K pairs · D thumbnail pixels.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from io import FileIO
 
 import numpy as np
 import torch
@@ -29,6 +31,8 @@ SIDE = 24  # thumbnail pixels a side
 THRESHOLD = 0.995
 FLAT = 2.0  # grey levels of 255: below this deviation a thumbnail is noise, and so would be its correlations
 TILE = 4096  # rows and columns multiplied at a time: 64 MB
+WHOLE = 2**20  # bytes of a file that is read in one piece
+STRIPE = 128  # rows looked at together once there are too many pairs
 MOST_PAIRS = 2_000_000  # beyond, pairs inside a cluster already known are let go
 
 
@@ -76,12 +80,13 @@ def near_duplicates(
             tile = thumbs[top : top + TILE] @ thumbs[left : left + TILE].T
             if left == top:
                 tile = tile.triu_(diagonal=1)  # each pair once, no image with itself
-            hits = torch.nonzero(tile > threshold)
-            correlation = np.concatenate([correlation, tile[hits[:, 0], hits[:, 1]].numpy()])
-            pairs = np.concatenate([pairs, (hits + torch.tensor((top, left))).numpy()])
-            if len(pairs) > MOST_PAIRS:
-                kept = _spanning(pairs, n)
-                pairs, correlation, cut = pairs[kept], correlation[kept], True
+            above = tile > threshold
+            if len(pairs) + int(above.sum()) > MOST_PAIRS:
+                pairs, correlation = _connecting(pairs, correlation, tile, above, (top, left), n)
+                cut = True
+            elif len(hits := torch.nonzero(above)):
+                correlation = np.concatenate([correlation, tile[hits[:, 0], hits[:, 1]].numpy()])
+                pairs = np.concatenate([pairs, (hits + torch.tensor((top, left))).numpy()])
         if on_progress is not None:
             on_progress(min(top + TILE, n), n)
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
@@ -89,17 +94,47 @@ def near_duplicates(
     return NearDuplicates(pairs[order], correlation[order], cluster_numbers(pairs, n), flat, cut)
 
 
+def _connecting(
+    pairs: Ints, correlation: NDArray[np.float32], tile: Tensor, above: Tensor, corner: tuple[int, int], n: int
+) -> tuple[Ints, NDArray[np.float32]]:
+    """Return what suffices of `pairs` and those `above` in `tile`, with correlations, to connect what all of them do.
+
+    The earlier of two that would do is kept. A few rows at a time: in a large cluster nearly all pairs of the later
+    ones join what is joined already, and are never listed.
+    """
+    kept = _spanning(pairs, n)
+    pairs, correlation = pairs[kept], correlation[kept]
+    cluster = torch.from_numpy(_components(pairs, n))
+    for start in range(0, len(tile), STRIPE):
+        stripe = tile[start : start + STRIPE]
+        top, left = corner[0] + start, corner[1]
+        apart = cluster[top : top + len(stripe), None] != cluster[None, left : left + stripe.shape[1]]
+        hits = torch.nonzero(above[start : start + STRIPE] & apart)
+        if len(hits):
+            correlation = np.concatenate([correlation, stripe[hits[:, 0], hits[:, 1]].numpy()])
+            pairs = np.concatenate([pairs, (hits + torch.tensor((top, left))).numpy()])
+            kept = _spanning(pairs, n)
+            pairs, correlation = pairs[kept], correlation[kept]
+            cluster = torch.from_numpy(_components(pairs, n))
+    return pairs, correlation
+
+
 def _spanning(pairs: Ints, n: int) -> Ints:
-    """Return the indices of pairs that suffice to connect what all of them connect."""
+    """Return the indices of pairs that suffice to connect what all of them connect, the earliest that do."""
     edges = coo_array((np.arange(1, len(pairs) + 1, dtype=np.float64), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     forest: Ints = minimum_spanning_tree(edges).data.astype(np.int64)
     return forest - 1
 
 
+def _components(pairs: Ints, n: int) -> Ints:
+    """Number what `pairs` connect, int64 [n]; an image on its own is a component too."""
+    edges = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    return np.asarray(connected_components(edges, directed=False)[1], dtype=np.int64)
+
+
 def cluster_numbers(pairs: Ints, n: int) -> Ints:
     """Return the cluster of each of n images that `pairs` connect, numbered from 0; -1 for an image on its own."""
-    edges = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
-    numbers = connected_components(edges, directed=False)[1]
+    numbers = _components(pairs, n)
     paired = np.zeros(n, dtype=bool)
     paired[pairs.ravel()] = True
     clusters = np.full(n, -1, dtype=np.int64)
@@ -121,6 +156,13 @@ def exact_duplicates(table: SampleTable) -> Ints:
     return np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
 
 
+def merged_pairs(one: Ints, two: Ints) -> Ints:
+    """Return the pairs [K, 2] that are in either, each once, sorted."""
+    both = np.concatenate([one, two])
+    width = int(both.max(initial=0)) + 1
+    return np.stack(np.divmod(np.unique(both[:, 0] * width + both[:, 1]), width), axis=1)  # faster than whole rows
+
+
 def _digests_of_files(table: SampleTable) -> Iterator[tuple[int, int, bytes]]:
     """Yield (row, bytes, digest) of the files that share their length with another; empty files are no copies."""
     by_size: dict[int, list[int]] = {}
@@ -129,8 +171,15 @@ def _digests_of_files(table: SampleTable) -> Iterator[tuple[int, int, bytes]]:
             by_size.setdefault(table.path(row).stat().st_size, []).append(row)
     for size, rows in by_size.items():
         for row in rows if size and len(rows) > 1 else ():
-            with suppress(OSError), table.path(row).open("rb") as file:
-                yield row, size, hashlib.file_digest(file, hashlib.blake2b).digest()
+            with suppress(OSError), table.path(row).open("rb", buffering=0) as file:
+                yield row, size, _digest(file, size)
+
+
+def _digest(file: FileIO, size: int) -> bytes:
+    """Return BLAKE2b of the file: at once where it is small, which saves a large buffer for each."""
+    if size <= WHOLE:
+        return hashlib.blake2b(file.readall()).digest()
+    return hashlib.file_digest(file, hashlib.blake2b).digest()
 
 
 def _digests_of_members(table: SampleTable) -> Iterator[tuple[int, int, bytes]]:
@@ -157,25 +206,30 @@ class Leaks:
 
 def find_leaks(table: SampleTable, splits: Sequence[str], pairs: Ints) -> Leaks:
     """Check duplicate `pairs` and the table's groups against `splits` ("" = in no split)."""
-    split = np.array(splits, dtype=object)
+    names = sorted({*splits} - {""})
+    numbers = {name: number for number, name in enumerate(names)}
+    split = np.array([numbers.get(name, -1) for name in splits], dtype=np.int64)
     one, two = split[pairs[:, 0]], split[pairs[:, 1]]
-    crossing = pairs[(one != two) & (one != "") & (two != "")]
-    touched: dict[tuple[str, str], set[int]] = {}
-    for a, b in crossing.tolist():
-        for mine, other in ((a, b), (b, a)):
-            touched.setdefault((split[mine], split[other]), set()).add(mine)
-            if split[mine] == "test":
-                touched.setdefault(("test", "train or val"), set()).add(mine)
-    homes: dict[str, set[str]] = {}
-    for group, home in zip(table.groups or (), splits, strict=False):
-        if group and home:
-            homes.setdefault(group, set()).add(home)
+    crossing = pairs[(one != two) & (one >= 0) & (two >= 0)]
+    ends = np.concatenate([crossing, crossing[:, ::-1]])  # every pair from both its ends
+    home, away = split[ends[:, 0]], split[ends[:, 1]]
+    images: dict[tuple[str, str], int] = {}
+    for name in names:
+        here = home == numbers[name]
+        images |= {(name, other): _distinct(ends[here & (away == numbers[other]), 0]) for other in names}
+        if name == "test":
+            images[name, "train or val"] = _distinct(ends[here, 0])
+    homes = Counter(group for group, home in {*zip(table.groups or (), splits, strict=False)} if group and home)
     return Leaks(
         pairs=crossing,
-        images={key: len(rows) for key, rows in sorted(touched.items())},
-        groups=tuple(sorted(group for group, found in homes.items() if len(found) > 1)),
+        images={key: rows for key, rows in sorted(images.items()) if rows},
+        groups=tuple(sorted(group for group, found in homes.items() if found > 1)),
         disagreements=pairs[_labels_differ(table, pairs)],
     )
+
+
+def _distinct(rows: Ints) -> int:
+    return int(np.count_nonzero(np.bincount(rows)))
 
 
 def _labels_differ(table: SampleTable, pairs: Ints) -> NDArray[np.bool_]:

@@ -13,7 +13,14 @@ from torch import Tensor
 from cass_cli.config.schema import Data
 from cass_cli.data import duplicates
 from cass_cli.data.dataset import duplicate_pairs
-from cass_cli.data.duplicates import cluster_numbers, exact_duplicates, find_leaks, near_duplicates, thumbnails
+from cass_cli.data.duplicates import (
+    cluster_numbers,
+    exact_duplicates,
+    find_leaks,
+    merged_pairs,
+    near_duplicates,
+    thumbnails,
+)
 from cass_cli.data.sources import SampleTable, load_samples
 from cass_cli.data.splits import assign_splits
 from cass_cli.data.store.store import build_store
@@ -117,6 +124,18 @@ def test_a_flood_of_pairs_keeps_the_clusters(monkeypatch: pytest.MonkeyPatch) ->
     assert (found.correlation > 0.995).all()
 
 
+def test_stripes_change_nothing_of_a_flood(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = thumbnails(textures(5)[torch.randint(5, (80,), generator=torch.Generator().manual_seed(0))])
+    monkeypatch.setattr(duplicates, "TILE", 32)
+    monkeypatch.setattr(duplicates, "MOST_PAIRS", 50)
+    whole = near_duplicates(rows)
+    monkeypatch.setattr(duplicates, "STRIPE", 3)
+    striped = near_duplicates(rows)
+    assert whole.cut
+    assert np.array_equal(whole.pairs, striped.pairs)
+    assert np.array_equal(whole.correlation, striped.correlation)
+
+
 @pytest.mark.parametrize("n", [0, 1])
 def test_nothing_to_compare(n: int) -> None:
     found = near_duplicates(thumbnails(textures(2)[:n]))
@@ -126,6 +145,12 @@ def test_nothing_to_compare(n: int) -> None:
 def test_clusters_are_what_pairs_connect() -> None:
     clusters = cluster_numbers(pairs_of((1, 4), (4, 6), (2, 3)), 8)
     assert clusters.tolist() == [-1, 0, 1, 1, 0, -1, 0, -1]
+
+
+def test_merged_pairs_are_distinct_rows_in_order() -> None:
+    one, two = np.random.default_rng(0).integers(9, size=(2, 40, 2))
+    assert np.array_equal(merged_pairs(one, two), np.unique(np.concatenate([one, two]), axis=0))
+    assert merged_pairs(pairs_of(), pairs_of()).shape == (0, 2)
 
 
 # --- exact duplicates ----------------------------------------------------------------------------------------------
@@ -172,6 +197,20 @@ def test_leaks_count_images_not_pairs() -> None:
         ("val", "test"): 1,
     }
     assert leaks.disagreements.tolist() == [[0, 2], [1, 2], [2, 4]]  # an image without a label disagrees with none
+
+
+def test_leaks_of_many_pairs_are_those_counted_one_by_one() -> None:
+    rng = np.random.default_rng(0)
+    table = table_of(Path(), [f"{i}" for i in range(50)])
+    splits = tuple(rng.choice(["train", "val", "test", ""], 50).tolist())
+    pairs = np.unique(rng.integers(50, size=(200, 2)), axis=0)
+    counted: dict[tuple[str, str], set[int]] = {}
+    for a, b in [*pairs.tolist(), *pairs[:, ::-1].tolist()]:
+        if splits[a] and splits[b] and splits[a] != splits[b]:
+            counted.setdefault((splits[a], splits[b]), set()).add(a)
+            if splits[a] == "test":
+                counted.setdefault(("test", "train or val"), set()).add(a)
+    assert find_leaks(table, splits, pairs).images == {key: len(rows) for key, rows in counted.items()}
 
 
 def test_groups_in_two_splits_leak() -> None:
