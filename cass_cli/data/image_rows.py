@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -17,11 +16,13 @@ from cass_cli.data.layouts.columns import LEFT_OUT
 from cass_cli.data.samples import archive_images
 from cass_cli.data.sources import SampleTable
 from cass_cli.data.splits import label_cells, label_columns
+from cass_cli.data.store.decoding import usable_cores
 
 Ints = NDArray[np.int64]
+TOGETHER = 64  # headers that a thread reads at a time: to hand it each would take as long as to read it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageRow:
     """One image, as the per-image CSV lists it."""
 
@@ -41,7 +42,9 @@ class ImageRow:
     disagrees: str  # an image that is its duplicate under another label
 
 
-def read_headers(table: SampleTable, workers: int) -> tuple[dict[int, ImageFacts], dict[int, str]]:
+def read_headers(
+    table: SampleTable, workers: int, on_progress: Callable[[int, int], None] | None = None
+) -> tuple[dict[int, ImageFacts], dict[int, str]]:
     """Return the header of each image by row, and the reason for each that has none to be read."""
     facts: dict[int, ImageFacts] = {}
     bad: dict[int, str] = {}
@@ -53,19 +56,25 @@ def read_headers(table: SampleTable, workers: int) -> tuple[dict[int, ImageFacts
             facts |= {i: fact for i, name in enumerate(table.names) if name.startswith(f"{part}/")}
         return facts, bad
 
-    def look(row: int) -> ImageFacts | str:
-        try:
-            return describe_image(table.path(row))
-        except DecodeError as error:
-            return error.reason
+    def look(rows: range) -> list[ImageFacts | str]:
+        return [_header(table, row) for row in rows]
 
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        for row, seen in enumerate(pool.map(look, range(len(table)))):
-            if isinstance(seen, str):
-                bad[row] = seen
-            else:
-                facts[row] = seen
+    parts = [range(start, min(start + TOGETHER, len(table))) for start in range(0, len(table), TOGETHER)]
+    with ThreadPoolExecutor(workers or usable_cores()) as pool:
+        for rows, seen in zip(parts, pool.map(look, parts), strict=True):
+            facts |= {row: fact for row, fact in zip(rows, seen, strict=True) if not isinstance(fact, str)}
+            bad |= {row: reason for row, reason in zip(rows, seen, strict=True) if isinstance(reason, str)}
+            if on_progress is not None:
+                on_progress(rows.stop, len(table))
     return facts, bad
+
+
+def _header(table: SampleTable, row: int) -> ImageFacts | str:
+    """Return what the header of an image says, or why it says nothing."""
+    try:
+        return describe_image(table.path(row))
+    except DecodeError as error:
+        return error.reason
 
 
 def image_rows(
@@ -77,18 +86,19 @@ def image_rows(
     """
     leaks = find_leaks(table, splits, pairs)
     elsewhere: dict[int, set[str]] = {}
-    for one, two in leaks.pairs.tolist():
-        elsewhere.setdefault(one, set()).add(splits[two])
-        elsewhere.setdefault(two, set()).add(splits[one])
+    home = np.array(splits, dtype=np.str_)
+    rows, others = _ends(leaks.pairs)
+    for split in {*splits}:
+        for found in np.unique(rows[(home == split)[others]]).tolist():
+            elsewhere.setdefault(found, set()).add(split)
     homes: dict[str, set[str]] = {group: set() for group in leaks.groups}
     for group, split in zip(table.groups or (), splits, strict=False):
         if group in homes and split:
             homes[group].add(split)
-    other_label: dict[int, str] = {}
-    for one, two in leaks.disagreements.tolist():
-        other_label.setdefault(one, table.names[two])
-        other_label.setdefault(two, table.names[one])
-    clusters = cluster_numbers(pairs, len(table))
+    rows, others = _ends(leaks.disagreements)
+    rows, first = np.unique(rows, return_index=True)
+    other_label = {row: table.names[other] for row, other in zip(rows.tolist(), others[first].tolist(), strict=True)}
+    clusters = cluster_numbers(pairs, len(table)).tolist()
     unknown = ImageFacts(0, 0, "", bit_depth=0, format="", pages=0)
 
     def row(i: int) -> ImageRow:
@@ -107,7 +117,7 @@ def image_rows(
             bit_depth=fact.bit_depth,
             format=fact.format,
             pages=fact.pages,
-            cluster=int(clusters[i]),
+            cluster=clusters[i],
             leak=";".join(sorted(leaking)),
             disagrees=other_label.get(i, ""),
         )
@@ -118,3 +128,8 @@ def image_rows(
         return ImageRow(name, "", blank, "", status, 0, 0, "", 0, "", 0, cluster=-1, leak="", disagrees="")
 
     return (*(row(i) for i in range(len(table))), *(other(name, reason) for name, reason in table.left_out))
+
+
+def _ends(pairs: Ints) -> tuple[Ints, Ints]:
+    """Return the rows [2K] of the pairs, and the other row of each: one and two of the first pair, two and one, ..."""
+    return pairs.ravel(), pairs[:, ::-1].ravel()

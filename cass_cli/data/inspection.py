@@ -16,6 +16,7 @@ from cass_cli.data.duplicates import (
     cluster_numbers,
     exact_duplicates,
     find_leaks,
+    merged_pairs,
     near_duplicates,
     thumbnails,
 )
@@ -120,7 +121,7 @@ def inspect_samples(
     Without, only headers are read: much faster, blind to damage further in.
     """
     began = time.monotonic()
-    facts, bad = read_headers(table, workers)
+    facts, bad = read_headers(table, workers, None if duplicates else on_progress)
     exact = near = np.empty((0, 2), dtype=np.int64)
     flat, cut = 0, False
     if duplicates:
@@ -136,7 +137,7 @@ def inspect_samples(
         bad = {image.index: image.reason for image in store.bad}  # decoding has the last word
         found = near_duplicates(thumbnails(store.images), threshold=threshold)
         exact, near, flat, cut = exact_duplicates(table), store.kept[found.pairs], len(found.flat), found.cut
-    both = np.unique(np.concatenate([exact, near]), axis=0)
+    both = merged_pairs(exact, near)
     sizes = Counter(table.groups or ())
     alone = sizes.pop("", 0)
     known = [fact for i, fact in sorted(facts.items()) if i not in bad]

@@ -116,12 +116,12 @@ def _divide(
 
 def _units(groups: Sequence[str] | None, clusters: NDArray[np.int64] | None, n: int) -> NDArray[np.int64]:
     """Number the sets of images that may not be parted, 0 … U - 1 in order of their first image."""
-    parent = np.arange(n)
+    parent = list(range(n))
 
     def root(i: int) -> int:
         while parent[i] != i:
             parent[i] = parent[parent[i]]
-            i = int(parent[i])
+            i = parent[i]
         return i
 
     first: dict[tuple[str, str | int], int] = {}

@@ -37,7 +37,7 @@ class Decoded:
     several_pages: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageFacts:
     """What a file's header says; width and height are those of the decoded image."""
 
