@@ -76,7 +76,7 @@ def read_rows(table: Table, image: str, asked: Columns, taken: Collection[str] =
     notes = [f"{shown(table.path.name)} has no label column: unlabelled."] if labels is None else list(labels.notes)
     if len(chosen) == 1:
         notes.insert(0, f"Labels come from column '{shown(chosen[0])}'.")
-    groups = [known(cell) for cell in table.columns[group]] if group else None
+    groups = _known(table.columns[group]) if group else None
     if group and groups and labels and part_alike(groups, labels.labels):
         notes.append(f"Column '{shown(group)}' parts the images as the labels do: no groups.")
         groups = None
@@ -165,6 +165,12 @@ def part_alike(groups: Sequence[str], labels: Sequence[tuple[str, ...]]) -> bool
     said = [(g, label) for g, label in zip(groups, labels, strict=True) if g and label]
     pairs = set(said)
     return 1 < len(pairs) < len(said) and len(pairs) == len({g for g, _ in pairs}) == len({label for _, label in pairs})
+
+
+def _known(cells: Sequence[str]) -> list[str]:
+    """Return the cells, "" where the value is missing; each distinct one is looked at once."""
+    values = {cell: known(cell) for cell in set(cells)}
+    return [values[cell] for cell in cells]
 
 
 def _labels_of(table: Table, chosen: list[str], asked: Columns) -> CellLabels | None:

@@ -155,7 +155,7 @@ def _first_rows(names: Sequence[str], rows: Rows, table: str) -> list[int]:
     conflicts: list[str] = []
     for row, name in enumerate(names):
         before = first.setdefault(name, row)
-        if any(column[before] != column[row] for column in columns):
+        if before != row and any(column[before] != column[row] for column in columns):
             conflicts.append(name)
     if conflicts:
         differing = list(dict.fromkeys(conflicts))

@@ -9,11 +9,11 @@ from posixpath import commonpath
 
 from cass_cli.data.layouts.vocabulary import is_container, is_mask_folder
 
-_MASK = re.compile(
-    r"[ _-]?(mask|segmentation|segmented|seg|gt|groundtruth|ground[ _-]truth|annotation|contour|roi|lesion|labels?)"
-    r"([ _-]?\d+)?$",
-    re.IGNORECASE,
+ENDINGS = (
+    *("mask", "segmentation", "segmented", "seg", "gt", "groundtruth", "ground truth", "ground_truth", "ground-truth"),
+    *("annotation", "contour", "roi", "lesion", "label", "labels"),
 )
+_MASK = re.compile(rf"[ _-]?({'|'.join(ENDINGS)})([ _-]?\d+)?$", re.IGNORECASE)
 
 
 def find_masks(names: Sequence[str], *, everywhere: bool = False) -> set[str]:
@@ -33,6 +33,8 @@ def find_masks(names: Sequence[str], *, everywhere: bool = False) -> set[str]:
 def _bare(name: str) -> str:
     """Return the path of the image that a mask beside it belongs to, "" where the name has no such ending."""
     stem = name.rpartition(".")[0]
+    if not stem.lower().rstrip("0123456789_- ").endswith(ENDINGS):  # most names: told without the expression
+        return ""
     bare = _MASK.sub("", stem)
     return "" if bare == stem or bare.endswith("/") else bare
 
