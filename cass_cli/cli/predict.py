@@ -42,9 +42,9 @@ def predict(
         ),
     ] = None,
     image_column: Annotated[str | None, IMAGE_COLUMN] = None,
-    missing: Annotated[str, MISSING] = "stop",
+    missing: Annotated[str | None, MISSING] = None,
     allow_outside: Annotated[bool, ALLOW_OUTSIDE] = False,
-    max_pixels: Annotated[int, MAX_PIXELS] = 100_000_000,
+    max_pixels: Annotated[int | None, MAX_PIXELS] = None,
     device: Annotated[str | None, DEVICE] = None,
     precision: Annotated[str | None, PRECISION] = None,
     workers: Annotated[int, WORKERS] = 0,
@@ -71,12 +71,15 @@ def predict(
     from cass_cli.runs.directory import settings_over
     from cass_cli.runs.names import find
 
-    if missing not in ("stop", "skip"):
-        raise ConfigError(f"--missing is stop or skip, not '{missing}'.")
     if as_json and str(out) == "-":
         raise ConfigError("--json and --out - both want stdout.", hint="Name a file with --out.")
     trial = find(runs, run).trial(variant, fraction=label_fraction, seed=seed)
-    flags = {"train.device": device, "train.precision": precision}
+    flags = {
+        "train.device": device,
+        "train.precision": precision,
+        "data.missing": missing,
+        "data.max_pixels": max_pixels,
+    }
     layer = Layer("flag", {key: value for key, value in flags.items() if value is not None})
     job = predict_job(
         trial,
@@ -84,10 +87,8 @@ def predict(
         settings_over(trial.variant.config, [layer]),
         columns=replace(UNLABELLED, image=image_column),
         allow_outside=allow_outside,
-        skip_missing=missing == "skip",
         answer_by=answer_by,
         workers=workers,
-        max_pixels=max_pixels,
     )
     with counting("Predicting") as progress:
         counted = (progress(i, job.images) or answer for i, answer in enumerate(job.answers, start=1))

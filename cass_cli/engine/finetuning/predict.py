@@ -111,20 +111,18 @@ def predict_job(
     *,
     columns: Columns = UNLABELLED,
     allow_outside: bool = False,
-    skip_missing: bool = False,
     answer_by: str | None = None,
     workers: int = 0,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> Predicting:
-    """Let the arms of a finished trial answer for all images that `paths` name, computing as its settings say.
+    """Let the arms of a finished trial answer for all images that `paths` name, reading and computing as settings say.
 
     Raises what `find_sources`, `load_tuned` and `choose_candidate` do, before the first answer.
     """
-    compute = choose_compute(unless_measured_elsewhere(resolved).config.train)
-    sources = find_sources(paths, columns=columns, allow_outside=allow_outside, skip_missing=skip_missing)
+    data, compute = resolved.config.data, choose_compute(unless_measured_elsewhere(resolved).config.train)
+    sources = find_sources(paths, columns=columns, allow_outside=allow_outside, skip_missing=data.missing == "skip")
     arms = load_tuned(trial, compute)
     candidate = choose_candidate(arms, answer_by)
-    answers = predict(arms, sources, candidate=candidate, compute=compute, workers=workers, max_pixels=max_pixels)
+    answers = predict(arms, sources, candidate=candidate, compute=compute, workers=workers, max_pixels=data.max_pixels)
     return Predicting(arms, candidate, sum(len(source.table) for source in sources), answers)
 
 
