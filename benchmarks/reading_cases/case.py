@@ -77,3 +77,11 @@ def folder_only(*accepts: Answer, at: str = "") -> Try:
 def with_options(options: str, *accepts: Answer, at: str = "", command: str = "inspect") -> Try:
     """Return a try with options, parted by blanks; "␣" stands for a blank within one."""
     return Try(tuple(part.replace("␣", " ") for part in options.split()), accepts, at=at, command=command)
+
+
+def passed_over(*tables: str) -> tuple[Answer, ...]:
+    """Return what is right besides a reading where such tables lie in the folder: to name one and stop, or to name it.
+
+    Unlabelled is a right reading only where the table that was not read is named.
+    """
+    return Stops((tables,)), Reads(None, splits=False, groups="free", multilabel=None, told=(tables,))

@@ -41,6 +41,23 @@ class Draw:
         self._write(name)
         return self.note(name, label, split, group, views=views)
 
+    def fill(
+        self,
+        folder: str,
+        label: Label = (),
+        split: str = "",
+        each: int = 6,
+        name: str = "{i}.jpg",
+        group: str = "",
+        views: Mapping[str, Label] | None = None,
+    ) -> list[str]:
+        """Draw `each` images in one folder; in `name` and `group`, {i} counts images from 1 and {p} pairs of them."""
+        names = []
+        for i in range(1, each + 1):
+            path = f"{folder}/{name.format(i=i, p=(i + 1) // 2)}"
+            names.append(self.image(path, label, split, group.format(i=i, p=(i + 1) // 2), **(views or {})))
+        return names
+
     def note(
         self,
         name: str,

@@ -74,6 +74,7 @@ def _as_read(said: Said, reading: Reading | None, truth: Mapping[str, Truth], an
 def differences(reading: Reading, truth: Mapping[str, Truth], asked: Reads, said: Said) -> list[str]:
     """Return in which ways the reading is not the truth."""
     rows = {reading.prefix + row["image"]: row for row in reading.rows}
+    truth = {name: one for name, one in truth.items() if name.startswith(reading.prefix)}
     faults = _of_images(rows, truth, asked)
     known = {name: row for name, row in rows.items() if name in truth and truth[name].read == "yes"}
     faults += _of_labels(reading, known, truth, asked)
