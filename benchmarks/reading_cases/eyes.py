@@ -6,6 +6,7 @@ from .case import Case, Reads, Stops, folder_only, passed_over, with_options
 from .draw import Draw
 
 COLUMN = "--label-column"
+SHEET = ("patient_data_o", "ODIR-5K_Training_Annotations", "spreadsheet")  # a bare ".xlsx" does not say what is lost
 
 
 def _aptos(draw: Draw) -> None:
@@ -244,7 +245,7 @@ CASES = (
         "odir5k-sheet",
         "odir2019.grand-challenge.org/dataset",
         _odir_sheet,
-        (folder_only(Reads(None, groups="told", told=(".xlsx",)), Stops((".xlsx",))),),
+        (folder_only(Reads(None, groups="told", told=(SHEET,)), Stops((SHEET,))),),
     ),
     Case(
         "rfmid",
@@ -288,7 +289,7 @@ CASES = (
         "papila",
         "figshare.com (PAPILA), Scientific Data 9:291",
         _papila,
-        (folder_only(Reads(None, groups="told", told=(".xlsx",)), Stops((".xlsx",))),),
+        (folder_only(Reads(None, groups="told", told=(SHEET,)), Stops((SHEET,))),),
     ),
     Case(
         "refuge",

@@ -280,7 +280,7 @@ CASES = (
         "ph2",
         "www.fc.up.pt/addi",
         _ph2,
-        (folder_only(Stops((("PH2_dataset", ".xlsx"),)), Reads(None, told=(("PH2_dataset", ".xlsx"),))),),
+        (folder_only(Stops((("PH2_dataset.", "spreadsheet"),)), Reads(None, told=(("PH2_dataset.", "spreadsheet"),))),),
     ),
     Case(
         "monkeypox",
