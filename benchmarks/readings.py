@@ -29,8 +29,9 @@ from machine import write_result
 from reading_cases.case import Case, Try
 from reading_cases.cass import Cass, Said
 from reading_cases.draw import Draw
-from reading_cases.judge import OUTCOMES, Reading, judge
-from reading_cases.sets import SETS
+from reading_cases.judge import OUTCOMES, Reading, Verdict, judge
+from reading_cases.runs import RunCase
+from reading_cases.sets import READINGS, SETS
 from rich.console import Console
 from rich.table import Table
 
@@ -41,7 +42,7 @@ SHOWN = {"right": "green", "told": "green", "stopped": "green", "wrong": "red", 
 def main() -> None:
     """Draw, read and judge the cases asked for; print the table and write it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", action="append", choices=SETS, help="only these sets of cases")
+    parser.add_argument("--cases", action="append", choices=SETS, help="only these sets; default: all but runs")
     parser.add_argument("--only", action="append", default=[], help="only cases with this in their name")
     parser.add_argument("--python-path", type=Path, default=CHECKOUT, help="the checkout of cass to measure")
     parser.add_argument("--before", type=Path, help="what another version gave, to be put beside")
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path, help="draw into this folder and leave it there")
     parser.add_argument("--faults", action="store_true", help="list only what is neither right, told nor stopped")
     given = parser.parse_args()
-    chosen = {name: _matching(SETS[name], given.only) for name in given.cases or SETS}
+    chosen = {name: _matching(SETS[name], given.only) for name in given.cases or READINGS}
     if given.list:
         _list(chosen)
         return
@@ -74,28 +75,34 @@ def main() -> None:
     print(f"Written: {path}, {path.with_suffix('.md')}")
 
 
-def _matching(cases: Sequence[Case], only: Sequence[str]) -> list[Case]:
+def _matching(cases: Sequence[Case | RunCase], only: Sequence[str]) -> list[Case | RunCase]:
     return [case for case in cases if not only or any(part in case.name for part in only)]
 
 
-def _run(case: Case, group: str, cass: Cass, scratch: Path, *, keep: bool) -> Iterator[dict[str, str]]:
-    """Draw `case` and yield a row for each of its commands."""
+def _run(case: Case | RunCase, group: str, cass: Cass, scratch: Path, *, keep: bool) -> Iterator[dict[str, str]]:
+    """Do `case` in a folder of its own and yield a row for each of its commands."""
     root = scratch / (case.name if keep else f"set{len(list(scratch.iterdir()))}")  # a name that gives nothing away
     root.mkdir(parents=True)
-    draw = Draw(root)
-    case.draw(draw)
-    for number, asked in enumerate(case.tries):
-        said, reading = _ask(cass, asked, root, scratch / f"{root.name}-{number}.csv")
-        said = replace(said, out=said.out.replace(str(root), "FOLDER"), err=said.err.replace(str(root), "FOLDER"))
-        verdict = judge(said, reading, draw.truth, asked.accepts)
+    for command, verdict in case.run(cass, root) if isinstance(case, RunCase) else _read(case, cass, root):
+        why = " ".join(verdict.why.replace(str(root), "FOLDER").split())
         yield {
             "set": group,
             "case": case.name,
             "source": case.source,
-            "command": _command(asked),
+            "command": command,
             "outcome": verdict.outcome,
-            "why": verdict.why,
+            "why": why,
         }
+
+
+def _read(case: Case, cass: Cass, root: Path) -> Iterator[tuple[str, Verdict]]:
+    """Draw `case` and yield what becomes of each of its commands."""
+    draw = Draw(root)
+    case.draw(draw)
+    for number, asked in enumerate(case.tries):
+        said, reading = _ask(cass, asked, root, root.parent / f"{root.name}-{number}.csv")
+        said = replace(said, out=said.out.replace(str(root), "FOLDER"), err=said.err.replace(str(root), "FOLDER"))
+        yield _command(asked), judge(said, reading, draw.truth, asked.accepts)
 
 
 def _command(asked: Try) -> str:
@@ -191,7 +198,7 @@ def _page(result: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _list(chosen: Mapping[str, Sequence[Case]]) -> None:
+def _list(chosen: Mapping[str, Sequence[Case | RunCase]]) -> None:
     for name, cases in chosen.items():
         for case in cases:
             print(f"{name:<10} {case.name:<44} {case.source}")

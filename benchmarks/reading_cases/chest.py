@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import gzip
 
-from .case import Case, Reads, Stops, folder_only, passed_over, with_options
 from .draw import Draw
 
-COLUMN = "--label-column"
 
-
-def _kermany(draw: Draw) -> None:
+def kermany(draw: Draw) -> None:
     """The archive holds the set a second time within itself, and what macOS leaves in archives."""
     for split, each in (("train", 6), ("val", 2), ("test", 4)):
         for label in ("NORMAL", "PNEUMONIA"):
@@ -23,7 +20,7 @@ def _kermany(draw: Draw) -> None:
                 draw.file(f"chest_xray/__MACOSX/chest_xray/{split}/{label}/._{code}.jpeg", b"\x00\x05\x16\x07")
 
 
-def _nih(draw: Draw) -> None:
+def nih(draw: Draw) -> None:
     """Twelve folders of images, two lists of splits, and a table of boxes beside the table of findings."""
     cells = ["No Finding", "Cardiomegaly", "Cardiomegaly|Emphysema", "Hernia", "Effusion|Infiltration"]
     rows, lists = [], {"train_val": "", "test": ""}
@@ -44,7 +41,7 @@ def _nih(draw: Draw) -> None:
         draw.file(f"{name}_list.txt", text)
 
 
-def _chexpert(draw: Draw) -> None:
+def chexpert(draw: Draw) -> None:
     """Two tables, train and valid, whose paths begin with the name of the folder that they lie in."""
     top = "CheXpert-v1.0-small"
     head = "Path,Sex,Age,Frontal/Lateral,AP/PA,No Finding,Edema,Fracture"
@@ -61,7 +58,7 @@ def _chexpert(draw: Draw) -> None:
         draw.table(f"{top}/{split}.csv", head, rows)
 
 
-def _mimic(draw: Draw) -> None:
+def mimic(draw: Draw) -> None:
     """Compressed tables; labels by study, splits by image."""
     rows, splits = [], []
     for i in range(18):
@@ -77,7 +74,7 @@ def _mimic(draw: Draw) -> None:
         draw.file(f"mimic-cxr-2.0.0-{name}.csv.gz", gzip.compress("\n".join(lines).encode(), mtime=0))
 
 
-def _vinbigdata(draw: Draw) -> None:
+def vinbigdata(draw: Draw) -> None:
     """A row for each box that each of three readers drew; readers disagree on every third image."""
     rows = []
     for i in range(12):
@@ -90,7 +87,7 @@ def _vinbigdata(draw: Draw) -> None:
     draw.table("train.csv", "image_id,class_name,class_id,rad_id,x_min,y_min,x_max,y_max", rows)
 
 
-def _vindr_cxr(draw: Draw) -> None:
+def vindr_cxr(draw: Draw) -> None:
     """Three rows an image, a reader each, who do not agree; DICOM files that end in .dicom."""
     rows = []
     for i in range(9):
@@ -102,7 +99,7 @@ def _vindr_cxr(draw: Draw) -> None:
     draw.table("annotations/image_labels_train.csv", "image_id,rad_id,Cardiomegaly,Pneumothorax,No finding", rows)
 
 
-def _rsna_pneumonia(draw: Draw) -> None:
+def rsna_pneumonia(draw: Draw) -> None:
     """patientId names the image; a row a box; columns called x and y."""
     rows, kinds = [], []
     for i in range(16):
@@ -115,7 +112,7 @@ def _rsna_pneumonia(draw: Draw) -> None:
     draw.table("stage_2_detailed_class_info.csv", "patientId,class", kinds)
 
 
-def _siim_acr(draw: Draw) -> None:
+def siim_acr(draw: Draw) -> None:
     """Masks as text in the cells, -1 for none, several rows an image; a folder a UID."""
     rows = []
     for i in range(12):
@@ -126,7 +123,7 @@ def _siim_acr(draw: Draw) -> None:
     draw.table("train-rle.csv", "ImageId, EncodedPixels", rows)
 
 
-def _covidx(draw: Draw) -> None:
+def covidx(draw: Draw) -> None:
     """Text files parted by blanks, with no header: patient, file, class, source."""
     for split, each in (("train", 18), ("test", 6)):
         lines = []
@@ -137,7 +134,7 @@ def _covidx(draw: Draw) -> None:
         draw.file(f"{split}_COVIDx9A.txt", "".join(lines))
 
 
-def _radiography(draw: Draw) -> None:
+def radiography(draw: Draw) -> None:
     """Images and masks of the same names, in two folders of each class."""
     for label in ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia"):
         for i in range(1, 7):
@@ -147,7 +144,7 @@ def _radiography(draw: Draw) -> None:
     draw.file("COVID-19_Radiography_Dataset/README.md.txt", "COVID-19 CHEST X-RAY DATABASE\n")
 
 
-def _montgomery(draw: Draw) -> None:
+def montgomery(draw: Draw) -> None:
     """The label is the last digit of the file name; masks bear the names of the images."""
     for i in range(1, 19):
         name = f"MCUCXR_{i:04d}_{i % 2}.png"
@@ -157,7 +154,7 @@ def _montgomery(draw: Draw) -> None:
         draw.file(f"MontgomerySet/ClinicalReadings/{name[:-4]}.txt", "Patient's Sex: F\nnormal\n")
 
 
-def _covid_ct(draw: Draw) -> None:
+def covid_ct(draw: Draw) -> None:
     """The publisher's splits are six text files."""
     for label in ("COVID", "NonCOVID"):
         lists: dict[str, str] = {"train": "", "val": "", "test": ""}
@@ -169,7 +166,7 @@ def _covid_ct(draw: Draw) -> None:
             draw.file(f"Data-split/{label}/{split}CT_{label}.txt", text)
 
 
-def _chest_ct(draw: Draw) -> None:
+def chest_ct(draw: Draw) -> None:
     """The classes are named otherwise in test than in train and valid."""
     stage = {
         "adenocarcinoma": "adenocarcinoma_left.lower.lobe_T2_N0_M0_Ib",
@@ -181,136 +178,3 @@ def _chest_ct(draw: Draw) -> None:
         for label, long in stage.items():
             name = label if split == "test" else long
             draw.fill(f"Data/{folder}/{name}", label, split, each, name="{i:06d}.png", views={"apart": name})
-
-
-_ANY = (Reads(multilabel=True, groups="told"), Reads("none", multilabel=True, groups="told"))
-_NIH = tuple(Reads(view, multilabel=True) for view in ("label", "none"))
-_NIH_NO_SPLIT = tuple(Reads(v, multilabel=True, splits=False, told=("test_list.txt",)) for v in ("label", "none"))
-_SPLITS = ("--split-list", "testCT_", "Data-split")
-_READERS: tuple[str, ...] = ("contradict", "rows", "several rows", "reader", "rad_id")
-CASES = (
-    Case(
-        "chest-xray-pneumonia",
-        "kaggle.com/datasets/paultimothymooney/chest-xray-pneumonia",
-        _kermany,
-        (
-            folder_only(Reads(groups="told"), Stops(("chest_xray",))),
-            folder_only(Reads(groups="told"), Stops(("chest_xray",)), at="chest_xray"),
-        ),
-    ),
-    Case(
-        "nih-chestxray14",
-        "kaggle.com/datasets/nih-chest-xrays/data",
-        _nih,
-        (
-            folder_only(*_NIH, *passed_over("Data_Entry_2017.csv")),
-            with_options(
-                "--labels Data_Entry_2017.csv", *_NIH, *_NIH_NO_SPLIT, Stops(("column",)), Stops(("--label-separator",))
-            ),
-        ),
-    ),
-    Case(
-        "chexpert-two-tables",
-        "stanfordmlgroup.github.io/competitions/chexpert",
-        _chexpert,
-        (
-            folder_only(Reads(multilabel=None, groups="told"), *passed_over("train.csv"), at="CheXpert-v1.0-small"),
-            with_options(
-                "--labels train.csv",
-                Reads(multilabel=None, groups="told", lacking=True, told=("left out",)),
-                Stops(("--uncertain",)),
-                at="CheXpert-v1.0-small",
-            ),
-        ),
-    ),
-    Case(
-        "mimic-cxr-jpg",
-        "physionet.org/content/mimic-cxr-jpg",
-        _mimic,
-        (folder_only(Stops((".gz",)), Reads(None, groups="told", told=(".gz",))),),
-    ),
-    Case(
-        "vinbigdata",
-        "kaggle.com/c/vinbigdata-chest-xray-abnormalities-detection",
-        _vinbigdata,
-        (
-            folder_only(*passed_over("train.csv"), Stops((_READERS,))),
-            with_options("--labels train.csv", Stops((_READERS,))),
-        ),
-    ),
-    Case(
-        "vindr-cxr",
-        "physionet.org/content/vindr-cxr",
-        _vindr_cxr,
-        (
-            folder_only(Reads(None, told=("image_labels_train.csv",)), *passed_over("image_labels_train.csv")),
-            with_options("--labels {root}/annotations/image_labels_train.csv", Stops((_READERS,))),
-        ),
-    ),
-    Case(
-        "rsna-pneumonia",
-        "kaggle.com/c/rsna-pneumonia-detection-challenge",
-        _rsna_pneumonia,
-        (
-            with_options("--labels stage_2_train_labels.csv", Reads(), Stops(("patientId", "--image-column"))),
-            with_options(
-                "--labels stage_2_train_labels.csv --image-column patientId", Reads(), Stops((COLUMN, "Target"))
-            ),
-        ),
-    ),
-    Case(
-        "siim-acr-pneumothorax",
-        "kaggle.com/c/siim-acr-pneumothorax-segmentation",
-        _siim_acr,
-        (
-            folder_only(*passed_over("train-rle.csv")),
-            with_options(
-                "--labels train-rle.csv --image-column ImageId", Stops((("EncodedPixels", "contradict", COLUMN),))
-            ),
-        ),
-    ),
-    Case(
-        "covidx",
-        "lindawangg/COVID-Net",
-        _covidx,
-        (
-            folder_only(Reads(), Stops(("COVIDx9A.txt",)), Reads(None, groups="told", told=("COVIDx9A.txt",))),
-            with_options(
-                "--labels train_COVIDx9A.txt",
-                Reads(lacking=True, told=("left out",)),
-                Stops(("column",)),
-                Stops(("header",)),
-            ),
-        ),
-    ),
-    Case(
-        "covid19-radiography",
-        "kaggle.com/datasets/tawsifurrahman/covid19-radiography-database",
-        _radiography,
-        (folder_only(Reads(), Stops(("masks",))),),
-    ),
-    Case(
-        "montgomery-tb",
-        "openi.nlm.nih.gov (MontgomerySet)",
-        _montgomery,
-        (folder_only(Reads(None), Stops((("ManualMask", "leftMask"),))),),
-    ),
-    Case(
-        "covid-ct",
-        "UCSD-AI4H/COVID-CT",
-        _covid_ct,
-        (folder_only(Reads(), Reads(splits=False, told=(_SPLITS,)), Stops((_SPLITS,))),),
-    ),
-    Case(
-        "chest-ct-scan",
-        "kaggle.com/datasets/mohamedhanyyy/chest-ctscan-images",
-        _chest_ct,
-        (
-            folder_only(
-                Reads(),
-                Stops(("adenocarcinoma", "test")),
-                Reads("apart", told=("adenocarcinoma_left", ("only in", "differ", "not in", "no image in"))),
-            ),
-        ),
-    ),
-)

@@ -7,6 +7,9 @@ from .case import Case, Reads, Stops, folder_only, passed_over, with_options
 
 COLUMN = "--label-column"
 LEVEL = "--class-level"
+_SPELLED = ("capital", "letters", "spelled", "spelling", "differ only")
+_BY_CASE = tuple(Reads(view, told=("Benign", _SPELLED)) for view in ("label", "capital", "apart"))
+_IS_TRAIN = Reads(splits=False, told=("is_train", "--split-column"))
 CASES = (
     Case(
         "notebook-leftovers",
@@ -47,7 +50,11 @@ CASES = (
         "letter-case-of-splits",
         "habit",
         sets.letter_case_of_splits,
-        (folder_only(*(Reads(view, told=("Benign",)) for view in ("label", "capital", "apart")), Stops(("Benign",))),),
+        (
+            folder_only(
+                *(Reads(view, told=("Benign", _SPELLED)) for view in ("label", "capital", "apart")), Stops(("Benign",))
+            ),
+        ),
     ),
     Case(
         "validate-folder",
@@ -113,7 +120,12 @@ CASES = (
         "vision.caltech.edu (CUB-200: is_training_image)",
         sets.is_train,
         (
-            with_options("--labels labels.csv", Reads(), Reads(splits=False, told=("is_train",)), Stops(("is_train",))),
+            with_options(
+                "--labels labels.csv",
+                Reads(),
+                Reads(splits=False, told=("is_train", "--split-column")),
+                Stops(("is_train",)),
+            ),
             with_options("--labels labels.csv --split-column is_train --split-values train=1,test=0", Reads()),
         ),
     ),

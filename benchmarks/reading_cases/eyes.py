@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from .case import Case, Reads, Stops, folder_only, passed_over, with_options
 from .draw import Draw
 
-COLUMN = "--label-column"
-SHEET = ("patient_data_o", "ODIR-5K_Training_Annotations", "spreadsheet")  # a bare ".xlsx" does not say what is lost
 
-
-def _aptos(draw: Draw) -> None:
+def aptos(draw: Draw) -> None:
     train = [(f"{i * 7919:012x}", i % 5) for i in range(1, 21)]
     test = [(f"{i * 104729:012x}",) for i in range(1, 6)]
     for name, grade in train:
@@ -21,7 +17,7 @@ def _aptos(draw: Draw) -> None:
     draw.table("sample_submission.csv", "id_code,diagnosis", [(name, 0) for (name,) in test])
 
 
-def _eyepacs(draw: Draw) -> None:
+def eyepacs(draw: Draw) -> None:
     """Two eyes of a patient share the number that begins their names."""
     rows = []
     for i in range(24):
@@ -31,7 +27,7 @@ def _eyepacs(draw: Draw) -> None:
     draw.table("trainLabels.csv", "image,level", rows)
 
 
-def _eyepacs_cropped(draw: Draw) -> None:
+def eyepacs_cropped(draw: Draw) -> None:
     """The columns that pandas adds to a table saved twice."""
     rows = []
     for i in range(16):
@@ -40,7 +36,7 @@ def _eyepacs_cropped(draw: Draw) -> None:
     draw.table("trainLabels_cropped.csv", "Unnamed: 0,Unnamed: 0.1,image,level", rows)
 
 
-def _messidor2(draw: Draw) -> None:
+def messidor2(draw: Draw) -> None:
     """One table of grades, one that pairs the eyes with semicolons."""
     rows, pairs = [], []
     for i in range(20):
@@ -52,7 +48,7 @@ def _messidor2(draw: Draw) -> None:
     draw.table("messidor-2.csv", "left,right", pairs, delimiter=";")
 
 
-def _idrid(draw: Draw) -> None:
+def idrid(draw: Draw) -> None:
     """The same names in both sets, a table each, and empty columns at the end of one."""
     top = "B. Disease Grading"
     head = "Image name,Retinopathy grade,Risk of macular edema "
@@ -66,7 +62,7 @@ def _idrid(draw: Draw) -> None:
         draw.table(table, head + (",,," if split == "train" else ""), rows)
 
 
-def _odir(draw: Draw) -> None:
+def odir(draw: Draw) -> None:
     """Per-eye labels as a list in a cell; the eight 0/1 columns are of the patient."""
     rows = []
     for i in range(24):
@@ -96,14 +92,14 @@ def _odir(draw: Draw) -> None:
     draw.table("full_df.csv", head + ",N,D,G,C,A,H,M,O,filepath,labels,target,filename", rows)
 
 
-def _odir_sheet(draw: Draw) -> None:
+def odir_sheet(draw: Draw) -> None:
     for i in range(10):
         for side in ("left", "right"):
             draw.image(f"ODIR-5K_Training_Dataset/{i}_{side}.jpg", group=i)
     draw.sheet("ODIR-5K_Training_Annotations(Updated)_V2.xlsx", "ID,N,D", [(i, 1, 0) for i in range(10)])
 
 
-def _rfmid(draw: Draw) -> None:
+def rfmid(draw: Draw) -> None:
     """Each set counts its images from 1; Disease_Risk says whether any of the others is 1."""
     head = "ID,Disease_Risk,DR,ARMD,MH"
     for split, outer, inner, each in (
@@ -122,7 +118,7 @@ def _rfmid(draw: Draw) -> None:
         draw.table(f"{outer}/RFMiD_{table}_Labels.csv", head, rows)
 
 
-def _brset(draw: Draw) -> None:
+def brset(draw: Draw) -> None:
     rows = []
     for i in range(1, 25):
         bits = [int(i % 3 == 0), int(i % 4 == 0), int(i % 5 == 0)]
@@ -135,7 +131,7 @@ def _brset(draw: Draw) -> None:
     draw.table("labels_brset.csv", head + ",DR_ICDR,diabetic_retinopathy,macular_edema,drusens,quality", rows)
 
 
-def _papila(draw: Draw) -> None:
+def papila(draw: Draw) -> None:
     for i in range(2, 14):
         for side in ("OD", "OS"):
             draw.image(f"FundusImages/RET{i:03d}{side}.jpg", group=i)
@@ -144,7 +140,7 @@ def _papila(draw: Draw) -> None:
         draw.sheet(f"ClinicalData/patient_data_{side}.xlsx", "ID,Age,Gender,Diagnosis", [(2, 47, 0, 2)])
 
 
-def _refuge(draw: Draw) -> None:
+def refuge(draw: Draw) -> None:
     """Class folders for the training images alone, and masks in folders of the same names."""
     for label, code in (("Glaucoma", "g"), ("Non-Glaucoma", "n")):
         for i in range(1, 9):
@@ -155,7 +151,7 @@ def _refuge(draw: Draw) -> None:
         draw.aside(f"REFUGE-Validation400-GT/Disc_Cup_Masks/V{i:04d}.bmp")
 
 
-def _oct2017(draw: Draw) -> None:
+def oct2017(draw: Draw) -> None:
     """A folder whose name ends in a blank; the patient is the number in the file name."""
     for split, each in (("train", 6), ("val", 2), ("test", 2)):
         for label in ("CNV", "DME", "DRUSEN", "NORMAL"):
@@ -165,7 +161,7 @@ def _oct2017(draw: Draw) -> None:
     draw.file("OCT2017 /.DS_Store", b"\x00\x00\x00\x01Bud1")
 
 
-def _deepdrid(draw: Draw) -> None:
+def deepdrid(draw: Draw) -> None:
     """The grade of an image lies in one of two columns, by its eye; paths are Windows's and lack a folder."""
     rows = []
     for i in range(1, 25):
@@ -177,151 +173,3 @@ def _deepdrid(draw: Draw) -> None:
     head = "patient_id,image_id,image_path,Overall quality,left_eye_DR_Level,right_eye_DR_Level,patient_DR_Level"
     table = "regular-fundus-training/regular-fundus-training.csv"
     draw.table(table, head + ",Clarity,Field definition,Artifact", rows)
-
-
-_TRAIN_SET = "{root}/B.␣Disease␣Grading/2.␣Groundtruths/a.␣IDRiD_Disease␣Grading_Training␣Labels.csv"
-_RFMID = "{root}/Training_Set/RFMiD_Training_Labels.csv"
-CASES = (
-    Case(
-        "aptos2019",
-        "kaggle.com/c/aptos2019-blindness-detection",
-        _aptos,
-        (
-            folder_only(Reads(), *passed_over("train.csv")),
-            with_options("--labels train.csv", Reads(), Stops(("id_code", "--image-column"))),
-            with_options("--labels train.csv --image-column id_code", Reads()),
-        ),
-    ),
-    Case(
-        "eyepacs",
-        "kaggle.com/c/diabetic-retinopathy-detection",
-        _eyepacs,
-        (
-            folder_only(Reads(groups="told"), *passed_over("trainLabels.csv")),
-            with_options("--labels trainLabels.csv", Reads(groups="told")),
-            with_options("--labels trainLabels.csv --group-pattern (\\d+)_(?:left|right)", Reads()),
-        ),
-    ),
-    Case(
-        "eyepacs-cropped",
-        "kaggle.com/datasets/tanlikesmath/diabetic-retinopathy-resized",
-        _eyepacs_cropped,
-        (with_options("--labels trainLabels_cropped.csv", Reads(), Stops((COLUMN, "level"))),),
-    ),
-    Case(
-        "messidor2",
-        "adcis.net/en/third-party/messidor2, kaggle.com/datasets/google-brain/messidor2-dr-grades",
-        _messidor2,
-        (
-            folder_only(Reads(told=("adjudicated_dme",)), *passed_over("messidor_data.csv"), Stops((COLUMN,))),
-            with_options(
-                "--labels messidor_data.csv", Reads(told=("adjudicated_dme",)), Stops((COLUMN, "adjudicated_dr_grade"))
-            ),
-            with_options("--labels messidor_data.csv --label-column adjudicated_dr_grade", Reads()),
-        ),
-    ),
-    Case(
-        "idrid",
-        "ieee-dataport.org/open-access/indian-diabetic-retinopathy-image-dataset-idrid",
-        _idrid,
-        (
-            folder_only(Reads(), Reads("edema"), *passed_over("Labels.csv")),
-            with_options(
-                f"--labels {_TRAIN_SET}",
-                Reads(lacking=True, told=("left out",)),
-                Stops(("IDRiD_001",)),
-                Stops((COLUMN, "Risk of macular edema")),
-                Stops((("columns", "column"),)),
-            ),
-        ),
-    ),
-    Case(
-        "odir5k-full-df",
-        "kaggle.com/datasets/andrewmvd/ocular-disease-recognition-odir5k",
-        _odir,
-        (with_options("--labels full_df.csv", Reads(multilabel=None, groups="told"), Stops(("labels",))),),
-    ),
-    Case(
-        "odir5k-sheet",
-        "odir2019.grand-challenge.org/dataset",
-        _odir_sheet,
-        (folder_only(Reads(None, groups="told", told=(SHEET,)), Stops((SHEET,))),),
-    ),
-    Case(
-        "rfmid",
-        "ieee-dataport.org/open-access/retinal-fundus-multi-disease-image-dataset-rfmid",
-        _rfmid,
-        (
-            folder_only(
-                Reads(multilabel=True),
-                Reads("risk", multilabel=True, told=("Disease_Risk",)),
-                *passed_over("_Labels.csv"),
-            ),
-            with_options(
-                f"--labels {_RFMID}",
-                Reads(multilabel=True, lacking=True, told=("left out",)),
-                Reads("risk", multilabel=True, lacking=True, told=("left out", "Disease_Risk")),
-                Stops((("1.png", "several files", "fit several", "Disease_Risk"),)),
-            ),
-            with_options(
-                "--labels RFMiD_Training_Labels.csv",
-                Reads(multilabel=True),
-                Reads("risk", multilabel=True, told=("Disease_Risk",)),
-                Stops(("Disease_Risk",)),
-                at="Training_Set",
-            ),
-        ),
-    ),
-    Case(
-        "brset",
-        "physionet.org/content/brazilian-ophthalmological",
-        _brset,
-        (
-            folder_only(Reads(multilabel=True), *passed_over("labels_brset.csv")),
-            with_options("--labels labels_brset.csv", Reads(multilabel=True), Stops((COLUMN,))),
-            with_options(
-                "--labels labels_brset.csv --label-column diabetic_retinopathy,macular_edema,drusens",
-                Reads(multilabel=True),
-            ),
-        ),
-    ),
-    Case(
-        "papila",
-        "figshare.com (PAPILA), Scientific Data 9:291",
-        _papila,
-        (folder_only(Reads(None, groups="told", told=(SHEET,)), Stops((SHEET,))),),
-    ),
-    Case(
-        "refuge",
-        "refuge.grand-challenge.org",
-        _refuge,
-        (
-            folder_only(Reads(), Stops((("Training400", "Annotation-Training400"),))),
-            folder_only(Reads(splits=False), at="Training400"),
-        ),
-    ),
-    Case(
-        "oct2017",
-        "kaggle.com/datasets/paultimothymooney/kermany2018",
-        _oct2017,
-        (
-            folder_only(Reads(groups="told")),
-            with_options("--group-pattern ([A-Z]+-\\d+)-", Reads()),
-        ),
-    ),
-    Case(
-        "deepdrid",
-        "deepdrdoc/DeepDRiD",
-        _deepdrid,
-        (
-            folder_only(Reads(), *passed_over("regular-fundus-training.csv")),
-            with_options(
-                "--labels regular-fundus-training.csv",
-                Reads(),
-                Stops((COLUMN,)),
-                Stops((("not under",),)),
-                at="regular-fundus-training",
-            ),
-        ),
-    ),
-)

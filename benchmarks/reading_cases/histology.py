@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from .case import Case, Reads, Stops, folder_only, passed_over, with_options
 from .draw import Draw
 
-COLUMN = "--label-column"
-LEVEL = "--class-level"
 
-
-def _breakhis(draw: Draw) -> None:
+def breakhis(draw: Draw) -> None:
     """Two classes or eight, by the level of the folders; a patient's folder below, then a magnification's."""
     kinds = {"benign": {"adenosis": "A", "fibroadenoma": "F"}, "malignant": {"ductal_carcinoma": "DC"}}
     for label, types in kinds.items():
@@ -23,7 +19,7 @@ def _breakhis(draw: Draw) -> None:
     draw.file("BreaKHis_v1/histology_slides/breast/README.txt", "BreaKHis\n")
 
 
-def _bach(draw: Draw) -> None:
+def bach(draw: Draw) -> None:
     """Photos in class folders, with a table without header; whole slides beside them that are not read."""
     rows = []
     for label, code in (("Benign", "b"), ("InSitu", "is"), ("Invasive", "iv"), ("Normal", "n")):
@@ -37,28 +33,28 @@ def _bach(draw: Draw) -> None:
         draw.aside(f"ICIAR2018_BACH_Challenge/WSI/gt_thumbnails/A{i:02d}.png")
 
 
-def _lc25000(draw: Draw) -> None:
+def lc25000(draw: Draw) -> None:
     for organ, classes in (("colon", ("colon_aca", "colon_n")), ("lung", ("lung_aca", "lung_n", "lung_scc"))):
         for label in classes:
             folder = f"lung_colon_image_set/{organ}_image_sets/{label}"
             draw.fill(folder, label, name="image{i}.jpeg", views={"organ": f"{organ}_image_sets"})
 
 
-def _nct_crc(draw: Draw) -> None:
+def nct_crc(draw: Draw) -> None:
     """Two archives unpacked side by side, the second of them the validation set."""
     for folder, split, each in (("NCT-CRC-HE-100K", "train", 6), ("CRC-VAL-HE-7K", "val", 3)):
         for label in ("ADI", "LYM", "TUM"):
             draw.fill(f"{folder}/{label}", label, split, each, name=f"{label}-{folder[0]}{{i}}.tif")
 
 
-def _kather2016(draw: Draw) -> None:
+def kather2016(draw: Draw) -> None:
     for label in ("01_TUMOR", "02_STROMA", "03_COMPLEX", "08_EMPTY"):
         draw.fill(f"Kather_texture_2016_image_tiles_5000/{label}", label, name="10009_CRC_{i}.tif_Row_1_Col_1.tif")
     for i in range(4):
         draw.aside(f"Kather_texture_2016_larger_images_10/CRC-Prim-HE-{i:02d}_APPLICATION.tif", grey=False)
 
 
-def _patch_camelyon(draw: Draw) -> None:
+def patch_camelyon(draw: Draw) -> None:
     train = [(f"{i * 7919:040x}", i % 2) for i in range(20)]
     test = [f"{i * 104729:040x}" for i in range(1, 6)]
     for name, label in train:
@@ -69,7 +65,7 @@ def _patch_camelyon(draw: Draw) -> None:
     draw.table("sample_submission.csv", "id,label", [(name, 0) for name in test])
 
 
-def _camelyon17(draw: Draw) -> None:
+def camelyon17(draw: Draw) -> None:
     """No column holds the file's name: it is made of four columns."""
     rows = []
     for i in range(24):
@@ -80,7 +76,7 @@ def _camelyon17(draw: Draw) -> None:
     draw.table("metadata.csv", ",patient,node,x_coord,y_coord,tumor,slide,center,split", rows)
 
 
-def _breast_idc(draw: Draw) -> None:
+def breast_idc(draw: Draw) -> None:
     """A folder a patient, the classes within; and the whole a second time within itself."""
     for patient in (8863, 8864, 8865, 9036, 9073):
         for label in "01":
@@ -89,7 +85,7 @@ def _breast_idc(draw: Draw) -> None:
                 draw.copy(f"IDC_regular_ps50_idx5/{name}", draw.image(name, label, group=patient))
 
 
-def _mhist(draw: Draw) -> None:
+def mhist(draw: Draw) -> None:
     rows = []
     for i in range(24):
         name, votes = f"MHIST_{i:03x}.png", (0, 2, 5, 7)[i % 4]
@@ -100,7 +96,7 @@ def _mhist(draw: Draw) -> None:
     draw.table("annotations.csv", head, rows)
 
 
-def _panda(draw: Draw) -> None:
+def panda(draw: Draw) -> None:
     """A grade, a score that says the same in words, and who sent the slide."""
     rows = []
     for i in range(20):
@@ -112,7 +108,7 @@ def _panda(draw: Draw) -> None:
     draw.table("train.csv", "image_id,data_provider,isup_grade,gleason_score", rows)
 
 
-def _c_nmc(draw: Draw) -> None:
+def c_nmc(draw: Draw) -> None:
     """Three folds with the classes within; the patient is in the file name."""
     for fold in range(3):
         for label, code in (("all", ""), ("hem", "H")):
@@ -122,7 +118,7 @@ def _c_nmc(draw: Draw) -> None:
                 draw.image(f"C-NMC_training_data/fold_{fold}/{label}/{name}", label, group=patient)
 
 
-def _all_idb(draw: Draw) -> None:
+def all_idb(draw: Draw) -> None:
     """The label is the last digit of the file name; the folders are two versions of the set."""
     for folder, suffix in (("ALL_IDB1/im", "jpg"), ("ALL_IDB2/img", "tif")):
         for i in range(1, 11):
@@ -131,7 +127,7 @@ def _all_idb(draw: Draw) -> None:
         draw.file(f"ALL_IDB1/xyc/Im{i:03d}_{i % 2}.xyc", "1207 890\n")
 
 
-def _bccd(draw: Draw) -> None:
+def bccd(draw: Draw) -> None:
     """A third folder of test images beside TRAIN and TEST."""
     for folder, split, each in (("TRAIN", "train", 6), ("TEST", "test", 3), ("TEST_SIMPLE", "", 2)):
         for label in ("EOSINOPHIL", "LYMPHOCYTE", "MONOCYTE", "NEUTROPHIL"):
@@ -142,7 +138,7 @@ def _bccd(draw: Draw) -> None:
     draw.table("dataset2-master/dataset2-master/labels.csv", ",Image,Category", [(0, 0, "NEUTROPHIL"), (1, 1, "")])
 
 
-def _malaria(draw: Draw) -> None:
+def malaria(draw: Draw) -> None:
     """The archive holds the set a second time within itself."""
     for label in ("Parasitized", "Uninfected"):
         for i in range(8):
@@ -153,7 +149,7 @@ def _malaria(draw: Draw) -> None:
         draw.file(f"cell_images/{label}/Thumbs.db", b"\xd0\xcf\x11\xe0")
 
 
-def _herlev(draw: Draw) -> None:
+def herlev(draw: Draw) -> None:
     """A mask beside each image: the same name and -d."""
     for label in ("carcinoma_in_situ", "normal_columnar", "severe_dysplastic"):
         for i in range(1, 7):
@@ -163,7 +159,7 @@ def _herlev(draw: Draw) -> None:
     draw.sheet("smear2005/New database pictures/new_database_results.xls", "ID,Kerne_A", [("149143370", 1)])
 
 
-def _sipakmed(draw: Draw) -> None:
+def sipakmed(draw: Draw) -> None:
     """Slides and the cells cut out of them, in folders named twice after the class."""
     for label in ("im_Dyskeratotic", "im_Koilocytotic", "im_Metaplastic", "im_Parabasal"):
         for i in range(1, 4):
@@ -171,122 +167,3 @@ def _sipakmed(draw: Draw) -> None:
             draw.file(f"{label}/{label}/{i:03d}_cyt01.dat", "1,2\n")
             for k in (1, 2):
                 draw.image(f"{label}/{label}/CROPPED/{i:03d}_{k:02d}.bmp", label, group=f"{label}{i}")
-
-
-CASES = (
-    Case(
-        "breakhis",
-        "web.inf.ufpr.br/vri/databases (BreaKHis_v1)",
-        _breakhis,
-        (
-            folder_only(Reads(groups="told"), Reads("kind", groups="told"), Stops((LEVEL,))),
-            with_options("--group-pattern (SOB_[A-Z]_[A-Z]+_14-[0-9A-Z]+)", Reads(), Reads("kind"), Stops((LEVEL,))),
-        ),
-    ),
-    Case(
-        "bach",
-        "iciar2018-challenge.grand-challenge.org",
-        _bach,
-        (
-            folder_only(Reads(), Stops((("WSI", ".svs"),))),
-            folder_only(Reads(), at="ICIAR2018_BACH_Challenge/Photos"),
-        ),
-    ),
-    Case(
-        "lc25000",
-        "tampapath/lung_colon_image_set",
-        _lc25000,
-        (folder_only(Reads(), Reads("organ", told=(LEVEL,)), Stops((LEVEL,))),),
-    ),
-    Case(
-        "nct-crc-he",
-        "zenodo.org/records/1214456",
-        _nct_crc,
-        (
-            folder_only(Reads(), Reads(splits=False, told=("CRC-VAL-HE-7K",)), Stops(("CRC-VAL-HE-7K",))),
-            folder_only(Reads(splits=False), at="NCT-CRC-HE-100K"),
-        ),
-    ),
-    Case(
-        "kather2016",
-        "zenodo.org/records/53169",
-        _kather2016,
-        (folder_only(Reads(), Stops((("Kather_texture_2016_larger_images_10", LEVEL),))),),
-    ),
-    Case(
-        "patch-camelyon",
-        "kaggle.com/c/histopathologic-cancer-detection",
-        _patch_camelyon,
-        (
-            folder_only(Reads(), *passed_over("train_labels.csv")),
-            with_options("--labels train_labels.csv", Reads()),
-        ),
-    ),
-    Case(
-        "camelyon17-wilds",
-        "wilds.stanford.edu/datasets",
-        _camelyon17,
-        (
-            folder_only(*passed_over("metadata.csv")),
-            with_options("--labels metadata.csv", Stops(("--image-column",))),
-        ),
-    ),
-    Case(
-        "breast-idc",
-        "kaggle.com/datasets/paultimothymooney/breast-histopathology-images",
-        _breast_idc,
-        (folder_only(Reads(groups="told"), Stops((("IDC_regular_ps50_idx5", LEVEL),))),),
-    ),
-    Case(
-        "mhist",
-        "bmirds.github.io/MHIST",
-        _mhist,
-        (
-            folder_only(Reads(), Stops(("Majority Vote Label", COLUMN))),
-            with_options("--labels annotations.csv --label-column Majority␣Vote␣Label", Reads()),
-        ),
-    ),
-    Case(
-        "panda",
-        "kaggle.com/c/prostate-cancer-grade-assessment",
-        _panda,
-        (
-            folder_only(Reads(told=("gleason_score",)), *passed_over("train.csv"), Stops(("isup_grade", COLUMN))),
-            with_options("--labels train.csv --label-column isup_grade", Reads()),
-        ),
-    ),
-    Case(
-        "c-nmc",
-        "cancerimagingarchive.net (C-NMC 2019)",
-        _c_nmc,
-        (
-            folder_only(Reads(groups="told"), Stops((("fold_0", LEVEL),))),
-            with_options("--group-pattern (UID_H?\\d+)_", Reads(), Stops((("fold_0", LEVEL),))),
-        ),
-    ),
-    Case(
-        "all-idb",
-        "homes.di.unimi.it/scotti/all",
-        _all_idb,
-        (folder_only(Reads(None), Stops(("ALL_IDB1", "ALL_IDB2"))),),
-    ),
-    Case(
-        "bccd-kaggle",
-        "kaggle.com/datasets/paultimothymooney/blood-cells",
-        _bccd,
-        (folder_only(Reads(told=(("TEST_SIMPLE", "left out"),)), Stops(("TEST_SIMPLE",))),),
-    ),
-    Case(
-        "malaria-cells",
-        "kaggle.com/datasets/iarunava/cell-images-for-detecting-malaria",
-        _malaria,
-        (folder_only(Reads(groups="told"), Stops(("cell_images",))),),
-    ),
-    Case("herlev", "mde-lab.aegean.gr (smear2005)", _herlev, (folder_only(Reads(), Stops((("-d", "mask"),))),)),
-    Case(
-        "sipakmed",
-        "cs.uoi.gr/~marina/sipakmed.html",
-        _sipakmed,
-        (folder_only(Reads(groups="told"), Stops(("CROPPED",))),),
-    ),
-)

@@ -8,7 +8,8 @@ from .draw import Draw
 def mura(draw: Draw) -> None:
     """The label is the end of the study's folder; the first folder below the split is a part of the body."""
     for folder, split, patients in (("train", "train", 8), ("valid", "val", 3)):
-        studies, images = [], []
+        studies: list[tuple[str, int]] = []
+        images: list[tuple[str]] = []
         for part in ("XR_ELBOW", "XR_WRIST"):
             for p in range(patients):
                 patient = f"patient{p + 1 + 11000 * (split == 'val'):05d}"

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from .case import Case, Reads, Stops, folder_only, passed_over, with_options
 from .draw import Draw
 
-ISIC = "challenge.isic-archive.com/data"
-COLUMN = "--label-column"
 
-
-def _isic2016(draw: Draw) -> None:
+def isic2016(draw: Draw) -> None:
     """No header in the table, and test images whose labels lie in a table of their own."""
     labels = ["benign", "benign", "malignant"]
     for i in range(12):
@@ -22,7 +18,7 @@ def _isic2016(draw: Draw) -> None:
     draw.table("ISBI2016_ISIC_Part3_Test_GroundTruth.csv", "", test)
 
 
-def _isic2017(draw: Draw) -> None:
+def isic2017(draw: Draw) -> None:
     """Superpixels beside the images; two 0/1 columns of which a nevus has neither."""
     rows = []
     for i in range(18):
@@ -35,7 +31,7 @@ def _isic2017(draw: Draw) -> None:
     draw.table("ISIC-2017_Training_Data/ISIC-2017_Training_Data_metadata.csv", "image_id,age_approximate,sex", facts)
 
 
-def _isic2018(draw: Draw) -> None:
+def isic2018(draw: Draw) -> None:
     """The table lies in a folder of its own; validation images come without labels."""
     classes = ["MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC"]
     rows = []
@@ -50,7 +46,7 @@ def _isic2018(draw: Draw) -> None:
     draw.table(table, "image," + ",".join(classes), rows)
 
 
-def _isic2019(draw: Draw) -> None:
+def isic2019(draw: Draw) -> None:
     classes = ["MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK"]
     rows, facts = [], []
     for i in range(24):
@@ -63,7 +59,7 @@ def _isic2019(draw: Draw) -> None:
     draw.table("ISIC_2019_Training_Metadata.csv", head, facts)
 
 
-def _isic2020(draw: Draw) -> None:
+def isic2020(draw: Draw) -> None:
     """Three columns may be the label: diagnosis (mostly unknown), benign_malignant and target."""
     rows, tests = [], []
     for i in range(24):
@@ -82,7 +78,7 @@ def _isic2020(draw: Draw) -> None:
     draw.table("sample_submission.csv", "image_name,target", [(test[0], 0) for test in tests])
 
 
-def _ham10000_twice(draw: Draw) -> None:
+def ham10000_twice(draw: Draw) -> None:
     """The archive that Kaggle unpacks holds both parts twice, in capitals and small letters, and pixels as tables."""
     rows = []
     for i in range(24):
@@ -94,7 +90,7 @@ def _ham10000_twice(draw: Draw) -> None:
     draw.table("hmnist_8_8_L.csv", "pixel0000,pixel0001,label", [(i, 9, i % 3) for i in range(24)])
 
 
-def _pad_ufes_20(draw: Draw) -> None:
+def pad_ufes_20(draw: Draw) -> None:
     rows = []
     for i in range(24):
         name, label, patient = f"PAT_{i // 2}_{i // 2}_{i}.png", ["NEV", "BCC", "ACK"][i // 2 % 3], f"PAT_{i // 2}"
@@ -104,7 +100,7 @@ def _pad_ufes_20(draw: Draw) -> None:
     draw.table("metadata.csv", "patient_id,lesion_id,smoke,drink,itch,age,diagnostic,diameter_1,img_id,biopsed", rows)
 
 
-def _fitzpatrick17k(draw: Draw) -> None:
+def fitzpatrick17k(draw: Draw) -> None:
     """A row for every image that was once on the web; some can no longer be fetched."""
     rows = []
     for i in range(24):
@@ -117,7 +113,7 @@ def _fitzpatrick17k(draw: Draw) -> None:
     draw.table("fitzpatrick17k.csv", head + ",qc,url,url_alphanum", rows)
 
 
-def _ddi(draw: Draw) -> None:
+def ddi(draw: Draw) -> None:
     rows = []
     for i in range(18):
         kind, malignant = ["melanocytic-nevi", "melanoma", "seborrheic-keratosis"][i % 3], i % 3 == 1
@@ -126,7 +122,7 @@ def _ddi(draw: Draw) -> None:
     draw.table("ddi_metadata.csv", ",DDI_ID,DDI_file,skin_tone,malignant,disease", rows)
 
 
-def _derm7pt(draw: Draw) -> None:
+def derm7pt(draw: Draw) -> None:
     """Two images a row, splits as tables of row numbers."""
     rows = []
     for i in range(18):
@@ -143,7 +139,7 @@ def _derm7pt(draw: Draw) -> None:
         draw.table(f"release_v0/meta/{split}_indexes.csv", "indexes", [(i,) for i in range(18) if i % 3 == k])
 
 
-def _ph2(draw: Draw) -> None:
+def ph2(draw: Draw) -> None:
     for i in range(2, 14):
         case = f"PH2Dataset/PH2 Dataset images/IMD{i:03d}"
         draw.image(f"{case}/IMD{i:03d}_Dermoscopic_Image/IMD{i:03d}.bmp")
@@ -153,7 +149,7 @@ def _ph2(draw: Draw) -> None:
     draw.file("PH2Dataset/PH2_dataset.txt", "|| Name || Histological Diagnosis ||\n|| IMD002 || ||\n")
 
 
-def _monkeypox(draw: Draw) -> None:
+def monkeypox(draw: Draw) -> None:
     """The same images as they are, augmented, and in folds."""
     for label, code in (("Monkey Pox", "M"), ("Others", "NM")):
         short = label.replace(" ", "").capitalize()
@@ -166,130 +162,7 @@ def _monkeypox(draw: Draw) -> None:
     draw.table("Monkeypox_Dataset_metadata.csv", "ImageID,Label", [("M01_01", "Monkeypox"), ("NM01_01", "Others")])
 
 
-def _dermnet(draw: Draw) -> None:
+def dermnet(draw: Draw) -> None:
     for folder, split, each in (("train", "train", 6), ("test", "test", 3)):
         for label in ("Acne and Rosacea Photos", "Eczema Photos", "Warts Molluscum and other Viral Infections"):
             draw.fill(f"{folder}/{label}", label, split, each, name="07Acne081101-{i}.jpg")
-
-
-_DIAGNOSES = tuple(Reads(view, told=("target",)) for view in ("kind", "known"))
-CASES = (
-    Case(
-        "isic2016",
-        ISIC,
-        _isic2016,
-        (
-            folder_only(Reads(), *passed_over("GroundTruth.csv")),
-            with_options(
-                "--labels ISBI2016_ISIC_Part3_Training_GroundTruth.csv", Reads(), Stops((("header", "column"),))
-            ),
-        ),
-    ),
-    Case(
-        "isic2017",
-        ISIC,
-        _isic2017,
-        (
-            folder_only(Reads(multilabel=True), *passed_over("GroundTruth.csv", "_superpixels")),
-            with_options("--labels ISIC-2017_Training_Part3_GroundTruth.csv", Reads(multilabel=True)),
-        ),
-    ),
-    Case(
-        "isic2018",
-        ISIC,
-        _isic2018,
-        (
-            folder_only(Reads(), *passed_over("GroundTruth.csv")),
-            with_options(
-                "--labels {root}/ISIC2018_Task3_Training_GroundTruth/ISIC2018_Task3_Training_GroundTruth.csv", Reads()
-            ),
-        ),
-    ),
-    Case("isic2019", ISIC, _isic2019, (folder_only(Reads()),)),
-    Case(
-        "isic2020",
-        "kaggle.com/c/siim-isic-melanoma-classification",
-        _isic2020,
-        (
-            folder_only(Reads(), Reads("benign", told=("target",)), *_DIAGNOSES, *passed_over("train.csv")),
-            with_options("--labels train.csv", Reads(), Reads("benign"), *_DIAGNOSES, Stops((COLUMN, "target"))),
-            with_options("--labels train.csv --label-column target", Reads()),
-        ),
-    ),
-    Case(
-        "ham10000-parts-twice",
-        "kaggle.com/datasets/kmader/skin-cancer-mnist-ham10000",
-        _ham10000_twice,
-        (
-            folder_only(Reads(), *passed_over("HAM10000_metadata.csv")),
-            with_options(
-                "--labels HAM10000_metadata.csv", Reads(), Stops(("HAM10000_images_part_1", "ham10000_images"))
-            ),
-        ),
-    ),
-    Case(
-        "pad-ufes-20",
-        "data.mendeley.com/datasets/zr7vgbcyr2",
-        _pad_ufes_20,
-        (
-            folder_only(Reads(), *passed_over("metadata.csv")),
-            with_options("--labels metadata.csv", Reads(), Stops(("img_id", "--image-column")), Stops((COLUMN,))),
-        ),
-    ),
-    Case(
-        "fitzpatrick17k",
-        "mattgroh/fitzpatrick17k",
-        _fitzpatrick17k,
-        (
-            with_options("--labels fitzpatrick17k.csv", Stops((("--image-column", "--missing"),))),
-            with_options("--labels fitzpatrick17k.csv --image-column md5hash", Stops((("not under", "missing"), "3"))),
-            with_options("--labels fitzpatrick17k.csv --image-column md5hash --missing skip", Reads()),
-        ),
-    ),
-    Case(
-        "ddi",
-        "ddi-dataset.github.io",
-        _ddi,
-        (
-            folder_only(Reads(), *passed_over("ddi_metadata.csv")),
-            with_options(
-                "--labels ddi_metadata.csv", Reads(told=("disease",)), Stops((("--image-column", COLUMN), "DDI_file"))
-            ),
-            with_options(
-                "--labels ddi_metadata.csv --image-column DDI_file",
-                Reads(told=("disease",)),
-                Stops((COLUMN, "disease")),
-            ),
-            with_options("--labels ddi_metadata.csv --image-column DDI_file --label-column disease", Reads("disease")),
-        ),
-    ),
-    Case(
-        "derm7pt",
-        "jeremykawahara/derm7pt",
-        _derm7pt,
-        (
-            folder_only(*passed_over("meta.csv")),
-            with_options("--labels {root}/release_v0/meta/meta.csv", Stops(("--image-column",))),
-            with_options(
-                "--labels {root}/release_v0/meta/meta.csv --image-column derm",
-                Reads(splits=False, groups="free", told=("left out",)),
-            ),
-        ),
-    ),
-    Case(
-        "ph2",
-        "www.fc.up.pt/addi",
-        _ph2,
-        (folder_only(Stops((("PH2_dataset.", "spreadsheet"),)), Reads(None, told=(("PH2_dataset.", "spreadsheet"),))),),
-    ),
-    Case(
-        "monkeypox",
-        "mHealthBuet/Monkeypox-Skin-Lesion-Dataset",
-        _monkeypox,
-        (
-            folder_only(Stops(("Original Images", "Augmented Images"))),
-            folder_only(Reads(), Reads("whole"), at="Original Images"),
-        ),
-    ),
-    Case("dermnet", "kaggle.com/datasets/shubhamgoel27/dermnet", _dermnet, (folder_only(Reads()),)),
-)
