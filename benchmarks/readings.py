@@ -118,16 +118,22 @@ def _ask(cass: Cass, asked: Try, root: Path, table: Path) -> tuple[Said, Reading
         return cass.ask([asked.command, *options]), None
     arguments = ["inspect", str(root / asked.at), *options, "--no-duplicates"]
     said = cass.ask(arguments)
-    if said.code != 0:
+    if said.code not in (0, 1):
         return said, None
     numbers = cass.ask([*arguments, "--json", "--csv", str(table)])
-    if numbers.code != 0 or not table.is_file():
+    if numbers.code not in (0, 1) or not table.is_file():
         return numbers, None
     found = json.loads(numbers.out)
     with table.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        rows = list(csv.DictReader(file))
+        rows = [_read_row(row) for row in csv.DictReader(file) if not (row.get("status") or "").startswith("left out")]
     prefix = f"{asked.at}/" if asked.at else ""
     return said, Reading(tuple(found["classes"]), found["multilabel"], found["groups"] is not None, rows, prefix)
+
+
+def _read_row(row: Mapping[str, str]) -> dict[str, str]:
+    """Return a row of `--csv` with its labels in one cell, whether cass wrote them there or in a column a class."""
+    classes = [name.removeprefix("label:") for name, cell in row.items() if name.startswith("label:") and cell == "1"]
+    return {"label": ";".join(classes), **row}
 
 
 def _options(option: str, root: Path) -> list[str]:

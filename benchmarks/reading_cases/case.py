@@ -32,7 +32,7 @@ class Reads:
 
 @dataclass(frozen=True)
 class Stops:
-    """The command ends with exit code 2 and says these words."""
+    """The command ends with exit code 2, or 1 where it reads but would not train, and says these words."""
 
     words: tuple[Word, ...] = ()
 

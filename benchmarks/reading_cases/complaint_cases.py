@@ -60,7 +60,7 @@ CASES = (
         "validate-folder",
         "roboflow/roboflow-python#153, fastai/fastai#1129",
         sets.validate_folder,
-        (folder_only(Reads(), Reads(lacking=True, told=("validate",)), Stops(("validate",))),),
+        (folder_only(Reads(), Reads(lacking=True, told=(("validate", "outside"),)), Stops(("validate",))),),
     ),
     Case(
         "external-folder",
@@ -96,7 +96,7 @@ CASES = (
         sets.json_lines,
         (folder_only(Reads(), *passed_over("metadata.jsonl")),),
     ),
-    Case("yolo-boxes", "docs.ultralytics.com", sets.yolo, (folder_only(Reads(None)),)),
+    Case("yolo-boxes", "docs.ultralytics.com", sets.yolo, (folder_only(Reads(None), Stops(("--layout flat",))),)),
     Case(
         "row-a-finding",
         "habit",

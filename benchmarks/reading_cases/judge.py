@@ -46,7 +46,7 @@ def judge(said: Said, reading: Reading | None, truth: Mapping[str, Truth], accep
 def _against(said: Said, reading: Reading | None, truth: Mapping[str, Truth], answer: Answer) -> Verdict:
     if isinstance(answer, Reads):
         return _as_read(said, reading, truth, answer)
-    if said.code == (2 if isinstance(answer, Stops) else answer.code):
+    if said.code in ((1, 2) if isinstance(answer, Stops) else (answer.code,)):
         missing = _unsaid(said, answer.words)
         good = "stopped" if said.code else "right"
         return Verdict(
@@ -62,7 +62,8 @@ def _as_read(said: Said, reading: Reading | None, truth: Mapping[str, Truth], an
         return Verdict("crashed", f"no reading came: {said.words[-200:]}")
     faults = differences(reading, truth, answer, said)
     if faults:
-        return Verdict("wrong", "; ".join(faults)[:300])
+        # Exit code 1: the reading is shown, but nothing is trained on it.
+        return Verdict("unclear" if said.code == 1 else "wrong", "; ".join(faults)[:300])
     if untold := _unsaid(said, answer.told):
         return Verdict("wrong", f"{_unsaid_text(untold)}read as {_summary(reading)}")
     if unsaid := _unsaid(said, answer.say):

@@ -6,6 +6,7 @@ from . import (
     chest_cases,
     complaint_cases,
     eyes_cases,
+    habit_cases,
     histology_cases,
     radiology_cases,
     reported_folders,
@@ -24,5 +25,6 @@ READINGS: dict[str, tuple[Case | RunCase, ...]] = {
     "histology": histology_cases.CASES,
     "radiology": radiology_cases.CASES,
     "complaints": complaint_cases.CASES,
+    "habits": habit_cases.CASES,
 }
 SETS: dict[str, tuple[Case | RunCase, ...]] = READINGS | {"runs": RUNS}

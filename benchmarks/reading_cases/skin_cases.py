@@ -8,6 +8,9 @@ from .case import Case, Reads, Stops, folder_only, passed_over, with_options
 ISIC = "challenge.isic-archive.com/data"
 COLUMN = "--label-column"
 _DIAGNOSES = tuple(Reads(view, told=("target",)) for view in ("kind", "known"))
+_CHOOSE = (("--image-column", COLUMN),)
+# Both images of a case, or one of them; the row numbers of the publisher's splits may go unread where that is said.
+_DERM7PT = (Reads(groups="told"), Reads(splits=False, groups="told", told=("_indexes.csv",)))
 CASES = (
     Case(
         "isic2016",
@@ -88,7 +91,9 @@ CASES = (
         (
             folder_only(Reads(), *passed_over("ddi_metadata.csv")),
             with_options(
-                "--labels ddi_metadata.csv", Reads(told=("disease",)), Stops((("--image-column", COLUMN), "DDI_file"))
+                "--labels ddi_metadata.csv",
+                Reads(told=("disease",)),
+                Stops((("DDI_file", "disease"), ("--image-column", COLUMN))),
             ),
             with_options(
                 "--labels ddi_metadata.csv --image-column DDI_file",
@@ -104,10 +109,10 @@ CASES = (
         sets.derm7pt,
         (
             folder_only(*passed_over("meta.csv")),
-            with_options("--labels {root}/release_v0/meta/meta.csv", Stops(("--image-column",))),
+            with_options("--labels {root}/release_v0/meta/meta.csv", *_DERM7PT, Stops(("--image-column",))),
             with_options(
                 "--labels {root}/release_v0/meta/meta.csv --image-column derm",
-                Reads(splits=False, groups="free", told=("left out",)),
+                *_DERM7PT,
             ),
         ),
     ),
@@ -122,7 +127,7 @@ CASES = (
         "mHealthBuet/Monkeypox-Skin-Lesion-Dataset",
         sets.monkeypox,
         (
-            folder_only(Stops(("Original Images", "Augmented Images"))),
+            folder_only(Stops(("Original Images",))),
             folder_only(Reads(), Reads("whole"), at="Original Images"),
         ),
     ),
