@@ -146,9 +146,11 @@ def _counts(rows: Sequence[Mapping[str, str]]) -> dict[str, int]:
 
 
 def _version(path: Path) -> str:
-    """Return the commit of the checkout, with a + where files of cass are changed."""
+    """Return the last commit of the checkout that changed cass, with a + where its files are changed since."""
     git = ["git", "-C", str(path)]
-    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    commit = subprocess.run(
+        [*git, "log", "-1", "--format=%h", "--", "cass_cli"], capture_output=True, text=True, check=False
+    )
     changed = subprocess.run(
         [*git, "status", "--porcelain", "--", "cass_cli"], capture_output=True, text=True, check=False
     )
