@@ -166,12 +166,20 @@ def bus_bra(draw: Draw) -> None:
 
 
 def pocus(draw: Draw) -> None:
-    """The class begins the file name; the folders are the kinds of probe; videos beside the images."""
+    """The folders are kinds of probe; the table has rows for videos too, findings as 0/1 and n/A, a column of no name."""
+    names = {"Cov": "COVID-19", "Pneu": "Bacterial pneumonia", "Reg": "regular"}
+    rows = []
     for probe in ("convex", "linear"):
-        for i, label in enumerate(("Cov", "Pneu", "Reg") * 3):
-            draw.image(f"data/pocus_images/{probe}/{label}_{probe}_{i}.jpg")
+        for i, code in enumerate(tuple(names) * 3):
+            draw.image(f"data/pocus_images/{probe}/{code}_{probe}_{i}.jpg", names[code])
+            bits = (int(i % 3 == 0), int(i % 2), "", "n/A")
+            place = f"data/pocus_images/{probe}"
+            rows.append(("20.04.20", place, f"{code}_{probe}_{i}", names[code], i % 4, "image", probe, *bits))
         draw.file(f"data/pocus_videos/{probe}/Cov-Atlas-{probe}.mp4", b"\x00\x00\x00\x18ftypmp42")
-    draw.table("data/dataset_metadata.csv", "Filename,Label,Probe", [("Cov_convex_0", "COVID", "convex")])
+        videos = f"data/pocus_videos/{probe}"
+        rows.append(("20.04.20", videos, f"Cov-Atlas-{probe}", "COVID-19", 2, "video", probe, 0, 1, "", "n/A"))
+    head = "Date added,Current location,Filename,Label,Lung Severity Score,Type,Probe,Effusion,B-lines,,Fever"
+    draw.table("data/dataset_metadata.csv", head, rows)
 
 
 def hyper_kvasir(draw: Draw) -> None:

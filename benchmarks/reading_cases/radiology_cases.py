@@ -131,7 +131,11 @@ CASES = (
         "pocus-ultrasound",
         "jannisborn/covid19_ultrasound",
         sets.pocus,
-        (folder_only(*passed_over("dataset_metadata.csv"), Reads(None, told=("dataset_metadata.csv",))),),
+        (
+            folder_only(Reads(), *passed_over("dataset_metadata.csv")),
+            with_options("--labels {root}/data/dataset_metadata.csv", Stops(("Cov-Atlas-convex",)), Reads()),
+            with_options("--labels {root}/data/dataset_metadata.csv --missing skip", Reads()),
+        ),
     ),
     Case(
         "hyper-kvasir",

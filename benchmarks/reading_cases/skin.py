@@ -151,15 +151,18 @@ def ph2(draw: Draw) -> None:
 
 def monkeypox(draw: Draw) -> None:
     """The same images as they are, augmented, and in folds."""
+    rows = []
     for label, code in (("Monkey Pox", "M"), ("Others", "NM")):
         short = label.replace(" ", "").capitalize()
         for i in range(1, 7):
-            first = draw.image(f"Original Images/Original Images/{label}/{code}{i:02d}_01.jpg", short, whole=label)
-            draw.aside(f"Augmented Images/Augmented Images/{short}_augmented/{code}{i:02d}_01_00.jpg")
+            name = f"{code}{i:02d}_01"
+            first = draw.image(f"Original Images/Original Images/{label}/{name}.jpg", short, whole=label)
+            rows.append((name, short))
+            draw.aside(f"Augmented Images/Augmented Images/{short}_augmented/{name}_00.jpg")
             for fold in (1, 2):
                 split = ["Train", "Val", "Test"][(i + fold) % 3]
-                draw.copy(f"Fold{fold}/Fold{fold}/Fold{fold}/{split}/{short}/{code}{i:02d}_01.jpg", first)
-    draw.table("Monkeypox_Dataset_metadata.csv", "ImageID,Label", [("M01_01", "Monkeypox"), ("NM01_01", "Others")])
+                draw.copy(f"Fold{fold}/Fold{fold}/Fold{fold}/{split}/{short}/{name}.jpg", first)
+    draw.table("Monkeypox_Dataset_metadata.csv", "ImageID,Label", rows)
 
 
 def dermnet(draw: Draw) -> None:
