@@ -166,7 +166,7 @@ def bus_bra(draw: Draw) -> None:
 
 
 def pocus(draw: Draw) -> None:
-    """The folders are kinds of probe; the table has rows for videos too, findings as 0/1 and n/A, a column of no name."""
+    """The folders are kinds of probe; the table has rows for videos too, 0/1 columns, one of no name."""
     names = {"Cov": "COVID-19", "Pneu": "Bacterial pneumonia", "Reg": "regular"}
     rows = []
     for probe in ("convex", "linear"):
