@@ -198,6 +198,9 @@ def _from_named(scan: Scan, index: Index, labels: Path, how: HowToRead) -> Recor
     """Read the table that the user names; without labels, it adds groups and splits to what the folders tell."""
     path = named_table(scan.root, labels)
     records = read_labelled(open_table(path, index), index, how)
+    others = [name for name in scan.tables if scan.root / name != path]
+    unused = [f"Other tables there are not used, --labels names one: {shown_list(others)}."] if others else []
+    records = replace(records, notes=[*records.notes, *unused])
     if records.labels is not None or is_none(how.columns.label):
         return records
     folders = read_folders(scan.images, unread=scan.unread)

@@ -77,7 +77,10 @@ def read_rows(table: Table, image: str, asked: Columns, taken: Collection[str] =
     if len(chosen) == 1:
         notes.insert(0, f"Labels come from column '{shown(chosen[0])}'.")
     groups = _known(table.columns[group]) if group else None
-    if group and groups and labels and part_alike(groups, labels.labels):
+    if group and groups and len(groups) > 1 and len(set(groups)) == 1 and groups[0]:
+        notes.append(f"Column '{shown(group)}' says {shown(groups[0])} of every image: no groups.")
+        groups = None
+    elif group and groups and labels and part_alike(groups, labels.labels):
         notes.append(f"Column '{shown(group)}' parts the images as the labels do: no groups.")
         groups = None
     elif group:

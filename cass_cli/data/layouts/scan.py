@@ -23,7 +23,7 @@ from cass_cli.words import count, shown, shown_list
 IGNORED = {"__macosx", "@eadir", "thumbs.db", "desktop.ini"}
 INNERMOST, MOST_TABLES = 2, 20  # how deep tables further down are looked for, and how many may lie there
 TABLE_SUFFIXES = {".csv", ".tsv", ".csv.gz", ".tsv.gz"}
-SHEET_SUFFIXES = {".xlsx", ".xls", ".ods", ".jsonl", ".parquet", ".arff"}  # tables too, which are not read
+SHEET_SUFFIXES = {".xlsx", ".xls", ".ods", ".json", ".jsonl", ".parquet", ".arff"}  # tables too, which are not read
 # Files that hold images, or whole archives of them, in formats that are not read: their folder may be a class.
 UNREAD_SUFFIXES = {
     *(".heic", ".heif", ".avif", ".jxl", ".j2k", ".jpf", ".nii", ".npy", ".mat", ".h5", ".hdf5", ".svs", ".ndpi"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +12,15 @@ from cass_cli.data.layouts.vocabulary import AUGMENTED, split_in, tokens
 from cass_cli.errors import DataError
 from cass_cli.words import shown, shown_list
 
+_SIZE = re.compile(r"[1-9]\d{2,3}([ _-]?px|[ _-]?(x|by)[ _-]?\d{2,4})?", re.IGNORECASE)
+
 
 @dataclass
 class Tree:
     """The folders of N paths, and what is known of them so far."""
 
     paths: list[list[str]]  # folders of each path, from the top
+    files: list[str]  # the name of the file at its end
     kinds: dict[int, Kind] = field(default_factory=dict)  # depth → what the folders there are
     splits: list[str] | None = None  # "" beside the split folders
     split_depths: set[int] = field(default_factory=set)
@@ -38,10 +42,12 @@ def grow(names: Sequence[str], unread: Sequence[str]) -> Tree:
 
     Files in formats that are not read, `unread`, come after the `names`: they still show where classes are.
     """
-    tree = Tree([name.split("/")[:-1] for name in (*names, *unread)])
+    parts = [name.split("/") for name in (*names, *unread)]
+    tree = Tree([path[:-1] for path in parts], [path[-1] for path in parts])
     for depth in range(max(map(len, tree.paths), default=0)):
         _leave_out_copies(tree, depth)
         _check_augmented(tree.at(depth))
+        _check_sizes(tree, depth)
         _leave_out_sets(tree, depth)
         folders = tree.at(depth)
         if tree.splits and _repeats_splits(tree, depth):
@@ -82,6 +88,22 @@ def _check_augmented(folders: Collection[str]) -> None:
             f"The folders {shown_list(copies, 3)} hold augmented copies, beside {shown_list(others, 3)}: trained "
             "together, images would be tested on that were trained on.",
             hint="Name the one folder that is meant.",
+        )
+
+
+def _check_sizes(tree: Tree, depth: int) -> None:
+    """Raise where folders called as sizes hold the same files: `224` and `512`, `256x256` and `1024x1024`."""
+    below: dict[str, set[str]] = defaultdict(set)
+    folders = tree.at(depth)
+    if len(folders) < 2 or not all(_SIZE.fullmatch(name) for name in folders):
+        return
+    for i in tree.inside(depth):
+        below[tree.paths[i][depth]].add("/".join([*tree.paths[i][depth + 1 :], tree.files[i]]))
+    first, *others = below.values()
+    if all(held == first for held in others) and len(first) > 2:
+        raise DataError(
+            f"The folders {shown_list(sorted(folders), 4)} hold the same files: one set of images in several sizes.",
+            hint="Name the folder of one size.",
         )
 
 

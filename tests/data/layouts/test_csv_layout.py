@@ -129,7 +129,7 @@ def test_a_column_called_set_that_names_no_splits_is_not_dropped_in_silence(tmp_
     for columns in (Columns(), Columns(split="set")):
         with pytest.raises(DataError, match="names no split: A") as caught:
             load_samples(tmp_path, columns=columns)
-        assert "--split-values train=A" in caught.value.hint
+        assert "--split-values none=A" in caught.value.hint
     assert load_samples(tmp_path, columns=Columns(split="none")).splits is None
     assert load_samples(tmp_path, columns=Columns(split_values={"a": "test"})).splits == ("test",)
 
