@@ -221,7 +221,7 @@ def page(result: Mapping[str, Any]) -> str:
         lines += [f"- {name}: {few}{more if shape['not_square'] else ': it cannot tell, and is left out.'}"]
     lines += ["", "Mean ± half of the 95 % interval over seeds of split, label subset and folds (Student t), made by"]
     lines += [
-        "`benchmarks/fit.py`. Below, what a way scores less what squashing scores on the same seed, with its 95 %"
+        "`benchmarks/fit.py`. Last columns: what a way scores less what squashing scores, seed by seed, with its 95 %"
     ]
     lines += [
         "interval; p of the paired t-test, adjusted for the number of tests on this page (Holm), where below .05."
