@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from cass_cli.data.layouts.columns import Columns
 from cass_cli.data.layouts.csv_layout import HowToRead, named_table, open_table, read_labelled
 from cass_cli.data.layouts.folders import looks_like_dermofit, read_dermofit, read_flat, read_folders
-from cass_cli.data.layouts.found_tables import Tables, check_unread, choose, find_tables, unused_notes
+from cass_cli.data.layouts.found_tables import (
+    Tables,
+    check_called_labels,
+    check_unread,
+    choose,
+    find_tables,
+    unused_notes,
+)
 from cass_cli.data.layouts.label_columns import is_none
 from cass_cli.data.layouts.lookup import Index
 from cass_cli.data.layouts.npz import read_npz
@@ -187,6 +194,7 @@ def _recognised(scan: Scan, tables: Tables) -> Records:
             records = read_flat(scan.images)
             records = replace(records, notes=[*records.notes, *unused_notes(tables, [])])
         return records
+    check_called_labels(tables)
     for name, said in (tables.read | tables.besides).items():
         if name in tables.besides and groups_are_labels(folders, said):
             raise tables.unclear[name]  # the folders are the patients of the table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,16 @@ from cass_cli.words import count, shown, shown_list
 
 Uncertain = Literal["unknown", "as-negative", "as-positive"]
 BITS = {"0": 0, "0.0": 0, "1": 1, "1.0": 1}
-WORDS = {"false": 0, "no": 0, "n": 0, "absent": 0, "true": 1, "yes": 1, "y": 1, "present": 1}
+WORDS = {
+    **dict.fromkeys(("false", "no", "n", "absent", "negative", "neg", "nein", "non"), 0),
+    **dict.fromkeys(("true", "yes", "y", "present", "positive", "pos", "ja", "oui", "x", "+"), 1),
+}
 UNCERTAIN = {"-1", "-1.0", "u", "uncertain"}
-SEPARATORS = (";", "|")  # which part a list wherever they stand; a comma may belong to the name of a class
+SEPARATORS = (";", "|")  # which part a list wherever they stand
+OTHER_SEPARATORS = (",", "/", "&")  # which may belong to the name of a class
 FEW_NUMBERS = 10  # distinct numbers that are classes, whatever they are
 
+_PLAIN_NUMBER = re.compile(r"-?\d+(\.\d*)?", re.ASCII)
 _PYTHON_LIST = re.compile(r"\[\s*(['\"].*['\"])?\s*\]|\[\s*\]")
 
 
@@ -90,10 +96,11 @@ def _lists(cells: list[str], separator: str | None) -> tuple[list[tuple[str, ...
     if separator is None and filled and all(_PYTHON_LIST.fullmatch(c) for c in filled):
         return [_parts(_unlisted(c), ",") for c in cells], "as Python lists"
     for mark in SEPARATORS if separator is None else (separator,):
-        if any(mark in c for c in filled):
+        if any(len(_parts(c, mark)) > 1 for c in filled):
             return [_parts(c, mark) for c in cells], f"parted by {mark}"
-    if separator is None and _commas_part(filled):
-        return [_parts(c, ",") for c in cells], "parted by commas"
+    for mark in OTHER_SEPARATORS if separator is None else ():
+        if _parts_classes(filled, mark):
+            return [_parts(c, mark) for c in cells], f"parted by {mark}"
     return None, ""
 
 
@@ -106,9 +113,9 @@ def _parts(cell: str, mark: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(p.strip() for p in cell.split(mark) if not is_missing(p.strip())))
 
 
-def _commas_part(cells: Sequence[str]) -> bool:
-    """True where commas part classes, and are not part of their names: each part comes in other company or alone."""
-    distinct = {tuple(p.strip() for p in c.split(",")) for c in cells}
+def _parts_classes(cells: Sequence[str], mark: str) -> bool:
+    """True where a mark parts classes, and is no part of their names: each part comes in other company or alone."""
+    distinct = {tuple(p.strip() for p in c.split(mark)) for c in set(cells)}
     several = [parts for parts in distinct if len(parts) > 1]
     company: dict[str, int] = Counter(part for parts in distinct for part in parts)
     return bool(several) and all(company[part] > 1 for parts in several for part in parts)
@@ -119,8 +126,8 @@ def merge_spellings(labels: list[tuple[str, ...]]) -> tuple[list[tuple[str, ...]
     counted = Counter(label for row in labels for label in row)
     alike: dict[str, list[str]] = defaultdict(list)
     for label in counted:
-        if len(label) > 1:
-            alike[plain(label)].append(label)
+        if len(label) > 1 or label.isdecimal():
+            alike[_spelling(label)].append(label)
     several = [
         sorted(names, key=lambda name: (-counted[name], name.isupper(), name))
         for names in alike.values()
@@ -131,6 +138,14 @@ def merge_spellings(labels: list[tuple[str, ...]]) -> tuple[list[tuple[str, ...]
     best = {name: names[0] for names in several for name in names}
     notes = [f"{shown_list(names[1:])} is another spelling of {shown(names[0])}: one class." for names in several]
     return [tuple(dict.fromkeys(best.get(label, label) for label in row)) for row in labels], notes
+
+
+def _spelling(label: str) -> str:
+    """Return what two spellings of one class share: case, blanks and composed letters do not count, nor 1 and 1.0."""
+    text = unicodedata.normalize("NFKC", label).strip()
+    if _PLAIN_NUMBER.fullmatch(text):
+        return f"{float(text):g}"
+    return " ".join(plain(text).replace("_", " ").split())
 
 
 def _check_classes(column: str, labels: Sequence[str], asked: bool) -> None:

@@ -27,12 +27,13 @@ def class_depth(tree: Tree, forced: bool) -> int | None:
         return None
     chosen = classes[-1]
     telling = [d for d in classes if _tells_findings(tree, d)]
-    if telling and chosen not in telling and _repeats_below(tree, telling[-1], chosen):
+    if telling and chosen not in telling:  # what lies below are cases, or ways of taking a picture
         chosen = telling[-1]
-    for depth in (d for d in classes if d < chosen):
-        above = shown_list(sorted(tree.at(depth)), 4)
+    for depth in (d for d in classes if d != chosen):
+        others = shown_list(sorted(tree.at(depth)), 4)
+        where = "above" if depth < chosen else "below"
         tree.notes.append(
-            f"The folders {above} are above the classes; --class-level {depth + 1} would take them as the classes."
+            f"The folders {others} are {where} the classes; --class-level {depth + 1} would take them as the classes."
         )
     if not forced:
         _check_cases(tree, chosen)
@@ -67,12 +68,6 @@ def _adds_nothing(tree: Tree, above: Sequence[int], depth: int) -> bool:
 def _tells_findings(tree: Tree, depth: int) -> bool:
     folders = tree.at(depth)
     return 2 * sum(names_finding(name) for name in folders) >= len(folders)
-
-
-def _repeats_below(tree: Tree, upper: int, lower: int) -> bool:
-    """True where a folder name at `lower` stands in several folders of `upper`."""
-    pairs = {(tree.paths[i][upper], tree.paths[i][lower]) for i in tree.inside(lower)}
-    return len(pairs) > len({below for _, below in pairs})
 
 
 def _unclear(tree: Tree, depth: int) -> DataError:

@@ -17,7 +17,15 @@ from cass_cli.data.layouts.label_columns import (
 )
 from cass_cli.data.layouts.split_values import find_split_column, flag_split, split_cells
 from cass_cli.data.layouts.tables import Table
-from cass_cli.data.layouts.vocabulary import COVARIATES, GROUP_COLUMNS, IMAGE_COLUMNS, PERSONS, plain, tokens
+from cass_cli.data.layouts.vocabulary import (
+    COVARIATES,
+    GROUP_COLUMNS,
+    IMAGE_COLUMNS,
+    MASK_WORDS,
+    PERSONS,
+    plain,
+    tokens,
+)
 from cass_cli.errors import DataError
 from cass_cli.words import count, shown, shown_list
 
@@ -118,7 +126,8 @@ def image_columns(table: Table, asked: str | None, is_image: Callable[[str], boo
     fitting = [c for c in usual if share[c] > 0] + others
     if fitting:
         best = next(c for c in fitting if share[c] >= 0.5 * max(share[f] for f in fitting))
-        pair = [c for c in others if c != best and share[c] >= 0.8 and _pictures_differ(table, best, c)]
+        pair = [c for c in others if c != best and share[c] >= 0.8 and not says(c, MASK_WORDS)]
+        pair = [c for c in pair if _pictures_differ(table, best, c)]
         return sorted([best, *pair], key=list(table.columns).index) if len(pair) == 1 else [best]
     if usual:
         return usual[:1]

@@ -80,6 +80,8 @@ def read_labelled(table: Table, index: Index, how: HowToRead) -> Records:
     left_out += [(name, "no such file") for name in found.absent]
     kept = [i for i, name in zip(wanted, found.names, strict=True) if name]
     names = [name for name in found.names if name]
+    if not names:
+        raise DataError(f"{shown(path.name)} leaves no image: each row says that its own is left out.")
     rows, notes = _of_rows(rows, kept), [*notes, *found.notes, *_skipped_notes(skipped)]
     if rows.groups is None and columns.group is None and is_isic(list(table.columns)):
         rows = replace(rows, groups=_isic_lesions(path, rows.images, notes), groups_by="column lesion_id")

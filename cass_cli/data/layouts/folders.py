@@ -25,7 +25,7 @@ def read_folders(
     folders in the root) names it instead; `forced` takes the likeliest level, be it a single folder. `unread` are files
     in formats that are not read: a class of nothing else is `lost`. Raises `DataError` where folders may be two things.
     """
-    tree = grow(names, unread)
+    tree = grow(names, unread, doubting=not forced and class_level is None)
     depth = class_depth(tree, forced) if class_level is None else named_depth(tree, class_level)
     if depth is None and tree.told is None:
         return None
@@ -34,7 +34,7 @@ def read_folders(
 
 def read_flat(names: Sequence[str]) -> Records:
     """Take every image as unlabelled; folders still give splits and groups."""
-    tree = grow(names, ())
+    tree = grow(names)
     kept = [i for i in range(len(names)) if i not in tree.out]
     return Records(
         names=[names[i] for i in kept],
@@ -64,7 +64,9 @@ def _records(names: Sequence[str], tree: Tree, depth: int | None) -> Records:
     labels = [label for (label,) in merged]
     kept = [i for i in range(len(names)) if i not in tree.out]
     classes = {labels[i] for i in kept}
-    lost = sorted({labels[i] for i in range(len(names), len(tree.paths)) if i not in tree.out} - classes)
+    held = Counter(labels[i] for i in kept)
+    unread = Counter(labels[i] for i in range(len(names), len(tree.paths)) if i not in tree.out)
+    lost = sorted(name for name, n in unread.items() if name and n >= held[name])
     kind = "class folders" if tree.splits is None else "class folders in split folders"
     around = "/".join(tree.paths[kept[0]][: depth or 0]) if kept else ""
     where = f" under {shown(around)}" if _wraps(tree, depth or 0) else ""
@@ -172,12 +174,12 @@ def _is_case(parts: list[str]) -> bool:
 
 def splits_of_paths(names: Sequence[str]) -> list[str] | None:
     """Return the split that the folders of each path name, or None unless they name one for every path, and several."""
-    tree = grow(names, ())
+    tree = grow(names)
     return None if tree.splits is None or tree.out or len(set(tree.splits)) < 2 else tree.splits
 
 
 def groups_of_paths(names: Sequence[str]) -> tuple[list[str] | None, str, list[str]]:
     """Return (the patient or case folder of each path, or None; what they are; a note that says so)."""
-    tree = grow(names, ())
+    tree = grow(names)
     before = len(tree.notes)
     return *_groups(tree, range(len(names)), None), tree.notes[before:]

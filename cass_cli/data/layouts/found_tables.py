@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from shlex import quote
 
 from cass_cli.data.layouts.columns import image_columns
 from cass_cli.data.layouts.csv_layout import HowToRead, is_about_labels, open_table, read_labelled
@@ -86,7 +87,10 @@ def _naming_images(table: Table, index: Index, how: HowToRead) -> Table:
     """Return the table; raises `DataError` where none of its columns names an image of the index."""
     images = image_columns(table, how.columns.image, index.has)
     if not any(index.has(cell) for image in images for cell in table.columns[image]):
-        raise DataError(f"names no image in its column '{shown(images[0])}'.")
+        cell, file = next((c for c in table.columns[images[0]] if c), ""), index.scan.images[0].rpartition("/")[2]
+        raise DataError(
+            f"names no image in its column '{shown(images[0])}' ({shown(cell)}; files are as {shown(file)})."
+        )
     return table
 
 
@@ -155,6 +159,18 @@ def check_unread(tables: Tables, scan: Scan) -> None:
             hint="Mend it, name its column of images with --labels and --image-column, or pretrain without labels: "
             "--layout flat.",
         )
+
+
+def check_called_labels(tables: Tables) -> None:
+    """Raise where a table called labels cannot be read, although folders could be the classes."""
+    problems = tables.unread | {name: error.what for name, error in tables.unclear.items()}
+    for name, why in problems.items():
+        if not {"label", "labels"}.isdisjoint(tokens(Path(name).stem)):
+            hint = tables.unclear[name].hint if name in tables.unclear else ""
+            raise DataError(
+                f"The classes may be the folders, or those of {shown(name)}, which cannot be used: {why.rstrip('.')}.",
+                hint=f"For the folders: --layout classes. For the table: --labels {quote(name)}. {hint}".strip(),
+            )
 
 
 def unused_notes(tables: Tables, used: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from cass_cli.data.layouts.vocabulary import (
     LABEL_COLUMNS,
     LABEL_WORDS,
     NO_FINDING,
+    TYPE_COLUMNS,
     names_finding,
     plain,
     tokens,
@@ -22,6 +23,7 @@ from cass_cli.words import shown, shown_list
 
 ISIC_CLASSES = ("AK", "BCC", "BKL", "DF", "MEL", "NV", "SCC", "VASC")
 CLASS_PREFIX = "label:"  # before the name of a class, in tables that cass wrote
+AGREED = {"consensus", "majority", "adjudicated", "gold", "final", "standard"}
 STRONG = {"label", "labels", "class", "classes", "category", "diagnosis", "diagnostic", "dx"}  # and nothing but labels
 
 
@@ -75,7 +77,8 @@ def _findings(table: Table, free: Sequence[str], named: str) -> list[str]:
 def _left_over(table: Table, free: Sequence[str]) -> list[str]:
     """Return the columns that may be labels, though nothing says so but that they are left."""
     known = COVARIATES | ABOUT_LABELS
-    return [c for c in free if _varies(table.columns[c]) and not says(c, known) and not _is_name(table.columns[c])]
+    told = [c for c in free if not says(c, known) and not _is_name(table.columns[c])]
+    return [c for c in told if _varies(table.columns[c]) or is_bits(table.columns[c], words=True)]
 
 
 def _varies(cells: Sequence[str]) -> bool:
@@ -88,7 +91,12 @@ def _named_labels(table: Table, free: Sequence[str]) -> list[str]:
     """Return the columns named as labels are; of several that say the same, the first, and words before numbers."""
     places = "x" in map(plain, table.columns)  # then y is one, too
     usual = [c for word in LABEL_COLUMNS for c in free if plain(c) == word and not (places and word == "y")]
-    worded = [c for c in free if says(c, LABEL_WORDS) and not says(c, ABOUT_LABELS) and c.lower() not in NO_FINDING]
+    worded = [
+        c
+        for c in free
+        if plain(c) in TYPE_COLUMNS
+        or (says(c, LABEL_WORDS) and not says(c, ABOUT_LABELS) and c.lower() not in NO_FINDING)
+    ]
     found = [c for c in usual if plain(c) in ("label", "labels")] or usual or worded
     found.sort(key=lambda c: all(_is_number(cell) for cell in table.columns[c] if cell))  # words before numbers
     distinct: list[str] = []
@@ -123,8 +131,16 @@ def _one_or_all(table: Table, named: str, bits: list[str]) -> list[str]:
 def _choice(table: Table, columns: Sequence[str]) -> DataError:
     return DataError(
         f"No column of {shown(table.path.name)} can be told to be the label: {shown_list(columns, 20)}.",
-        hint=f"Name it, as in --label-column {quote(columns[0])} (several 0/1 columns: a,b,c; without labels: none).",
+        hint=f"Name it, as in --label-column {quote(_likeliest(table, columns))} (several 0/1 columns: a,b,c; without "
+        "labels: none).",
     )
+
+
+def _likeliest(table: Table, columns: Sequence[str]) -> str:
+    """Return what an example names: all of them where each says yes or no, else one that others agreed on, or one."""
+    if all(is_bits(table.columns[c], words=True) for c in columns):
+        return ",".join(columns)
+    return next((c for c in columns if not AGREED.isdisjoint(tokens(c))), columns[0])
 
 
 def says(column: str, words: Collection[str]) -> bool:

@@ -28,7 +28,8 @@ Kind = Literal["class", "part", "person", "case", "view", "container", "wrapper"
 """`part`: of one archive, or one of several places that images come from. `unclear`: numbered by an unknown word."""
 
 _MAGNIFICATION = re.compile(r"\d+\s?x|x\s?\d+", re.IGNORECASE)
-_IDENTIFIER = re.compile(r"(?=.*\d)[0-9a-f-]{12,}|\d+(\.\d+){3,}", re.IGNORECASE)
+_IDENTIFIER = re.compile(r"(?=.*\d)[0-9a-f-]{8,}|TCGA-.*|\d+(\.\d+){3,}", re.IGNORECASE)
+_LETTERED = re.compile(r"^(.*?)([A-Za-z])$")
 _SHORT_WORD = re.compile(r"(?<![a-z])[a-z](?![a-z])")
 MOST_GRADES = 30  # bare numbers of up to two digits are grades while they are no more than this
 
@@ -40,25 +41,32 @@ def kind_of_level(names: Collection[str]) -> Kind:
     words = {name for name in names if not is_container(name)}
     if all(is_view(name) for name in words):
         return "view" if words else "container"
+    words = {_LETTERED.sub(r"\1\g<2>0", name) if _lettered(name) else name for name in words}
     numbered = [name for name in words if any(c.isdigit() for c in name)]
     return _kind_of_numbered(words) if len(numbered) >= 0.9 * len(words) else "class"
 
 
+def _lettered(name: str) -> bool:
+    """True where a letter numbers a part or a person: `site_A`."""
+    words = tokens(name)
+    return len(words) > 1 and len(words[-1]) == 1 and words[-2] in PART_STEMS | PERSON_STEMS | CASE_STEMS
+
+
 def _kind_of_numbered(names: set[str]) -> Kind:
-    if all(name.isdecimal() for name in names):
+    if all(name.isascii() and name.isdecimal() for name in names):
         longest = max(len(name) for name in names)
+        if all(len(name) == 4 and 1950 <= int(name) <= 2035 for name in names):
+            return "part"  # years
         few = len(names) <= MOST_GRADES and not (longest > 2 and any(name.startswith("0") for name in names - {"0"}))
         return "case" if not few or longest > 3 else "class" if longest < 3 else "unclear"
     if all(_IDENTIFIER.fullmatch(name) for name in names):
         return "case"
     stem, times = Counter(_stem(name) for name in names).most_common(1)[0]
-    if stem in PERSON_STEMS | CASE_STEMS and times == len(names) and len(stem) > 2:
-        return "person" if stem in PERSON_STEMS else "case"
-    if stem in CLASS_STEMS or not differ_by_number(names):
+    told = len(stem) > 2 and times == len(names) and stem in PERSON_STEMS | CASE_STEMS
+    if not told and (stem in CLASS_STEMS or not differ_by_number(names)):
         return "class"
-    if stem in PERSON_STEMS:
-        return "person"
-    return "case" if stem in CASE_STEMS else "part" if stem in PART_STEMS else "unclear"
+    kinds: dict[Kind, set[str]] = {"person": PERSON_STEMS, "case": CASE_STEMS, "part": PART_STEMS}
+    return next((kind for kind, stems in kinds.items() if stem in stems), "unclear")
 
 
 def differ_by_number(names: Collection[str]) -> bool:
@@ -91,7 +99,7 @@ def splits_of_level(names: Collection[str]) -> dict[str, str]:
     """
     distinct = set(names)
     short = {name: split for name in distinct if (split := split_name(name) or SHORT_SPLITS.get(name.lower()))}
-    found = short if len(short) == len(distinct) else {n: s for n in distinct if (s := split_in(n))}
+    found = short if len(short) == len(distinct) else {n: s for n in distinct if (s := split_in(n) or _nnunet(n))}
     tested = {split for name, split in found.items() if not _says_evaluation(name)}
     found = {n: "val" if _says_evaluation(n) and s == "test" and "test" in tested else s for n, s in found.items()}
     exact = {split for name in found if (split := split_name(name))}
@@ -99,6 +107,11 @@ def splits_of_level(names: Collection[str]) -> dict[str, str]:
     if "train" not in found.values() or (len(set(found.values())) < 2 and not exact):
         return {}
     return found
+
+
+def _nnunet(name: str) -> str | None:
+    """Return the split of `imagesTr` and `imagesTs`, as nnU-Net calls its folders."""
+    return SHORT_SPLITS.get(tokens(name)[-1]) if is_container(name) and len(tokens(name)) == 2 else None
 
 
 def _says_evaluation(name: str) -> bool:

@@ -13,6 +13,8 @@ ENDINGS = (
     *("mask", "segmentation", "segmented", "seg", "gt", "groundtruth", "ground truth", "ground_truth", "ground-truth"),
     *("annotation", "contour", "roi", "lesion", "label", "labels"),
 )
+IMAGE_WORDS = ("img_", "image_", "im_", "img", "image")
+_PREFIX = re.compile(r"(mask|segmentation|seg|gt|groundtruth)[ _-]", re.IGNORECASE)
 _MASK = re.compile(rf"[ _-]?({'|'.join(ENDINGS)})([ _-]?\d+)?$", re.IGNORECASE)
 
 
@@ -24,7 +26,7 @@ def find_masks(names: Sequence[str], *, everywhere: bool = False) -> set[str]:
     `everywhere`, the ending `mask` is enough.
     """
     stems = {name.rpartition(".")[0] for name in names}
-    beside = {name for name in names if (bare := _bare(name)) and bare in stems}
+    beside = {name for name in names if ((bare := _bare(name)) and bare in stems) or _prefixed(name, stems)}
     if everywhere:
         beside |= {name for name in names if name.rpartition(".")[0].lower().endswith("mask")}
     return beside | _in_mask_folders([name for name in names if name not in beside])
@@ -37,6 +39,15 @@ def _bare(name: str) -> str:
         return ""
     bare = _MASK.sub("", stem)
     return "" if bare == stem or bare.endswith("/") else bare
+
+
+def _prefixed(name: str, stems: set[str]) -> bool:
+    """Whether a name after `mask_` is that of an image beside it: `mask_7.png` beside 7.png or img_7.png."""
+    folder, _, file = name.rpartition(".")[0].rpartition("/")
+    if not (match := _PREFIX.match(file)):
+        return False
+    rest = file[match.end() :]
+    return any((f"{folder}/{word}{rest}" if folder else f"{word}{rest}") in stems for word in ("", *IMAGE_WORDS))
 
 
 def _in_mask_folders(names: Sequence[str]) -> set[str]:

@@ -18,7 +18,7 @@ from cass_cli.data.layouts.split_values import SPLITS, read_list, splits_of_list
 from cass_cli.errors import ConfigError, DataError
 from cass_cli.words import count, shown, shown_list
 
-_ENDING = re.compile(r"[ _.-]?[A-Za-z]+$")
+_ENDING = re.compile(r"[ _.-]*(\(\d+\)|[A-Za-z]+[ _-]?\d*)$")
 FEW = 3  # images of a split that may show one class by chance
 
 
@@ -149,7 +149,7 @@ def without(records: Records, columns: Columns) -> Records:
 def obstacles(records: Records) -> list[str]:
     """Return what of the reading no one would train on knowingly, a sentence each."""
     found = [
-        f"No file of the class {shown(name)} is in a format that cass reads, so the class would be lost: convert them."
+        f"Most files of the class {shown(name)}, if not all, are in formats that cass does not read: convert them."
         for name in records.lost
     ]
     if ending := twin_ending(records.names):
@@ -179,10 +179,10 @@ def _of_splits(labels: Sequence[tuple[str, ...]], splits: Sequence[str]) -> list
 
 
 def twin_ending(names: Sequence[str]) -> str:
-    """Return the ending by which nearly half of the names are another of them: `-d` of `7-d.bmp` beside `7.bmp`."""
+    """Return an ending by which nearly half of the names are another of them: `-d` of `7-d.bmp` beside `7.bmp`."""
     stems = {name.rpartition(".")[0] for name in names}
     endings = Counter(
         match.group() for stem in stems if (match := _ENDING.search(stem)) and stem[: match.start()] in stems
     )
-    ending, times = endings.most_common(1)[0] if endings else ("", 0)
-    return ending if times >= FEW and times >= 0.45 * len(stems) else ""
+    times = endings.total()
+    return endings.most_common(1)[0][0] if times >= FEW and times >= 0.45 * len(stems) else ""

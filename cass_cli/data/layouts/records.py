@@ -18,7 +18,7 @@ class Records:
     groups: list[str] | None = None
     groups_by: str = ""  # what tells them: "column patient_id", "case folders", …
     splits: list[str] | None = None
-    lost: tuple[str, ...] = ()  # classes whose every file is in a format that is not read
+    lost: tuple[str, ...] = ()  # classes of whose files most are in formats that are not read
     left_out: list[tuple[str, str]] = field(default_factory=list)  # name, and why it is no image to learn from
     notes: list[str] = field(default_factory=list)
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from cass_cli.data.layouts.cells import bit, is_bits, is_missing
-from cass_cli.data.layouts.vocabulary import SPLIT_COLUMNS, plain, split_in, split_name, tokens
+from cass_cli.data.layouts.vocabulary import SHORT_SPLITS, SPLIT_COLUMNS, plain, split_in, split_name, tokens
 from cass_cli.errors import ConfigError, DataError
 from cass_cli.words import count, shown, shown_list
 
@@ -55,8 +55,10 @@ def _tells_splits(cells: Sequence[str]) -> bool:
 
 def flag_split(column: str) -> str | None:
     """Return the split that a 0/1 column such as `is_test` or `train_set` marks, else None."""
-    words = [word for word in tokens(column) if word not in {"is", "in", "set", "split", "flag", "use", "for"}]
-    return split_name(words[0]) if len(words) == 1 else None
+    said = tokens(column)
+    words = [word for word in said if word not in {"is", "in", "set", "split", "flag", "use", "for"}]
+    split = split_name(words[0]) if len(words) == 1 else None
+    return split if len(said) > 1 or split == "train" else None  # `valid` and `test` alone may be remarks, or labels
 
 
 def split_cells(table: str, column: str, cells: Sequence[str], mapping: Mapping[str, str]) -> list[str]:
@@ -69,6 +71,9 @@ def split_cells(table: str, column: str, cells: Sequence[str], mapping: Mapping[
         other = "test" if marked == "train" else "train"
         return [{1: marked, 0: other}.get(bit(cell), "") for cell in cells]
     read = {c: mapping.get(c.lower()) or split_name(c) or ("" if is_missing(c) else None) for c in set(cells)}
+    short = {c: SHORT_SPLITS.get(c.lower()) or split_in(c) for c, split in read.items() if split is None}
+    if short and all(short.values()) and not mapping:  # TR, VA and TE; train_set
+        read |= short
     unread = sorted(c for c, split in read.items() if split is None)
     if unread:
         raise DataError(

@@ -44,8 +44,8 @@ def read_table(path: Path, *, is_image: Callable[[str], bool] = lambda _: False)
     header = [cell.strip() for cell in lines[0]]
     if headless:
         header = [f"column {i + 1}" for i in range(len(header))]
-    elif header[0] == "" and "" not in header[1:]:
-        header[0] = "unnamed: 0"  # the index that pandas writes
+    else:  # the index that pandas writes, and columns that a spreadsheet left empty
+        header = [name or f"unnamed: {i}" for i, name in enumerate(header)]
     ragged = next((i for i, row in enumerate(lines) if len(row) != len(header)), None)
     if ragged is not None:
         raise DataError(
@@ -71,9 +71,16 @@ def _rows(path: Path, text: str) -> list[list[str]]:
         lines = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if any(row)]
     except csv.Error as error:
         raise DataError(f"{shown(str(path))} is no readable CSV: {error}.") from error
+    lines = _without_comments(lines)
     while lines and len(lines[0]) > 1 and all(len(row) == len(lines[0]) and not row[-1].strip() for row in lines):
         lines = [row[:-1] for row in lines]
     return lines
+
+
+def _without_comments(lines: list[list[str]]) -> list[list[str]]:
+    """Return the rows without those on top that begin with #, unless that is the header."""
+    comments = next((i for i, row in enumerate(lines) if not row[0].startswith("#")), 0)
+    return lines[comments:] if len(lines) > comments and len(lines[0]) != len(lines[comments]) else lines
 
 
 def _delimiter(text: str, *, spaces: bool) -> str:

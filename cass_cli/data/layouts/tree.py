@@ -8,11 +8,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from cass_cli.data.layouts.levels import Kind, classes_beside_splits, is_view, kind_of_level, splits_of_level
-from cass_cli.data.layouts.vocabulary import AUGMENTED, split_in, tokens
+from cass_cli.data.layouts.vocabulary import AUGMENTED, names_finding, split_in, tokens
 from cass_cli.errors import DataError
 from cass_cli.words import shown, shown_list
 
-_SIZE = re.compile(r"[1-9]\d{2,3}([ _-]?px|[ _-]?(x|by)[ _-]?\d{2,4})?", re.IGNORECASE)
+FOLDS = {"fold", "folds", "cv", "kfold"}
+MOST_COPIES = 6  # folders that may hold the same images in other sizes or colours
+COUNTED = 10_000  # below, a number in a file name may but count the images of its folder
+_LONG = re.compile(r"\d{5,18}|[0-9a-f]{8,}", re.IGNORECASE)
+_SIZE = re.compile(
+    r"(32|64|96|128|160|192|224|256|299|320|384|448|512|600|768|1024|\d{2,4}[ _-]?(x|by)[ _-]?\d{2,4})(px)?"
+)
 
 
 @dataclass
@@ -37,17 +43,20 @@ class Tree:
         return Counter(self.paths[i][depth] for i in self.inside(depth))
 
 
-def grow(names: Sequence[str], unread: Sequence[str]) -> Tree:
+def grow(names: Sequence[str], unread: Sequence[str] = (), *, doubting: bool = False) -> Tree:
     """Tell wrappers, copies and splits from the top down, and the kind of every other level.
 
-    Files in formats that are not read, `unread`, come after the `names`: they still show where classes are.
+    Files in formats that are not read, `unread`, come after the `names`: they still show where classes are. With
+    `doubting`, raises `DataError` where folders hold copies of the same images.
     """
     parts = [name.split("/") for name in (*names, *unread)]
     tree = Tree([path[:-1] for path in parts], [path[-1] for path in parts])
     for depth in range(max(map(len, tree.paths), default=0)):
         _leave_out_copies(tree, depth)
-        _check_augmented(tree.at(depth))
-        _check_sizes(tree, depth)
+        if doubting:
+            _check_augmented(tree.at(depth))
+            _check_copies(tree, depth)
+            _check_folds(tree, depth)
         _leave_out_sets(tree, depth)
         folders = tree.at(depth)
         if tree.splits and _repeats_splits(tree, depth):
@@ -91,19 +100,40 @@ def _check_augmented(folders: Collection[str]) -> None:
         )
 
 
-def _check_sizes(tree: Tree, depth: int) -> None:
-    """Raise where folders called as sizes hold the same files: `224` and `512`, `256x256` and `1024x1024`."""
+def _check_copies(tree: Tree, depth: int) -> None:
+    """Raise where folders hold files of the same names, no mere numbers: `224` and `512`, `raw` and `clahe`."""
     below: dict[str, set[str]] = defaultdict(set)
     folders = tree.at(depth)
-    if len(folders) < 2 or not all(_SIZE.fullmatch(name) for name in folders):
+    if not 1 < len(folders) <= MOST_COPIES or splits_of_level(folders):
+        return
+    if all(is_view(name) for name in folders) or any(names_finding(name) for name in folders):
         return
     for i in tree.inside(depth):
         below[tree.paths[i][depth]].add("/".join([*tree.paths[i][depth + 1 :], tree.files[i]]))
     first, *others = below.values()
-    if all(held == first for held in others) and len(first) > 2:
+    sizes = all(_SIZE.fullmatch(name) for name in folders)
+    if (sizes or _distinctive(first)) and all(held == first for held in others) and len(first) > 2:
         raise DataError(
-            f"The folders {shown_list(sorted(folders), 4)} hold the same files: one set of images in several sizes.",
-            hint="Name the folder of one size.",
+            f"The folders {shown_list(sorted(folders), 4)} hold files of the same names: one set of images, in several "
+            "sizes or colours.",
+            hint=f"Name one of the folders. If the images differ: --class-level {depth + 1}, or --layout flat.",
+        )
+
+
+def _distinctive(paths: Collection[str]) -> bool:
+    """True for file names that two images hardly share: long numbers that do not count from 0 or 1, or identifiers."""
+    found = [_LONG.search(path.rpartition("/")[2]) for path in paths]
+    names = [match.group() for match in found if match]
+    return len(names) == len(paths) and not any(name.isdecimal() and int(name) < COUNTED for name in names)
+
+
+def _check_folds(tree: Tree, depth: int) -> None:
+    """Raise where several folds hold train and test folders each: every image is in all of them."""
+    folds = [name for name in tree.at(depth) if FOLDS.intersection(tokens(name))]
+    if len(folds) > 1 and splits_of_level(tree.at(depth + 1)):
+        raise DataError(
+            f"The folders {shown_list(sorted(folds), 4)} hold splits of their own, and each of them all images.",
+            hint="Name the folder of one fold.",
         )
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import re
 
 SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training", "trn"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "tuning", "tune"), "val"),
-    **dict.fromkeys(("test", "testing", "tst", "eval", "evaluation", "holdout"), "test"),
+    **dict.fromkeys(("train", "training", "trn", "trainset", "trainval", "trainingset", "trainingsdaten"), "train"),
+    **dict.fromkeys(
+        ("entrenamiento", "entrainement", "entraînement", "treino", "addestramento", "训练", "训练集"), "train"
+    ),
+    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "tuning", "tune", "valset"), "val"),
+    **dict.fromkeys(("validierung", "validacion", "validación", "validação", "validazione", "验证", "验证集"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "eval", "evaluation", "holdout", "testset"), "test"),
+    **dict.fromkeys(("testdaten", "prueba", "pruebas", "teste", "测试", "测试集"), "test"),
 }
 SHORT_SPLITS = {"tr": "train", "va": "val", "vl": "val", "te": "test", "ts": "test"}  # only beside one another
 EXTERNAL = {"external", "extra", "ood", "unlabeled", "unlabelled", "pred", "prediction", "predictions", "submission"}
@@ -21,17 +26,31 @@ CONTAINERS = {
 NO_CLASSES = {*EXTERNAL, "unsorted", "thumbnails", "thumbs", "previews", "sample_submission"}
 MASK_WORDS = {
     *("mask", "masks", "segmentation", "segmentations", "seg", "segs", "groundtruth", "groundtruths", "gt", "gts"),
-    *("annotation", "annotations", "label", "labels", "contour", "contours", "roi", "rois"),
+    *("annotation", "annotations", "label", "labels", "contour", "contours", "roi", "rois", "manual", "masken"),
+    *("overlay", "overlays", "matte", "mattes"),
 }
 
 # What a numbered folder is told by: the word before its number.
 PART_STEMS = {
     *("part", "parts", "batch", "archive", "chunk", "shard", "pack", "disk", "disc", "vol", "volume", "zip", "tar"),
     *("folder", "dir", "section", "set", "subset", "fold", "kfold", "split", "images", "image", "img", "imgs", "data"),
-    *("dataset", "png", "jpg", "jpeg", "dicom", "files", "collection", "download", "release", "version", "v"),
+    *("dataset", "png", "jpg", "jpeg", "dicom", "files", "collection", "download", "release", "version"),
     *("site", "center", "centre", "hospital", "institution", "institute", "clinic", "cohort", "scanner", "camera"),
 }
-PERSON_STEMS = {"patient", "patients", "pat", "patientid", "subject", "subj", "sub", "person", "participant", "mrn"}
+PERSON_STEMS = {
+    "patient",
+    "patients",
+    "pat",
+    "pt",
+    "pts",
+    "patientid",
+    "subject",
+    "subj",
+    "sub",
+    "person",
+    "participant",
+    "mrn",
+}
 CASE_STEMS = {
     *("case", "study", "series", "session", "visit", "exam", "examination", "scan", "slide", "lesion", "sample"),
     *("specimen", "biopsy", "acc", "accession", "pid", "id", "p", "s", "ses", "wsi", "video", "clip", "sequence"),
@@ -42,7 +61,26 @@ CLASS_STEMS = {
 }
 # Folders that part the images of one class or patient by how they were taken.
 VIEWS = {
-    *("left", "right", "od", "os", "ou", "l", "r", "ap", "pa", "cc", "mlo", "lateral", "frontal", "posterior"),
+    *(
+        "left",
+        "right",
+        "od",
+        "os",
+        "ou",
+        "re",
+        "le",
+        "eye",
+        "mri",
+        "ct",
+        "xray",
+        "us",
+        "male",
+        "female",
+        "easy",
+        "hard",
+    ),
+    *("philips", "siemens", "ge", "canon", "toshiba", "aperio", "hamamatsu", "leica", "olympus", "zeiss", "topcon"),
+    *("l", "r", "ap", "pa", "cc", "mlo", "lateral", "frontal", "posterior"),
     *("anterior", "axial", "coronal", "sagittal", "t1", "t2", "t1ce", "t1c", "flair", "dwi", "adc", "pd", "wli"),
     *("nbi", "bli", "lci", "oct", "fundus", "dermoscopic", "dermoscopy", "clinical", "overview", "augmented"),
     *(
@@ -64,8 +102,28 @@ AUGMENTED = {"augmented", "augmentation", "aug"}
 FINDINGS = {
     *("benign", "malignant", "malignancy", "normal", "abnormal", "positive", "negative", "pos", "neg", "healthy"),
     *("disease", "diseased", "cancer", "cancerous", "tumor", "tumour", "notumor", "covid", "covid19", "pneumonia"),
-    *("nevus", "naevus", "melanoma", "yes", "no", "infected", "uninfected", "parasitized", "control", "sick"),
+    *(
+        "nevus",
+        "naevus",
+        "melanoma",
+        "cyst",
+        "stone",
+        "lesion",
+        "polyp",
+        "ulcer",
+        "hemorrhage",
+        "fracture",
+        "yes",
+        "no",
+        "infected",
+        "uninfected",
+        "parasitized",
+        "control",
+        "sick",
+    ),
 }
+
+DISEASES = ("oma", "itis", "osis", "emia", "aemia", "pathy", "plasia", "trophy")  # how words for findings end
 
 # Columns of a table.
 IMAGE_COLUMNS = (
@@ -75,7 +133,23 @@ IMAGE_COLUMNS = (
 GROUP_COLUMNS = (
     *("group", "patient_id", "patient", "patientid", "subject_id", "subject", "case_id", "case", "lesion_id"),
 )
-PERSONS = ("patient", "patientid", "subject", "participant", "person", "mrn", "pid", "lesion", "case")
+PERSONS = (
+    "patient",
+    "patientid",
+    "patid",
+    "pat",
+    "patienten",
+    "subject",
+    "subj",
+    "individual",
+    "donor",
+    "participant",
+    "person",
+    "mrn",
+    "pid",
+    "lesion",
+    "case",
+)
 LABEL_COLUMNS = (
     *("label", "labels", "class", "classes", "class_name", "category", "diagnosis", "dx", "target"),
     *("finding_labels", "findings", "y"),
@@ -85,6 +159,7 @@ LABEL_WORDS = {
     *("finding", "findings", "disease", "pathology", "grade", "grading", "severity", "level", "outcome", "malignancy"),
     *("histology", "subtype", "annotation", "vote", "gt", "groundtruth"),
 }
+TYPE_COLUMNS = {f"{what}_type" for what in ("histological", "tumor", "tumour", "lesion", "disease", "cancer", "cell")}
 ABOUT_LABELS = {  # a column of these is about the label, and not it
     *("type", "confirm", "confirmed", "confirmation", "date", "time", "method", "source", "code", "id", "by", "year"),
     *("count", "number", "num", "notes", "note", "comment", "comments", "confidence", "text", "keywords", "report"),
@@ -100,7 +175,28 @@ COVARIATES = {  # what is known of a patient or a picture, and is no class unles
     *("fitzpatrick", "tbp", "pixels", "pixel", "quality", "followup", "score", "x", "w", "h", "xmin", "ymin", "xmax"),
     *("ymax", "bbox", "diameter", "elevation", "url", "license", "licence", "copyright", "attribution", "weights"),
 }
-MISSING = {"", "nan", "na", "n/a", "n.a.", "<na>", "null", "#n/a", "?", "-1", "-1.0"}
+MISSING = {
+    *(
+        "",
+        "nan",
+        "nat",
+        "na",
+        "n/a",
+        "n.a.",
+        "<na>",
+        "null",
+        "#n/a",
+        "#ref!",
+        "#value!",
+        "?",
+        "-",
+        "--",
+        ".",
+        "-1",
+        "-1.0",
+    ),
+    *("missing", "undefined", "not available", "not applicable", "n/k", "k.a.", "tbd"),
+}
 NO_FINDING = {"no finding", "no findings", "none", "no_finding", "nofinding"}
 
 _TOKEN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+|\d+")
@@ -132,12 +228,16 @@ def split_in(name: str) -> str | None:
 
 def is_container(folder: str) -> bool:
     """True for a folder name such as `images` or `ISIC_2019_Training_Input`, which names no class."""
-    return folder.lower() in CONTAINERS or folder.lower().endswith("_input")
+    if folder.lower() in CONTAINERS or folder.lower().endswith("_input"):
+        return True
+    words = tokens(folder)  # imagesTr, imagesTs
+    return len(words) == 2 and words[0] in CONTAINERS and words[1] in SHORT_SPLITS
 
 
 def is_mask_folder(folder: str) -> bool:
     """True for `masks`, `Ground Truth`, `Part1_GroundTruth`, `lesion_segmentations`; not for `with_mask`."""
     words = tokens(folder)
+    words = words[:-1] if words[-1:] and words[-1] in SHORT_SPLITS else words  # labelsTr
     if not words or words[0] in {"with", "without", "no", "face", "wearing", "un"}:
         return False
     joined = "".join(words[-2:])
@@ -147,4 +247,6 @@ def is_mask_folder(folder: str) -> bool:
 
 def names_finding(name: str) -> bool:
     """True where a word of the name tells a finding: `benign`, `covid_positive`."""
-    return not FINDINGS.isdisjoint(tokens(name)) or plain(name).replace("_", "") in FINDINGS
+    words = tokens(name)
+    told = not FINDINGS.isdisjoint(words) or plain(name).replace("_", "") in FINDINGS
+    return told or any(len(word) > 5 and word.endswith(DISEASES) for word in words)
