@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from cass_cli.data.layouts.levels import Kind, classes_beside_splits, is_view, kind_of_level, splits_of_level
-from cass_cli.data.layouts.vocabulary import AUGMENTED, names_finding, split_in, tokens
+from cass_cli.data.layouts.vocabulary import AUGMENTED, VARIANTS, split_in, tokens
 from cass_cli.errors import DataError
 from cass_cli.words import shown, shown_list
 
@@ -106,12 +106,12 @@ def _check_copies(tree: Tree, depth: int) -> None:
     folders = tree.at(depth)
     if not 1 < len(folders) <= MOST_COPIES or splits_of_level(folders):
         return
-    if all(is_view(name) for name in folders) or any(names_finding(name) for name in folders):
+    sizes = all(_SIZE.fullmatch(name) for name in folders)
+    if not sizes and all(VARIANTS.isdisjoint(tokens(name)) for name in folders):
         return
     for i in tree.inside(depth):
         below[tree.paths[i][depth]].add("/".join([*tree.paths[i][depth + 1 :], tree.files[i]]))
     first, *others = below.values()
-    sizes = all(_SIZE.fullmatch(name) for name in folders)
     if (sizes or _distinctive(first)) and all(held == first for held in others) and len(first) > 2:
         raise DataError(
             f"The folders {shown_list(sorted(folders), 4)} hold files of the same names: one set of images, in several "

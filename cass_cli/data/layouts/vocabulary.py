@@ -97,6 +97,11 @@ VIEWS = {
         "normalised",
     ),
 }
+VARIANTS = {  # of the same images
+    *("raw", "original", "originals", "clahe", "he", "macenko", "reinhard", "vahadane", "normalized", "normalised"),
+    *("stain", "enhanced", "processed", "preprocessed", "small", "large", "low", "high", "res", "lr", "hr", "full"),
+    *("resized", "cropped", "thumbs", "thumbnails", "jpg", "jpeg", "png", "tif", "tiff", "gray", "grey", "rgb"),
+}
 AUGMENTED = {"augmented", "augmentation", "aug"}
 # Words that name a finding wherever they stand.
 FINDINGS = {
