@@ -67,8 +67,18 @@ def resample_weights(
 
 def interval(resampled: NDArray[np.float64]) -> tuple[float, float]:
     """Return the 95 % percentile interval of values [R], of those that are defined; (NaN, NaN) if none is."""
-    defined = resampled[~np.isnan(resampled)]
-    if len(defined) == 0:
-        return nan, nan
-    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = intervals(resampled[:, None])[:, 0]
     return float(low), float(high)
+
+
+def intervals(resampled: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return lows and highs [2, C] of the 95 % percentile intervals of values [R, C], as `interval` does."""
+    if not len(resampled):
+        return np.full((2, resampled.shape[1]), nan)
+    ordered = np.sort(resampled, axis=0)  # NaN comes last
+    last = np.maximum((~np.isnan(resampled)).sum(axis=0) - 1, 0)  # [C], of those that are defined
+    place = np.array([[(1 - LEVEL) / 2], [(1 + LEVEL) / 2]]) * last  # [2, C], between two of them
+    before = place.astype(np.int64)
+    low, high = (np.take_along_axis(ordered, rows, axis=0) for rows in (before, np.minimum(before + 1, last)))
+    found: NDArray[np.float64] = low + (high - low) * (place - before)
+    return found

@@ -20,6 +20,7 @@ from scipy.special import expit, log_softmax
 from cass_cli.data.splits import Labels
 from cass_cli.errors import RunError
 from cass_cli.scores.values import DEFAULT_THRESHOLD, Floats
+from cass_cli.words import shown_list
 
 LOG_T_RANGE = 4.0  # T between 1/55 and 55
 LOG_T_PRIOR = 1.0  # standard deviation of log T
@@ -93,7 +94,7 @@ def tune_thresholds(labels: Labels, probabilities: Floats, classes: Sequence[str
         known = labels[:, c] >= 0
         values[c] = _best_threshold(shown[known, c], probabilities[known, c])
     empty = [repr(name) for name, found in zip(classes, shown.any(axis=0), strict=True) if not found]
-    note = f"No validation image shows {', '.join(empty)}: the threshold stays 0.5 there."
+    note = f"No validation image shows {shown_list(empty)}: the threshold stays 0.5 there."
     return Thresholds(values, (note,) if empty else ())
 
 

@@ -16,6 +16,7 @@ from cass_cli.scores.calibration import JOINT, MEAN, arms_among
 from cass_cli.scores.metrics import LOWER_IS_BETTER, METRICS, paired_difference
 from cass_cli.scores.over_seeds import signed
 from cass_cli.scores.values import Floats, metric_values
+from cass_cli.words import count
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def recommend(
     title = METRICS[metric]
     figures = ", ".join(f"{name} {value:.3f}" for name, value in validation.items())
     return Recommendation(
-        choice, f"{reason} ({title} on {len(labels)} validation images: {figures}.)", metric, validation
+        choice, f"{reason} ({title} on {count(len(labels), 'validation image')}: {figures}.)", metric, validation
     )
 
 

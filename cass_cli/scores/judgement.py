@@ -5,7 +5,7 @@ The test split has no part in it: it is scored by what was decided. Shapes: N im
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -156,16 +156,27 @@ def score_candidates(
     *,
     groups: Sequence[str] | None = None,
     resamples: int = 1000,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Scores]:
-    """Score the probabilities [N, C] of each candidate, with the thresholds that validation set."""
-    return {
-        name: score(
+    """Score the probabilities [N, C] of each candidate, with the thresholds that validation set.
+
+    `on_progress(done, total)` counts the resamples of all candidates.
+    """
+    scores: dict[str, Scores] = {}
+
+    def told(done: int) -> None:
+        if on_progress:
+            on_progress(len(scores) * resamples + done, len(candidates) * resamples)
+
+    for name, given in candidates.items():
+        told(0)
+        scores[name] = score(
             labels,
             given,
             classes,
             thresholds=judged.threshold(name),
             groups=groups,
             resamples=resamples,
+            on_progress=told,
         )
-        for name, given in candidates.items()
-    }
+    return scores

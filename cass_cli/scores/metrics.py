@@ -9,7 +9,7 @@ Shapes: N images, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +19,9 @@ from sklearn.metrics import confusion_matrix
 
 from cass_cli.data.splits import Labels, labelled
 from cass_cli.errors import DataError, RunError
-from cass_cli.scores.bootstrap import RESAMPLES, Estimate, draw_units, interval, resample_weights
+from cass_cli.scores.bootstrap import RESAMPLES, Estimate, draw_units, interval, intervals, resample_weights
 from cass_cli.scores.values import DEFAULT_THRESHOLD, Floats, decide, indicator, metric_values
+from cass_cli.words import shown_list
 
 METRICS = {  # name → title, in the order in which tables show them
     "macro_f1": "macro F1",
@@ -79,6 +80,7 @@ def score(
     groups: Sequence[str] | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    on_progress: Callable[[int], None] | None = None,
 ) -> Scores:
     """Score probabilities [N, C] against labels (int [N] of class indices, or [N, C] of 0/1, -1 where unknown).
 
@@ -86,7 +88,7 @@ def score(
     for an image on its own) where given. `resamples=0` leaves them out. They hold the trained model fixed:
     the spread over seeds is another matter (`over_seeds.py`). Resamples that miss a class don't count for
     what is then undefined. ECE is biased upwards on few images, and resampling adds to that, so that its
-    interval may lie above its value.
+    interval may lie above its value. `on_progress` is told how many resamples are done.
 
     Raises DataError for an empty split or images without a label, RunError for non-finite probabilities.
     """
@@ -95,24 +97,33 @@ def score(
     units = draw_units(len(labels), groups)
     once = metric_values(labels, probabilities, [np.ones((1, len(labels)))], thresholds=thresholds)
     weights = resample_weights(units, resamples=resamples, seed=seed)
-    many = metric_values(labels, probabilities, weights, thresholds=thresholds)
+    many = metric_values(labels, probabilities, _counted(weights, on_progress), thresholds=thresholds)
 
-    def estimate(name: str, c: int = 0) -> Estimate:
-        resampled = many[name].reshape(resamples, -1)[:, c] if many else np.empty(0)  # [R] or [R, C] → [R]
-        return Estimate(float(once[name].flat[c]), *interval(resampled))
+    def estimates(name: str) -> tuple[Estimate, ...]:
+        values = once[name].reshape(-1).tolist()  # [1] or [C]
+        return tuple(map(Estimate, values, *(intervals(many[name].reshape(-1, len(values))).tolist() if many else ())))
 
     return Scores(
         classes=tuple(classes),
         multilabel=labels.ndim == 2,
         images=len(labels),
         groups=None if groups is None else int(units.max()) + 1,
-        metrics={name: estimate(name) for name in METRICS},
-        per_class={name: tuple(estimate(f"class_{name}", c) for c in range(len(classes))) for name in PER_CLASS},
+        metrics={name: estimates(name)[0] for name in METRICS},
+        per_class={name: estimates(f"class_{name}") for name in PER_CLASS},
         support=tuple(indicator(labels, len(classes)).sum(axis=0).tolist()),
         confusion=confusion(labels, probabilities, thresholds=thresholds),
         thresholds=_threshold_list(labels, len(classes), thresholds),
         notes=(*_class_notes(labels, once, classes), *_interval_notes(units, groups, resamples)),
     )
+
+
+def _counted(chunks: Iterable[Floats], on_progress: Callable[[int], None] | None) -> Iterator[Floats]:
+    done = 0
+    for chunk in chunks:
+        yield chunk
+        done += len(chunk)
+        if on_progress:
+            on_progress(done)
 
 
 def confusion(labels: Labels, probabilities: Floats, *, thresholds: Floats | None = None) -> NDArray[np.int64]:
@@ -191,6 +202,8 @@ def _class_notes(labels: Labels, once: dict[str, Floats], classes: Sequence[str]
             f"No image shows {absent}: recall, AUROC and average precision are undefined there, "
             "and the means leave them out."
         )
+    if blamed := _names(classes, (images == 0) & ~np.isnan(f1)):
+        notes.append(f"Chosen though no image shows it, so that F1 is 0 and macro F1 counts it: {blamed}.")
     if always := _names(classes, (images == len(labels) - unknown) & (images > 0)):
         notes.append(f"Every image shows {always}: AUROC is undefined there, and its mean leaves it out.")
     if neither := _names(classes, np.isnan(f1)):
@@ -216,4 +229,4 @@ def _interval_notes(units: NDArray[np.int64], groups: Sequence[str] | None, resa
 
 
 def _names(classes: Sequence[str], which: NDArray[np.bool_]) -> str:
-    return ", ".join(repr(name) for name, yes in zip(classes, which, strict=True) if yes)
+    return shown_list([repr(name) for name, yes in zip(classes, which, strict=True) if yes])

@@ -26,6 +26,7 @@ from cass_cli.data.splits import Labels
 
 Floats = NDArray[np.float64]
 
+FEW = 64  # images of a class, up to which a row of comparisons for each is faster than sums along a sorted order
 BINS = 15  # of equal width on [0, 1], as in Guo et al. 2017
 DEFAULT_THRESHOLD = 0.5  # the paper's, for multi-label decisions
 
@@ -57,14 +58,13 @@ def metric_values(
     # What is unknown is neither shown nor chosen, so that only who counts negatives has to take it out.
     chosen = decide(probabilities, multilabel=labels.ndim == 2, thresholds=thresholds) & ~unknown  # [N, C]
     gaps = calibration_gaps(labels, probabilities)  # [N, B]
-    orders = [_sorted_runs(*column) for column in zip(probabilities.T, ~unknown.T, strict=True)] if ranking else []
     chunks = []
     for chunk in weights:
         values = _decision_values(truth, chosen, unknown, chunk, multilabel=labels.ndim == 2)
         outcomes = chunk.sum(axis=1) * (truth.shape[1] if labels.ndim == 2 else 1) - chunk @ unknown.sum(axis=1)
         values["ece"] = _ratio(np.abs(chunk @ gaps).sum(axis=1), outcomes)
         if ranking:
-            values |= _ranking_values(truth, orders, chunk)
+            values |= _ranking_values(truth, unknown, probabilities, chunk)
         chunks.append(values)
     return {name: np.concatenate([values[name] for values in chunks]) for name in chunks[0]} if chunks else {}
 
@@ -139,22 +139,23 @@ def _decision_values(
     }
 
 
-def _sorted_runs(scores: Floats, known: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the images [K] of known label in ascending order of score, and where each run of equal scores starts."""
-    images = np.flatnonzero(known)
-    order = images[np.argsort(scores[images], kind="stable")]
-    ordered = scores[order]
-    return order, np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-
-
 def _ranking_values(
-    truth: NDArray[np.bool_], orders: list[tuple[NDArray[np.int64], NDArray[np.int64]]], weights: Floats
+    truth: NDArray[np.bool_], unknown: NDArray[np.bool_], probabilities: Floats, weights: Floats
 ) -> dict[str, Floats]:
     by_image = np.ascontiguousarray(weights.T)  # [N, R]: sorting images then moves whole rows
+    total = weights.sum(axis=1)  # [R]
     auroc, precision = np.full((2, len(weights), truth.shape[1]), np.nan)
-    for c, (order, runs) in enumerate(orders):
-        if len(order):
-            auroc[:, c], precision[:, c] = _rank_one_class(truth[order, c], by_image[order], runs)
+    for c in np.flatnonzero(~unknown.all(axis=0)):
+        shown, scores, images, of_all = truth[:, c], probabilities[:, c], by_image, total
+        if unknown[:, c].any():
+            known = ~unknown[:, c]
+            shown, scores, images = shown[known], scores[known], by_image[known]
+            of_all = images.sum(axis=0)
+        if shown.sum() <= FEW and not shown.all():
+            found = _rank_rare_class(shown, scores, images, of_all)
+        else:
+            found = _rank_class(shown, scores, images)
+        auroc[:, c], precision[:, c] = found
     return {
         "auroc": mean_defined(auroc),
         "average_precision": mean_defined(precision),
@@ -163,12 +164,14 @@ def _ranking_values(
     }
 
 
-def _rank_one_class(truth: NDArray[np.bool_], weights: Floats, runs: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Return AUROC and average precision [R] of one class, from images in ascending order of score.
+def _rank_class(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Return AUROC and average precision [R] of one class: truth and scores [N], weights [N, R].
 
-    truth [K], weights [K, R], runs: the first image of each run of equal scores.
     AUROC is the Mann–Whitney form: pairs ranked rightly, ties counting half.
     """
+    order = np.argsort(scores, kind="stable")
+    truth, scores, weights = truth[order], scores[order], weights[order]
+    runs = np.flatnonzero(np.r_[True, scores[1:] != scores[:-1]])  # where each run of equal scores starts
     positive = weights * truth[:, None]
     negative = weights - positive
     if len(runs) < len(truth):
@@ -179,6 +182,25 @@ def _rank_one_class(truth: NDArray[np.bool_], weights: Floats, runs: NDArray[np.
     found = positives - positive_upto + positive  # true positives if all from this run upwards are chosen
     alarms = negatives - negative_upto + negative  # and false positives
     precision = np.divide(found, found + alarms, out=np.zeros_like(found), where=positive > 0)
+    return auroc, _ratio((positive * precision).sum(axis=0), positives)
+
+
+def _rank_rare_class(truth: NDArray[np.bool_], scores: Floats, weights: Floats, total: Floats) -> tuple[Floats, Floats]:
+    """Return what `_rank_class` does, for a class of few images: each is compared with all, and nothing is sorted.
+
+    `total` [R] are the sums of the weights.
+    Of a thousand classes most are rare, and passing over all images and resamples for each would take minutes.
+    """
+    positive, own = weights[truth], scores[truth][:, None]  # [P, R], [P, 1]
+    above, equal = scores >= own, (scores == own) & ~truth  # [P, N]
+    positives = positive.sum(axis=0)
+    negatives = total - positives  # [R]
+    chosen = above.astype(np.float64) @ weights  # [P, R], if all that score as high as this image are
+    found = above[:, truth].astype(np.float64) @ positive  # true positives among them
+    tied = equal.astype(np.float64) @ weights if equal.any() else 0.0
+    below = negatives - (chosen - found) + tied / 2
+    auroc = _ratio((positive * below).sum(axis=0), positives * negatives)
+    precision = np.divide(found, chosen, out=np.zeros_like(found), where=positive > 0)
     return auroc, _ratio((positive * precision).sum(axis=0), positives)
 
 

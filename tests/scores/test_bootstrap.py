@@ -6,7 +6,7 @@ from math import isnan, nan
 import numpy as np
 
 from cass_cli.scores import bootstrap
-from cass_cli.scores.bootstrap import Estimate, draw_units, interval, resample_weights
+from cass_cli.scores.bootstrap import Estimate, draw_units, interval, intervals, resample_weights
 
 
 def weights(units: np.ndarray, resamples: int = 200, seed: int = 0) -> np.ndarray:
@@ -48,6 +48,14 @@ def test_interval_is_the_percentile_interval_of_defined_values() -> None:
     low, high = interval(np.r_[np.linspace(0, 1, 1001), np.full(50, nan)])
     assert np.allclose([low, high], [0.025, 0.975])
     assert all(isnan(v) for v in interval(np.full(3, nan)))
+
+
+def test_intervals_are_those_of_each_column() -> None:
+    rng = np.random.default_rng(0)
+    values = np.where(rng.random((200, 6)) < np.linspace(0, 1, 6), nan, rng.random((200, 6)))
+    expected = [np.quantile(v[~np.isnan(v)], [0.025, 0.975]) if (~np.isnan(v)).any() else [nan, nan] for v in values.T]
+    np.testing.assert_allclose(intervals(values).T, expected, rtol=1e-12)
+    assert np.isnan(intervals(np.empty((0, 6)))).all()
 
 
 def test_mean_of_normal_data_is_covered_nineteen_times_in_twenty() -> None:

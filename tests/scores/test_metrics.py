@@ -10,7 +10,7 @@ import sklearn.metrics as sk
 from cass_cli.errors import DataError, RunError
 from cass_cli.scores.bootstrap import Estimate
 from cass_cli.scores.metrics import METRICS, PER_CLASS, Scores, paired_difference, score
-from cass_cli.scores.values import BINS, metric_values
+from cass_cli.scores.values import BINS, _rank_class, _rank_rare_class, metric_values
 
 CLASSES = ("glioma", "meningioma", "none", "pituitary")
 
@@ -304,3 +304,38 @@ def test_a_class_of_which_nothing_or_one_answer_alone_is_known_is_left_out_as_an
     assert any(note.startswith("Every image shows 'meningioma':") for note in scores.notes)
     with pytest.raises(DataError, match="300 of 300 images have no label"):
         score(np.full_like(y, -1), p, CLASSES)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_rare_classes_rank_as_others_do(ties: bool) -> None:
+    rng = np.random.default_rng(0)
+    weights = rng.integers(0, 4, size=(200, 30)).astype(float)
+    for shown in (0, 1, 5, 60, 200):
+        truth = rng.permutation(np.arange(200) < shown)
+        scores = rng.random(200).round(1) if ties else rng.random(200)
+        found = _rank_rare_class(truth, scores, weights, weights.sum(axis=0))
+        np.testing.assert_allclose(found, _rank_class(truth, scores, weights), rtol=1e-12)
+
+
+def test_of_many_classes_a_few_are_named_and_the_others_counted() -> None:
+    names = [f"class {c}" for c in range(500)]
+    scores = score(np.arange(20), np.full((20, 500), 1 / 500), names, resamples=0)
+    assert len(scores.classes) == len(scores.per_class["f1"]) == 500
+    assert any("No image shows 'class 20'" in note and "and 470 more" in note for note in scores.notes)
+    assert max(map(len, scores.notes)) < 400
+
+
+def test_a_class_that_is_chosen_though_never_shown_is_blamed() -> None:
+    y, p = multiclass()
+    keep = y != 3
+    notes = score(y[keep], p[keep], CLASSES, resamples=0).notes
+    assert any("no image shows it" in note and note.endswith("macro F1 counts it: 'pituitary'.") for note in notes)
+    assert not any("no image shows it" in note for note in score(y, p, CLASSES, resamples=0).notes)
+
+
+def test_resamples_are_counted_as_they_come() -> None:
+    y, p = multiclass(50)
+    seen: list[int] = []
+    score(y, p, CLASSES, resamples=40, on_progress=seen.append)
+    assert seen == sorted(set(seen))
+    assert seen[-1] == 40
