@@ -10,17 +10,18 @@ Shapes: N images, C classes, E epochs.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis, XAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.metrics import auc, roc_curve
 
 from cass_cli.data.splits import Labels
 from cass_cli.scores.values import BINS, Floats, bin_of, calibration_gaps, calibration_points, indicator
@@ -30,6 +31,10 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 LINES = ("-", "--", "-.", ":")
 GREY = "#8c8c8c"
 LONGEST_NAME = 24
+MOST_CELLS = 30  # classes, up to which the cells of a confusion matrix hold numbers
+MOST_TICKS = 40  # names beside an axis
+MOST_CURVES = len(COLOURS) * len(LINES)  # that can be told apart
+LOWEST = 5  # curves that are drawn of more classes
 
 
 def plot_confusion(
@@ -39,6 +44,7 @@ def plot_confusion(
 
     Multi-label counts [C, 2, 2] = ((TN, FP), (FN, TP)) become a row a class: found, missed, false alarm,
     rightly absent; coloured by the share of the images that do, or don't, show the class.
+    Of more than `MOST_CELLS` classes there are colours without numbers, and names at regular distances.
     """
     several = matrix.ndim == 3
     counts = matrix.reshape(len(classes), 4)[:, [3, 2, 1, 0]] if several else matrix
@@ -46,20 +52,39 @@ def plot_confusion(
     whole = counts.sum(axis=1, keepdims=True) if halves is None else halves
     share = np.divide(counts, whole, out=np.zeros(counts.shape), where=whole > 0)
     columns = ["found", "missed", "false alarm", "rightly absent"] if several else [_text(c) for c in classes]
-    figure = Figure(figsize=(2.6 + 0.75 * len(columns), 1.9 + 0.62 * len(classes)), layout="constrained")
+    many = len(classes) > MOST_CELLS
+    width = 11.0 if many and not several else 2.6 + 0.75 * len(columns)
+    figure = Figure(figsize=(width, 9.5 if many else 1.9 + 0.62 * len(classes)), layout="constrained")
     axes = figure.add_subplot(title=title)
     image = axes.imshow(100 * share, cmap="Blues", vmin=0, vmax=100, aspect="auto")
-    axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(classes)), [_text(c) for c in classes])
-    axes.set_xlabel("decision" if several else "chosen class")
-    axes.set_ylabel("class" if several else "true class")
+    _name_ticks(axes.xaxis, columns, "decision" if several else "chosen class")
+    _name_ticks(axes.yaxis, [_text(c) for c in classes], "class" if several else "true class")
+    if not many:
+        _write_cells(axes, counts, share)
+    unit = "share of images with, or without, the class (%)" if several else "share of the true class (%)"
+    figure.colorbar(image, ax=axes, label=unit)
+    return _save(figure, path)
+
+
+def _name_ticks(axis: Axis, names: Sequence[str], title: str) -> None:
+    """Name an axis and the places 0, 1, … on it; of too many names one in two, or in three, and so on, and say so."""
+    step, many = -(-len(names) // MOST_TICKS), len(names) > MOST_CELLS
+    axis.set_ticks(range(0, len(names), step), names[::step])
+    axis.set_label_text(title if step == 1 else f"{title} (one in {step} is named)")
+    style: dict[str, Any] = {"size": 7} if many else {}
+    if isinstance(axis, XAxis):
+        style |= {"rotation": 90, "va": "center"} if many else {"rotation": 30}
+        style |= {"ha": "right", "rotation_mode": "anchor"}
+    for label in axis.get_ticklabels():
+        label.set(**style)
+
+
+def _write_cells(axes: Axes, counts: NDArray[np.int64], share: Floats) -> None:
+    """Write its count and its share into each cell: one text a cell, which a large matrix takes minutes for."""
     for (row, column), count in np.ndenumerate(counts):
         part = share[row, column]
         label = f"{count}\n{100 * part:.0f} %" if count else "0"
         axes.text(column, row, label, ha="center", va="center", size=8, color="white" if part > 0.6 else "black")
-    unit = "share of images with, or without, the class (%)" if several else "share of the true class (%)"
-    figure.colorbar(image, ax=axes, label=unit)
-    return _save(figure, path)
 
 
 def plot_roc(
@@ -72,27 +97,45 @@ def plot_roc(
 ) -> Path:
     """Draw the ROC curve of each class from labels (indices [N], or 0/1 [N, C]) and probabilities [N, C].
 
-    Unknown labels (-1) are left out. A class that no image or every image shows has no curve; the legend says so.
+    Unknown labels (-1) are left out. A class that no image or every image shows has no curve; the legend says so. Of
+    more than `MOST_CURVES` classes the mean curve is drawn, the band that holds nine tenths of them, and the `LOWEST`.
     """
     truth = indicator(labels, len(classes))
     known = np.broadcast_to(labels.reshape(len(labels), -1) >= 0, truth.shape)
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.add_subplot(title=title)
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1, label="chance (0.500)")
-    for c, name in enumerate(classes):
+    curves = {}
+    for c in range(len(classes)):
         shown, given = truth[known[:, c], c], probabilities[known[:, c], c]
-        if shown.all() or not shown.any():
-            axes.plot([], [], label=f"{_text(name)} (undefined)", **_style(c))
-            continue
-        false_alarms, found, _ = roc_curve(shown, given, drop_intermediate=True)
-        area = roc_auc_score(shown, given)
-        axes.plot(false_alarms, found, label=f"{_text(name)} ({area:.3f})", linewidth=1.6, **_style(c))
+        if shown.any() and not shown.all():
+            curves[c] = roc_curve(shown, given, drop_intermediate=True)[:2]
+    areas = {c: float(auc(*curve)) for c, curve in curves.items()}
+    drawn = list(range(len(classes)))
+    if len(classes) > MOST_CURVES:
+        drawn = sorted(areas, key=areas.__getitem__)[:LOWEST]
+        _plot_spread(axes, curves.values(), areas.values())
+    for index, c in enumerate(drawn):
+        label = f"{_text(classes[c])} ({areas[c]:.3f})" if c in areas else f"{_text(classes[c])} (undefined)"
+        axes.plot(*curves.get(c, ([], [])), label=label, linewidth=1.6, **_style(index))
     axes.set_xlabel("false positive rate (1 − specificity)")
     axes.set_ylabel("true positive rate (sensitivity)")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), box_aspect=1)
     axes.grid(alpha=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), title="class (AUROC)", fontsize=8, frameon=False)
     return _save(figure, path)
+
+
+def _plot_spread(axes: Axes, curves: Collection[tuple[Floats, Floats]], areas: Collection[float]) -> None:
+    """Draw the mean of many curves, and between which heights nine tenths of them lie."""
+    if not curves:
+        return
+    grid = np.linspace(0, 1, 201)
+    heights = np.stack([np.interp(grid, *curve) for curve in curves])
+    low, high = np.quantile(heights, [0.05, 0.95], axis=0)
+    axes.fill_between(grid, low, high, color=GREY, alpha=0.3, linewidth=0, label="nine tenths of the classes")
+    label = f"mean of {len(curves):,} classes ({np.mean(list(areas)):.3f})"
+    axes.plot(grid, heights.mean(axis=0), color="black", linewidth=2.2, label=label)
 
 
 def plot_reliability(labels: Labels, models: Mapping[str, Floats], path: Path, *, title: str = "Reliability") -> Path:

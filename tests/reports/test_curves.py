@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
 
-from cass_cli.reports.curves import COLOURS, plot_confusion, plot_reliability, plot_roc, plot_training
+from cass_cli.reports.curves import COLOURS, _name_ticks, plot_confusion, plot_reliability, plot_roc, plot_training
 from cass_cli.scores.calibration import to_probabilities
 from cass_cli.scores.metrics import confusion
 
@@ -64,6 +66,30 @@ def test_confusion_colours_follow_the_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("multilabel", [False, True])
+def test_a_matrix_of_many_classes_has_no_text_in_its_cells_and_no_more_room(
+    tmp_path: Path, multilabel: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(Axes, "text", lambda _axes, _x, _y, text, **_style: written.append(text))
+    sizes = set()
+    for classes in (4, 31, 114, 400):
+        written.clear()
+        matrix = np.tile([[[30, 1], [2, 7]]], (classes, 1, 1)) if multilabel else 9 * np.eye(classes, dtype=np.int64)
+        drawn = assert_readable(plot_confusion(matrix, [f"class {c}" for c in range(classes)], tmp_path / "c.png"))
+        assert len(written) == (matrix.size if classes == 4 else 0)
+        sizes |= {drawn.shape[0]} if classes > 4 else set()
+    assert max(sizes) < 1.1 * min(sizes)
+
+
+def test_of_many_names_some_stand_beside_an_axis_and_it_says_so() -> None:
+    axes = Figure().add_subplot()
+    _name_ticks(axes.yaxis, [f"class {c}" for c in range(100)], "true class")
+    assert [label.get_text() for label in axes.get_yticklabels()] == [f"class {c}" for c in range(0, 100, 3)]
+    assert list(axes.get_yticks()) == list(range(0, 100, 3))
+    assert axes.get_ylabel() == "true class (one in 3 is named)"
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
 def test_roc(tmp_path: Path, multilabel: bool) -> None:
     labels, p = predictions(multilabel=multilabel)
     drawn = assert_readable(plot_roc(labels, p, CLASSES, tmp_path / "roc.png"))
@@ -90,6 +116,18 @@ def test_roc_without_a_class(tmp_path: Path) -> None:
     labels, p = predictions()
     drawn = assert_readable(plot_roc(labels[labels < 3], p[labels < 3], CLASSES, tmp_path / "roc.png"))
     assert share_of(COLOURS[3], drawn) < share_of(COLOURS[2], drawn) / 2, "only its key in the legend is left"
+
+
+def test_roc_of_many_classes_shows_their_mean_and_the_lowest(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels, logits = np.arange(300) % 60, rng.normal(size=(300, 60))
+    logits[np.arange(300), labels] += 2
+    names = [f"class {c}" for c in range(60)]
+    drawn = assert_readable(plot_roc(labels, to_probabilities(logits, multilabel=False), names, tmp_path / "roc.png"))
+    assert all(share_of(colour, drawn) > 1e-4 for colour in COLOURS[:5])
+    assert share_of(COLOURS[5], drawn) == 0
+    one = np.zeros(1, dtype=np.int64)  # of one image no curve is defined
+    assert_readable(plot_roc(one, np.full((1, 60), 1 / 60), names, tmp_path / "none.png"))
 
 
 @pytest.mark.parametrize("multilabel", [False, True])
