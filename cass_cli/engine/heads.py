@@ -8,7 +8,7 @@ Shapes: n labelled images, D features, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -31,14 +31,20 @@ def fit_heads(
     groups: Sequence[str] | None,
     joint: bool,
     seed: int,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, LayerHead]:
     """Return a head for each arm and, with `joint`, one over all of them where there are several.
 
     labels are those of `rows` of the table: class indices [n], or 0/1 [n, C] with -1 where unknown; see
-    `regression.py`.
+    `regression.py`. `on_progress(done, total)` counts the regressions that are tried.
     """
     read_by = {name: (name,) for name in features} | ({JOINT: tuple(features)} if joint and len(features) > 1 else {})
-    heads = {}
+    heads: dict[str, LayerHead] = {}
+
+    def told(done: int, each: int) -> None:
+        if on_progress:
+            on_progress(len(heads) * each + done, len(read_by) * each)
+
     for name, arms in read_by.items():
         fitted = fit_regression(
             np.concatenate([features[arm].of(rows) for arm in arms], axis=1),
@@ -47,6 +53,7 @@ def fit_heads(
             widths=[width for arm in arms for width in features[arm].widths],
             groups=groups,
             seed=seed,
+            on_progress=told,
         )
         card = HeadCard(
             arms=arms,

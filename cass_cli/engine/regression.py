@@ -17,7 +17,7 @@ Legend: n labelled images, D features, r = min(n, D), C classes, F fits: the fol
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,7 @@ STRENGTHS = (3.0, 10.0, 30.0, 100.0, 300.0)  # tried values of C
 USUAL = 30.0  # near the best with 1 %, 10 % and all labels of dermatoscopy and of brain MRI (held-out images)
 FOLDS = 5
 ENOUGH = 2500  # held-out images: more folds than give these are not fitted
+MOST_WORK = 3e9  # multiplications of a step, n · r · C · F: of hundreds of classes fewer folds are fitted
 MAX_ITERATIONS = 500
 HISTORY = 10
 TOLERANCE = 1e-4  # largest slope at the end, of the mean loss along a scaled column
@@ -65,11 +66,13 @@ def fit_regression(
     widths: Sequence[int],
     groups: Sequence[str] | None = None,
     seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Regression:
     """Fit features fp32 [n, D] to labels: class indices [n], or 0/1 [n, C] for multi-label, -1 where unknown.
 
     `widths` are the features of each layer. Images of one of the `groups` are held out together. The folds are
     scored by macro F1, for multi-label by average precision, which needs no threshold.
+    `on_progress(done, total)` counts strengths.
     """
     mean, scale = _standardise(features, widths)
     exact = np.float64 if min(features.shape) <= MOST_AXES else np.float32
@@ -81,6 +84,8 @@ def fit_regression(
     for strength in STRENGTHS:  # rising: each begins where the last ended
         solution = _solve(problem, strength, solution)
         fitted[strength] = solution[:, -1].double().numpy()
+        if on_progress:
+            on_progress(len(fitted), len(STRENGTHS))
         if problem.known.any():
             scores[strength] = _score(labels[problem.known], problem.held_out(solution)[problem.known])
     strength = _choose(scores, int(problem.known.sum()))
@@ -148,8 +153,9 @@ def _problem(z: NDArray[np.float32], labels: Labels, classes: int, groups: Seque
     multilabel = labels.ndim == 2
     shown = labels == 1 if multilabel else labels[:, None] == np.arange(classes)  # [n, C]
     told = labels >= 0 if multilabel else np.ones((len(labels), 1), dtype=bool)  # [n, C], or [n, 1]
-    fold, folds = fold_numbers(labels, groups, folds=FOLDS, seed=seed), FOLDS
-    for number in range(FOLDS):  # of many images a few folds say enough
+    fold = fold_numbers(labels, groups, folds=FOLDS, seed=seed)
+    folds = min(FOLDS, max(int(MOST_WORK / (z.size * classes)) - 1, 1))
+    for number in range(folds):  # of many images a few folds say enough
         if (fold <= number).sum() >= ENOUGH:
             folds = number + 1
             break

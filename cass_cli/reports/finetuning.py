@@ -35,6 +35,7 @@ class FinetuneDisplay(LiveDisplay):
         super().__init__(to_stderr=to_stderr)
         self.trial_task = self.add_bar("Trial")
         self.reading_task = self.add_bar("Reading")
+        self.fitting_task = self.add_bar("Fitting")
         self.epoch_task = self.add_bar("Epoch")
         self.batch_task = self.add_bar("Batch")
         self.epochs, self.metric = 0, ""
@@ -56,6 +57,11 @@ class FinetuneDisplay(LiveDisplay):
     def reading(self, done: int, total: int) -> None:
         """Show how many batches the frozen arms have read."""
         self.bars.update(self.reading_task, completed=done, total=total, visible=done < total)
+        self.draw()
+
+    def fitting(self, done: int, total: int) -> None:
+        """Show how many of the regressions that are tried have been fitted."""
+        self.bars.update(self.fitting_task, completed=done, total=total, visible=done < total)
         self.draw()
 
     def step(self, step: TuneStep) -> None:

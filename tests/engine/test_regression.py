@@ -180,6 +180,16 @@ def test_of_many_images_a_few_folds_say_enough(monkeypatch: pytest.MonkeyPatch) 
     assert (seen[0], seen[-1]) == (6, 3)  # five folds, or two, and the fit on everything
 
 
+def test_where_a_fold_is_much_work_one_has_to_say_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = features(100, 5)
+    y = (x[:, 0] > 1).astype(np.int64)
+    monkeypatch.setattr(regression, "MOST_WORK", 3 * 100 * 5 * 2)  # for two folds and the fit on everything
+    assert regression._problem(x, y, 2, None, 0).fits == 3
+    monkeypatch.setattr(regression, "MOST_WORK", 1)
+    assert regression._problem(x, y, 2, None, 0).fits == 2
+    assert set(fit_regression(x, y, 2, widths=[5]).scores) == set(regression.STRENGTHS)
+
+
 @pytest.mark.parametrize(("n", "width"), [(150, 40), (60, 200)])
 def test_many_images_of_many_features_are_fitted_without_their_axes(
     n: int, width: int, monkeypatch: pytest.MonkeyPatch

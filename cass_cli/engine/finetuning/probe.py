@@ -60,5 +60,6 @@ def fit_probe(
         groups=job.data.groups(rows["train"]),
         joint=joint,
         seed=seed,
+        on_progress=watch.fitting,
     )
     return Probe(heads, {split: head_logits(heads, features, rows[split]) for split in ("val", "test")})
