@@ -31,7 +31,7 @@ from cass_cli.data.space import default_cache_dir
 from cass_cli.data.splits import SPLITS, assign_splits, read_splits
 from cass_cli.data.store.store import ImageStore, build_store
 from cass_cli.errors import DataError
-from cass_cli.words import shown
+from cass_cli.words import count, shown
 
 COMPARED_SIZE = 64  # side in pixels at which images are compared, as in `cass inspect`
 
@@ -196,7 +196,7 @@ def load_images(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ImageStore:
     """Decode the samples `rows` at the training size; row i of the store is sample `rows[store.kept[i]]`."""
-    store = build_store(
+    return build_store(
         dataset.table.select(np.asarray(rows, dtype=np.int64)),
         size=data.image_size,
         fit=data.fit,
@@ -207,9 +207,20 @@ def load_images(
         max_pixels=data.max_pixels,
         on_progress=on_progress,
     )
+
+
+def load_training_images(
+    dataset: Dataset,
+    data: Data,
+    *,
+    device: torch.device,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> ImageStore:
+    """Decode the training split, as `load_images` does; raise `DataError` where it has one readable image or none."""
+    store = load_images(dataset, dataset.rows("train"), data, device=device, on_progress=on_progress)
     if len(store.kept) < 2:
         raise DataError(
-            f"Only {len(store.kept)} image(s) to train on in {dataset.table.root}.",
+            f"Only {count(len(store.kept), 'image')} to train on in {dataset.table.root}.",
             hint="Training needs at least two; a few hundred is where it begins to be useful.",
         )
     return store

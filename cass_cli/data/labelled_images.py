@@ -41,6 +41,12 @@ class LabelledData:
         """Return the group of each of these rows; None where the data have none."""
         return None if self.table.groups is None else tuple(self.table.groups[i] for i in rows)
 
+    def lacking(self, rows: NDArray[np.int64]) -> tuple[str, ...]:
+        """Return the classes that none of these rows shows."""
+        labels = self.labels[rows]
+        shown = set(np.flatnonzero(labels.any(axis=0)) if labels.ndim == 2 else labels)
+        return tuple(name for c, name in enumerate(self.table.classes) if c not in shown)
+
 
 @dataclass(frozen=True)
 class Images:
@@ -82,9 +88,9 @@ def find_labelled(config: Config, splits: Path | None, *, leaks: bool = False) -
     return LabelledData(dataset, rows, tuple(notes))
 
 
-def check_trainable(data: LabelledData) -> None:
-    """Raise `DataError` unless the training split shows two classes or more."""
-    labels = data.labels[data.rows["train"]]
+def check_trainable(data: LabelledData, rows: NDArray[np.int64]) -> None:
+    """Raise `DataError` unless the training images `rows` show two classes or more, one for multi-label."""
+    labels = data.labels[rows]
     shown = np.flatnonzero((labels == 1).any(axis=0)) if labels.ndim == 2 else np.unique(labels)
     if len(shown) < (1 if labels.ndim == 2 else 2):
         names = ", ".join(data.table.classes[c] for c in shown) or "none"

@@ -157,6 +157,16 @@ def test_an_image_that_can_be_read_later_gets_features_of_its_own(tmp_path: Path
     assert (seen[1] - seen[0], len(after) - len(before)) == (1, 2)  # one more image, in another batch of each arm
 
 
+def test_classes_that_cannot_be_read_are_none_to_learn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = make_pictures(tmp_path / "pictures", per_class=4)
+    for path in (data / "dark").iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    asked = ["--init-from", "random", "--runs", str(tmp_path / "runs"), "--name", "q", "--bad-images", "skip"]
+    assert run(["finetune", "--data", str(data), *ARMS, *asked]) == 2
+    assert "show fewer than two classes (light)" in capsys.readouterr().err
+    assert not (tmp_path / "runs" / "q").exists()
+
+
 def test_seeds_draw_other_labels_and_share_the_arms_weights(probed: Path) -> None:
     trials = probed / "p" / "finetune" / "pretrained-probe" / "0.3"
     first, second = (load_file(trials / seed / "arms" / "vit-head.safetensors") for seed in ("seed0", "seed1"))

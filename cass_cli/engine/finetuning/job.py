@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cass_cli.config.load import Resolved, to_yaml
-from cass_cli.data.labelled_images import LabelledData, decode
+from cass_cli.data.labelled_images import LabelledData, check_trainable, decode
 from cass_cli.data.splits import write_splits
 from cass_cli.engine.finetuning.prepare import changed_settings, prepare
 from cass_cli.engine.finetuning.shared import Watcher
@@ -62,6 +62,8 @@ def finetune_job(
     images = decode(p.data, p.decoded, p.config, device=p.compute.device, on_progress=watch.decoding)
     for note in images.store.notes:
         watch.note(note)
+    for trial in p.todo:  # what cannot be read is left out, and may be all of a class
+        check_trainable(p.data, images.readable(p.subsets[trial.path]))
     if new_run:
         create_run(run.path.parent, run.path.name, overwrite=overwrite)
         _record_run(run, p.resolved, p.data)

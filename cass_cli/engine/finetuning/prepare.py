@@ -144,7 +144,7 @@ def _find(resolved: Resolved, splits: Path | None, watch: Listener, *, look_for_
     """List the labelled images, with the splits of a run or new ones, and say what is worth knowing of them."""
     config = resolved.config
     data = find_labelled(config, splits, leaks=look_for_leaks and splits is None and config.data.check_leaks)
-    check_trainable(data)
+    check_trainable(data, data.rows["train"])
     for note in (*data.table.notes, *data.notes):
         watch.note(note)
     for warning in data.dataset.warnings:

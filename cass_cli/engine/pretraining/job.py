@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from cass_cli.config.load import Resolved, to_yaml
 from cass_cli.config.schema import Config
-from cass_cli.data.dataset import Dataset, find_dataset, load_images
+from cass_cli.data.dataset import Dataset, find_dataset, load_training_images
 from cass_cli.data.splits import write_splits
 from cass_cli.data.store.store import ImageStore
 from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
@@ -107,7 +107,7 @@ def pretrain_job(
         if why:
             watch.note(why)
     plan = plan_pretraining(config, dataset, compute, processes=world.size)
-    store = load_images(dataset, dataset.rows("train"), config.data, device=device, on_progress=watch.decoding)
+    store = load_training_images(dataset, config.data, device=device, on_progress=watch.decoding)
     for note in store.notes:
         watch.note(note)
     with process_group(world, device):

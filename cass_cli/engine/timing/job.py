@@ -12,7 +12,7 @@ from cass_cli.config.load import Layer, Resolved
 from cass_cli.config.presets import preset_about, preset_layer
 from cass_cli.config.recipes import resolve_with_recipe
 from cass_cli.config.schema import METHOD_NAMES, Config
-from cass_cli.data.dataset import find_dataset, load_images
+from cass_cli.data.dataset import find_dataset, load_training_images
 from cass_cli.data.store.store import ImageStore
 from cass_cli.engine.batches import batch_bounds
 from cass_cli.engine.device import choose_device
@@ -161,7 +161,7 @@ def _store(config: Config, data: Path | None) -> ImageStore:
     if data is None:
         return synthetic_store(SYNTHETIC_BATCHES * config.train.batch_size, config.data.image_size)
     dataset = find_dataset(config.data, seed=config.train.seed)
-    return load_images(dataset, dataset.rows("train"), config.data, device=choose_device(config.train.device))
+    return load_training_images(dataset, config.data, device=choose_device(config.train.device))
 
 
 def _project(preset: str, cases: Mapping[str, Config], timings: Mapping[str, Timing], epochs: int | None) -> Projection:
