@@ -109,6 +109,8 @@ def show_finetuned(result: FinetuneResult, *, as_json: bool) -> None:
     over = f"mean over {seeds} seeds ± half of the 95 % interval (Student t)" if seeds > 1 else "one seed"
     joint = " joint: one regression on both arms' features;" if any("joint" in t.test for t in result.trials) else ""
     console.print(f"Test split, {over}. mean: of both arms;{joint} pick: whichever validation chose.", style="dim")
+    for note in dict.fromkeys(note for t in result.trials for note in (t.unseen_note, t.untested_note) if note):
+        console.print(Text(f"• {note}", style="yellow"))
     for note in guard_notes(result.trials):
         console.print(note, style="dim")
     console.print(f"\nSaved in [cyan]{result.variant}[/]")

@@ -35,6 +35,7 @@ GENERATOR = "cass report"
 MARK = f'<meta name="generator" content="{GENERATOR}'  # by which a report is known from other people's files
 MARK_WITHIN = 1000  # characters from the beginning
 PER_CLASS = {"f1": "F1", "precision": "precision", "recall": "recall", "auroc": "AUROC"}
+MOST_ROWS = 30  # of a table of classes, which is folded where it has more
 STATES = {"healthy": "good", "finished": "good", "shrinking": "doubtful", "unfinished": "doubtful", "collapsed": "bad"}
 
 
@@ -121,6 +122,7 @@ def render(report: Report) -> str:
         sections=sections,
         count=count,
         level=3 if len(report.runs) > 1 else 2,  # of the headings of a run's sections
+        most_rows=MOST_ROWS,
         isnan=math.isnan,
     )
 

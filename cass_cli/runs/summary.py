@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from cass_cli.errors import RunError
 from cass_cli.scores.judgement import Judgement
+from cass_cli.words import shown_list
 
 
 def read_summary(path: Path) -> TrialSummary:
@@ -64,6 +65,8 @@ class TrialSummary:
     guard: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by arm: what was kept, and why
     set_aside: Mapping[str, Mapping[str, Mapping[str, float | None]]] = field(default_factory=dict)
     """By arm and split: the scores of what was not kept, the fine-tuned arm or its probe."""
+    unseen: Sequence[str] = ()  # classes that no training label seen shows
+    untested: Sequence[str] = ()  # classes that no test image shows
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> TrialSummary:
@@ -78,9 +81,33 @@ class TrialSummary:
         }
         return cls(**{**_known(cls, value), **typed})
 
+    @property
+    def unseen_note(self) -> str:
+        """Say which classes cannot have been learned, "" where there is none: it belongs beside every score."""
+        return (
+            f"No training image shows {_listed(self.unseen)}, which cannot have been learned: "
+            "where it is tested, recall is 0 or chance."
+            if self.unseen
+            else ""
+        )
+
+    @property
+    def untested_note(self) -> str:
+        """Say which classes no test image shows, and what the test scores make of them; "" where there is none."""
+        return (
+            f"No test image shows {_listed(self.untested)}: recall and AUROC are undefined there and the means leave "
+            "them out; macro F1 leaves it out where it is never chosen, and counts an F1 of 0 where it is."
+            if self.untested
+            else ""
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         return asdict(self)
+
+
+def _listed(classes: Sequence[str]) -> str:
+    return shown_list([repr(name) for name in classes])
 
 
 def _known(kind: type[Any], value: Mapping[str, Any]) -> dict[str, Any]:

@@ -143,6 +143,15 @@ def test_images_by_class_and_split(tmp_path: Path, no_curves: None) -> None:
     assert "were not measured for this report" in page.text and "--check-leaks" in page.text
 
 
+def test_a_table_of_many_classes_is_folded_and_whole(tmp_path: Path, no_curves: None) -> None:
+    images = tuple((split, f"class {c:02d}", "") for c in range(40) for split in ("train", "test"))
+    page = page_of(write_run(tmp_path / "run", splits=images))
+    assert "40 classes: 40 train, 0 val, 40 test images" in page.text
+    assert all(f"class {c:02d} 1 0 1 2" in page.text for c in range(40))
+    few = page_of(write_run(tmp_path / "few", splits=images[:20]))
+    assert "10 classes: " not in few.text
+
+
 def test_images_of_several_classes_count_for_each(tmp_path: Path) -> None:
     images = (("train", "cat;dog", ""), ("train", "dog", ""), ("test", "", ""))
     found = gather_report(find_runs(Path(), [str(write_run(tmp_path / "run", splits=images))])).runs[0].images

@@ -61,10 +61,10 @@ def run_trial(
     """Fit or train the arms, let validation judge, score the test split, and write it all down."""
     began, settings = time.monotonic(), job.config.finetune
     bodies = _bodies(job, trial)
-    labels = len(job.images.readable(subset))
+    seen = job.images.readable(subset)
 
     def begins(epoch: int, epochs: int) -> None:
-        watch.begins(Beginning(trial, *count, tuple(bodies), labels, job.compute, settings.metric, epochs, epoch))
+        watch.begins(Beginning(trial, *count, tuple(bodies), len(seen), job.compute, settings.metric, epochs, epoch))
 
     trial.path.mkdir(parents=True, exist_ok=True)
     if settings.recipe == "probe":
@@ -78,7 +78,7 @@ def run_trial(
         begins(t.epoch, settings.epochs)
         _train(job, trial, t, watch, stop)
         answers = _guarded(job, trial, arms, t, bodies, subset, watch, stop)
-    summary = _summary(job, trial, bodies, answers, labels=labels, seconds=time.monotonic() - began)
+    summary = _summary(job, trial, bodies, answers, seen=seen, seconds=time.monotonic() - began)
     write_json(trial.files.summary, summary.as_dict())
     # A finished trial is never gone on with.
     shutil.rmtree(trial.files.checkpoint.parents[1], ignore_errors=True)
@@ -200,7 +200,7 @@ def _finite(logits: Logits) -> Logits:
 
 
 def _summary(
-    job: Job, trial: Trial, bodies: Mapping[str, Arm], answers: Answers, *, labels: int, seconds: float
+    job: Job, trial: Trial, bodies: Mapping[str, Arm], answers: Answers, *, seen: NDArray[np.int64], seconds: float
 ) -> TrialSummary:
     """Let validation judge, score validation and test without intervals, and tell what the trial was."""
     data, settings = job.data, job.config.finetune
@@ -230,7 +230,7 @@ def _summary(
         frozen=settings.freeze and settings.recipe != "probe",
         fraction=trial.fraction,
         seed=trial.seed,
-        labels=labels,
+        labels=len(seen),
         classes=classes,
         multilabel=multilabel,
         metric=settings.metric,
@@ -257,4 +257,6 @@ def _summary(
         set_aside={
             name: {split: aside[split].get(name, {}) for split in rows} for name in (answers.guarded if aside else ())
         },
+        unseen=data.lacking(seen),
+        untested=data.lacking(rows["test"]) if len(rows["test"]) else (),
     )
