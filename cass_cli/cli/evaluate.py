@@ -44,13 +44,13 @@ def evaluate(
     """Score a fine-tuning on the test split: both arms, their mean, and which of them validation recommends.
 
     All metrics come with 95 % bootstrap intervals over images, or over patients where the data name them.
-    Predictions (CSV), scores (JSON) and figures are written into the fine-tuning.
+    Then predictions (CSV), scores (JSON) and figures are written into the fine-tuning.
     """
     from cass_cli.config.load import Layer
     from cass_cli.data.splits import check_split
     from cass_cli.engine.finetuning.evaluate import evaluate as score
-    from cass_cli.reports.evaluation import show_evaluation, write_evaluation
-    from cass_cli.reports.progress import counting
+    from cass_cli.reports.evaluation import show_evaluation, show_files, write_evaluation
+    from cass_cli.reports.progress import counting, stages
     from cass_cli.runs.directory import settings_over
     from cass_cli.runs.names import find
 
@@ -64,12 +64,18 @@ def evaluate(
     }
     trial = find(runs, run).trial(variant, fraction=label_fraction, seed=seed)
     layer = Layer("flag", {key: value for key, value in flags.items() if value is not None})
-    with counting("Decoding") as progress:
+    with stages() as told:
         found = score(
             settings_over(trial.variant.config, [layer]),
             trial,
             split=split,
             resamples=resamples,
-            on_progress=progress,
+            on_progress=told,
         )
-    show_evaluation(found, write_evaluation(found), as_json=as_json)
+    try:
+        if not as_json:
+            show_evaluation(found)  # before the figures, which take their time
+    finally:  # also for a reader who has seen enough (| head)
+        with counting("Writing") as progress:
+            files = write_evaluation(found, on_progress=progress)
+    show_files(found, files, as_json=as_json)

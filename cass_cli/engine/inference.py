@@ -5,7 +5,7 @@ Shapes: N images, C classes, S image side.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -54,10 +54,12 @@ def store_logits(
     spec: ImageSpec,
     compute: Compute,
     heads: Mapping[str, LayerHead] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Return the outputs fp64 [N, C] of each network and head for the images `rows` of the store, in that order.
 
     The networks lie on the device; they are put into evaluation mode and back as they were.
+    `on_progress(done, total)` counts images.
     """
     if not len(rows):
         return {name: np.empty((0, int(getattr(network, "num_classes", 1)))) for name, network in networks.items()}
@@ -65,9 +67,11 @@ def store_logits(
     for network in networks.values():
         network.eval()
     parts: dict[str, list[Tensor]] = {name: [] for name in dict.fromkeys([*networks, *(heads or {})])}
-    for pixels in prefetch(lambda part: store.batch(part, compute.device), rows.split(BATCH)):
+    for number, pixels in enumerate(prefetch(lambda part: store.batch(part, compute.device), rows.split(BATCH))):
         for name, logits in batch_logits(networks, pixels, spec=spec, compute=compute, heads=heads).items():
             parts[name].append(logits)
+        if on_progress:
+            on_progress(number * BATCH + len(pixels), len(rows))
     for modules in were_training.values():
         for module in modules:
             module.training = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,34 +21,45 @@ from cass_cli.runs.names import run_flags, trial_flags
 from cass_cli.runs.trials import Trial, method_name
 from cass_cli.scores.bootstrap import Estimate
 from cass_cli.scores.calibration import JOINT, MEAN
-from cass_cli.scores.metrics import METRICS
+from cass_cli.scores.metrics import METRICS, Scores
 from cass_cli.scores.over_seeds import format_summary
-from cass_cli.words import shown
+from cass_cli.words import count, shown
+
+MOST_CLASSES = 30  # shown on the terminal one by one; of more, as many as follow
+HIGHEST, LOWEST = 5, 10
 
 
-def write_evaluation(found: Evaluation) -> list[Path]:
-    """Write JSON, the CSV of predictions and the figures of the recommended candidate into the trial."""
-    folder, split = found.trial.path, found.split
-    report, table = folder / f"evaluation-{split}.json", folder / f"predictions-{split}.csv"
-    write_json(report, found.as_dict())
-    write_predictions(found, table)
-    classes, pick, figures = found.summary.classes, found.summary.judgement.pick, found.trial.figures
-    title = f"{pick}, {split} split"
-    return [
-        report,
-        table,
-        plot_confusion(
-            found.scores[pick].confusion, classes, figures / f"confusion-{split}.png", title=f"Confusion: {title}"
-        ),
-        plot_roc(found.labels, found.probabilities[pick], classes, figures / f"roc-{split}.png", title=f"ROC: {title}"),
-        plot_reliability(
-            found.labels, found.probabilities, figures / f"reliability-{split}.png", title=f"Reliability, {split} split"
-        ),
-        *draw_training(found.trial, METRICS[found.summary.metric]),
+def write_evaluation(found: Evaluation, *, on_progress: Callable[[int, int], None] | None = None) -> list[Path]:
+    """Write JSON, the CSV of predictions and the figures of the recommended candidate into the trial.
+
+    `on_progress(done, total)` counts these files.
+    """
+    folder, split, pick = found.trial.path, found.split, found.summary.judgement.pick
+    classes, scores, given = found.summary.classes, found.scores[pick], found.probabilities[pick]
+    names = {kind: found.trial.figures / f"{kind}-{split}.png" for kind in ("confusion", "roc", "reliability")}
+    of = f", {split} split"
+    steps = [
+        partial(write_scores, found, folder / f"evaluation-{split}.json"),
+        partial(write_predictions, found, folder / f"predictions-{split}.csv"),
+        partial(plot_confusion, scores.confusion, classes, names["confusion"], title=f"Confusion: {pick}{of}"),
+        partial(plot_roc, found.labels, given, classes, names["roc"], title=f"ROC: {pick}{of}"),
+        partial(plot_reliability, found.labels, found.probabilities, names["reliability"], title=f"Reliability{of}"),
     ]
+    files = []
+    for done, step in enumerate(steps):
+        if on_progress:
+            on_progress(done, len(steps))
+        files.append(step())
+    return [*files, *draw_training(found.trial, METRICS[found.summary.metric])]
 
 
-def write_predictions(found: Evaluation, path: Path) -> None:
+def write_scores(found: Evaluation, path: Path) -> Path:
+    """Write all scores of all candidates as JSON."""
+    write_json(path, found.as_dict())
+    return path
+
+
+def write_predictions(found: Evaluation, path: Path) -> Path:
     """Write a row an image: name, split, true and chosen class(es), and each candidate's probabilities.
 
     Multi-label, each class has a column of the truth too: 1, 0 or, where it is unknown, nothing. Probabilities have
@@ -70,7 +83,7 @@ def write_predictions(found: Evaluation, path: Path) -> None:
         ]
         for i, image in enumerate(found.images)
     )
-    write_csv(path, ["image", "split", "label", "chosen", *columns], rows)
+    return write_csv(path, ["image", "split", "label", "chosen", *columns], rows)
 
 
 def draw_training(trial: Trial, metric: str) -> list[Path]:
@@ -90,20 +103,22 @@ def draw_training(trial: Trial, metric: str) -> list[Path]:
     return [plot_training(panels, trial.figures / "training.png", title=f"Fine-tuning on {trial.fraction:g} of labels")]
 
 
-def show_evaluation(found: Evaluation, files: list[Path], *, as_json: bool) -> None:
-    """Show the scores, the recommendation with its reason, what they rest on, and what was written."""
-    if as_json:
-        print_json({**found.as_dict(), "files": [str(path) for path in files]})
-        return
+def show_evaluation(found: Evaluation) -> None:
+    """Show the scores, the recommendation with its reason, and what they rest on."""
     console, summary = Console(highlight=False, soft_wrap=True), found.summary
     first = next(iter(found.scores.values()))
     fraction = f"{found.trial.fraction:.4g} of the labels, seed {found.trial.seed}"
-    images = f"{first.images:,} {found.split} images, {len(summary.classes)} classes"
+    images = f"{count(first.images, f'{found.split} image')}, {len(summary.classes):,} classes"
     console.print(f"[bold]{method_name(summary)}[/], {fraction}: {images}")
     console.print()
     console.print(_metrics_table(found))
     console.print()
     console.print(_classes_table(found))
+    if len(summary.classes) > MOST_CLASSES:
+        where = found.trial.path / f"evaluation-{found.split}.json"
+        console.print(f"All {len(summary.classes):,} classes: per_class in {where}", style="dim")
+    if summary.unseen:
+        console.print(Text(f"\n{summary.unseen_note}", style="yellow"))
     console.print(f"\nRecommended: [bold]{summary.judgement.pick}[/]. {summary.judgement.reason}")
     if found.over_seeds:
         cells = ", ".join(f"{c.candidate} {format_summary(c.summary)}" for c in found.over_seeds)
@@ -112,6 +127,14 @@ def show_evaluation(found: Evaluation, files: list[Path], *, as_json: bool) -> N
         console.print(Text(f"• {note}", style="dim"))
     if found.older_than_arms:
         console.print(Text(f"Warning: {older_note(found.trial.variant, 1, 1)}", style="yellow"))
+
+
+def show_files(found: Evaluation, files: list[Path], *, as_json: bool) -> None:
+    """Show what was written and what to do next; as JSON, the scores too."""
+    if as_json:
+        print_json({**found.as_dict(), "files": [str(path) for path in files]})
+        return
+    console = Console(highlight=False, soft_wrap=True)
     console.print("\nWritten:")
     for path in files:
         console.print(f"  [cyan]{path}[/]")
@@ -134,7 +157,7 @@ def _metrics_table(found: Evaluation) -> Table:
 
 
 def _classes_table(found: Evaluation) -> Table:
-    """Return a row a class, of the recommended candidate."""
+    """Return a row a class, of the recommended candidate; of many classes, those with the highest and lowest F1."""
     pick = found.summary.judgement.pick
     scores = found.scores[pick]
     columns = {"f1": "F1", "precision": "precision", "recall": "recall", "auroc": "AUROC"}
@@ -142,11 +165,28 @@ def _classes_table(found: Evaluation) -> Table:
     table.add_column(f"class ({pick})")
     for heading in ("images", *columns.values()):
         table.add_column(heading, justify="right", no_wrap=True)
-    for c, name in enumerate(found.summary.classes):
-        cells = [_with_interval(scores.per_class[key][c]) if key == "f1" else _plain(scores.per_class[key][c].value)
-                 for key in columns]  # fmt: skip
-        table.add_row(Text(shown(name)), f"{scores.support[c]:,}", *cells)
+    for group, rows in _classes_shown(scores).items():
+        if group:
+            table.add_row(Text(group, style="dim"))
+        for c in rows:
+            cells = [_with_interval(scores.per_class[key][c]) if key == "f1" else _plain(scores.per_class[key][c].value)
+                     for key in columns]  # fmt: skip
+            table.add_row(Text(shown(scores.classes[c])), f"{scores.support[c]:,}", *cells)
     return table
+
+
+def _classes_shown(scores: Scores) -> dict[str, list[int]]:
+    """Return the classes whose scores are shown, under a heading for each group of them; "" for no heading.
+
+    Of equal F1 the class with more images comes first: it says more.
+    """
+    f1 = [estimate.value for estimate in scores.per_class["f1"]]
+    if len(f1) <= MOST_CLASSES:
+        return {"": list(range(len(f1)))}
+    best = sorted(np.flatnonzero(~np.isnan(f1)).tolist(), key=lambda c: (-f1[c], -scores.support[c]))[:HIGHEST]
+    left = set(np.flatnonzero(~np.isnan(f1)).tolist()) - {*best}
+    worst = sorted(left, key=lambda c: (f1[c], -scores.support[c]))[:LOWEST]
+    return {"highest F1": best, "lowest F1": worst}
 
 
 def _with_interval(estimate: Estimate) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from cass_cli.scores.bootstrap import RESAMPLES
 from cass_cli.scores.judgement import probabilities_of, score_candidates
 from cass_cli.scores.metrics import Scores
 from cass_cli.scores.values import Floats
+from cass_cli.words import shown_list
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Evaluation:
             "metric": self.summary.metric,
             "recommended": self.summary.judgement.pick,
             "judgement": self.summary.judgement.as_dict(),
+            "unseen": list(self.summary.unseen),
             "scores": {name: found.as_dict() for name, found in self.scores.items()},
             "over_seeds": {cell.candidate: cell.summary.as_dict() for cell in self.over_seeds},
             "notes": list(self.notes),
@@ -71,10 +74,11 @@ def evaluate(
     *,
     split: str = "test",
     resamples: int = RESAMPLES,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Evaluation:
     """Score every candidate of `trial` on the images of `split`, under the settings of its variant.
 
+    `on_progress(what, done, total)` counts what is decoded, then what is predicted, then the bootstrap's resamples.
     Raises `RunError` when the classes of the data are no longer those that the arms learned, `DataError` when
     the split has no labelled image.
     """
@@ -84,9 +88,10 @@ def evaluate(
     data = find_labelled(config, trial.variant.run.splits)
     summary = arms.summary
     if data.table.classes != summary.classes:
-        known, learned = (", ".join(classes) for classes in (data.table.classes, summary.classes))
+        known, learned = (shown_list(classes) for classes in (data.table.classes, summary.classes))
+        differing = shown_list(sorted({*data.table.classes} ^ {*summary.classes})) or "their order"
         raise RunError(
-            f"The data show the classes {known}; the arms learned {learned}.",
+            f"The data show the classes {known}; the arms learned {learned}. They differ in {differing}.",
             hint="Point --data to the images that the run was made from, or fine-tune on these.",
         )
     if not len(data.rows[split]):
@@ -94,7 +99,8 @@ def evaluate(
             f"The {split} split of {data.table.root} has no labelled image.", hint="Choose another --split."
         )
     config = config.at_size(arms.spec.size)
-    images = decode(data, data.rows[split], config, device=compute.device, on_progress=on_progress)
+    told = on_progress or (lambda _what, _done, _total: None)
+    images = decode(data, data.rows[split], config, device=compute.device, on_progress=partial(told, "Decoding"))
     rows = images.readable(data.rows[split])
     logits = store_logits(
         arms.networks,
@@ -103,6 +109,7 @@ def evaluate(
         spec=arms.spec,
         compute=compute,
         heads=arms.heads,
+        on_progress=partial(told, "Predicting"),
     )
     candidates = probabilities_of(logits, summary.judgement.temperatures, multilabel=summary.multilabel)
     labels: NDArray[Any] = data.labels[rows]
@@ -111,13 +118,19 @@ def evaluate(
         summary=summary,
         split=split,
         scores=score_candidates(
-            candidates, labels, summary.classes, summary.judgement, groups=data.groups(rows), resamples=resamples
+            candidates,
+            labels,
+            summary.classes,
+            summary.judgement,
+            groups=data.groups(rows),
+            resamples=resamples,
+            on_progress=partial(told, "Resampling"),
         ),
         over_seeds=_over_seeds(trial, summary.metric),
         images=tuple(data.table.names[i] for i in rows),
         labels=labels,
         probabilities=candidates,
-        notes=(*data.notes, *images.store.notes, *_split_note(split)),
+        notes=(*data.notes, *images.store.notes, *_split_note(split, len(rows))),
         older_than_arms=older_than_arms(trial, summary),
     )
 
@@ -127,12 +140,13 @@ def _over_seeds(trial: Trial, metric: str) -> tuple[Cell, ...]:
     return tuple(cells_of("", summaries, metric)) if len(summaries) > 1 else ()
 
 
-def _split_note(split: str) -> tuple[str, ...]:
+def _split_note(split: str, images: int) -> tuple[str, ...]:
     notes = {
         "val": "The validation split chose the weights, the temperatures and the pick: these scores flatter.",
         "train": "The arms were trained on images of this split: these scores say nothing about others.",
     }
-    return (notes[split],) if split in notes else ()
+    alone = f"The {split} split has one image: its scores say whether one answer was right, and no more."
+    return (*((notes[split],) if split in notes else ()), *((alone,) if images == 1 else ()))
 
 
 def decisions(probabilities: Floats, thresholds: Floats | None, classes: tuple[str, ...]) -> list[str]:
