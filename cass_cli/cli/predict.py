@@ -58,8 +58,8 @@ def predict(
 ) -> None:
     """Classify images with a fine-tuned run: probabilities, chosen class, agreement of the arms, doubt.
 
-    Files that cannot be read are reported in the column `status` and skipped. Memory does not grow with the
-    number of images.
+    Files that cannot be read are reported in the column `status` and skipped; exit code 2 where none can be read.
+    Memory does not grow with the number of images.
     """
     from dataclasses import replace
 

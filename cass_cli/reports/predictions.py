@@ -17,10 +17,11 @@ from rich.text import Text
 
 from cass_cli.engine.finetuning.predict import Prediction
 from cass_cli.engine.finetuning.tuned_arms import TunedArms
-from cass_cli.errors import RunError
+from cass_cli.errors import DataError, RunError
 from cass_cli.reports.printing import print_json
 from cass_cli.words import shown
 
+MOST_CLASSES = 20  # counted on the screen
 LISTED = 10  # unreadable files named on the screen; the CSV names all
 
 
@@ -82,7 +83,10 @@ def write_predictions(
 
 
 def show_predictions(tally: Tally, arms: TunedArms, candidate: str, out: Path, *, as_json: bool) -> None:
-    """Show how many images got which answer, how many are doubtful, and what could not be read."""
+    """Show how many images got which answer, how many are doubtful, and what could not be read.
+
+    Raises `DataError`, after all that, where no image could be read.
+    """
     if as_json:
         print_json(
             {
@@ -96,15 +100,30 @@ def show_predictions(tally: Tally, arms: TunedArms, candidate: str, out: Path, *
                 "flag_rule": arms.summary.judgement.flag_rule,
             }
         )
-        return
+    else:
+        _show_tally(tally, arms, candidate, out)
+    if tally.unreadable and tally.unreadable == tally.images:
+        first = tally.first_unreadable[0]
+        what = "The image cannot" if tally.images == 1 else f"None of the {tally.images:,} images can"
+        raise DataError(
+            f"{what} be read, so there is no answer: {shown(first.image)} is {first.status}.",
+            hint=f"The column status {'above' if str(out) == '-' else f'in {out}'} says why, image by image.",
+        )
+
+
+def _show_tally(tally: Tally, arms: TunedArms, candidate: str, out: Path) -> None:
     console = Console(stderr=str(out) == "-", highlight=False, soft_wrap=True)
     answered = tally.images - tally.unreadable
-    console.print(f"{answered:,} of {tally.images:,} images answered by [bold]{candidate}[/]")
-    for name, count in tally.chosen.most_common():
+    unread = f"; {tally.unreadable:,} cannot be read" if tally.unreadable else ""
+    console.print(f"{answered:,} of {tally.images:,} images answered by [bold]{candidate}[/]{unread}")
+    for name, count in tally.chosen.most_common(MOST_CLASSES):
         console.print(Text(f"  {count:>7,}  {shown(name) or '(no class)'}"))
-    if len(arms.networks) > 1:
+    if len(tally.chosen) > MOST_CLASSES:
+        console.print(f"  and {len(tally.chosen) - MOST_CLASSES:,} other answers, each no more often")
+    if answered and len(arms.networks) > 1:
         console.print(f"The arms disagree on {tally.disagreeing:,}.")
-    console.print(f"Low confidence: {tally.flagged:,} ({arms.summary.judgement.flag_rule}).")
+    if answered:
+        console.print(f"Low confidence: {tally.flagged:,} ({arms.summary.judgement.flag_rule}).")
     for bad in tally.first_unreadable:
         console.print(Text(f"Skipped {shown(bad.image)}: {bad.status}", style="yellow"))
     if tally.unreadable > LISTED:

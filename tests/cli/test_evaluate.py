@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import shutil
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 
 from cass_cli.cli.app import run
+from cass_cli.reports.evaluation import HIGHEST, LOWEST, _classes_shown
+from cass_cli.scores.metrics import score
 from tests.cli.conftest import make_pictures
 
 
@@ -64,6 +67,85 @@ def test_latest_and_largest_by_default_and_figures_are_written(tuned: Path, caps
     figures = {path.name for path in (folder / "figures").iterdir()}
     assert figures >= {"confusion-test.png", "roc-test.png", "reliability-test.png", "training.png"}
     assert all((folder / "figures" / name).read_bytes().startswith(b"\x89PNG") for name in figures)
+
+
+def test_scores_are_shown_before_figures_are_drawn(
+    tuned: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> Path:
+        raise RuntimeError("no figure")
+
+    monkeypatch.setattr("cass_cli.reports.evaluation.plot_confusion", fail)
+    assert run(["evaluate", "--runs", str(tuned), "--resamples", "0"]) == 1
+    said = capsys.readouterr()
+    assert "Recommended:" in said.out
+    assert "Written:" not in said.out
+    assert "no figure" in said.err
+
+
+def test_of_many_classes_the_highest_and_lowest_are_shown() -> None:
+    rng = np.random.default_rng(0)
+    labels, p = np.arange(400) % 99, rng.dirichlet(np.ones(100), size=400)
+    p[np.arange(400), labels] += rng.random(400) / 5
+    p[:, 99] = 0  # of this class F1 is undefined
+    scores = score(labels, p / p.sum(axis=1, keepdims=True), [f"class {c}" for c in range(100)], resamples=0)
+    f1 = [estimate.value for estimate in scores.per_class["f1"]]
+    best, worst = _classes_shown(scores).values()
+    assert (len(best), len(worst)) == (HIGHEST, LOWEST)
+    defined = sorted(value for value in f1 if not np.isnan(value))
+    assert [f1[c] for c in worst] == defined[:LOWEST]
+    assert [f1[c] for c in reversed(best)] == defined[-HIGHEST:]
+    few = score(labels[labels < 3], rng.dirichlet(np.ones(3), size=(labels < 3).sum()), "abc", resamples=0)
+    assert _classes_shown(few) == {"": [0, 1, 2]}
+
+
+@pytest.fixture(scope="module")
+def lopsided(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs with a probe of two classes whose test split has one image, of a third: `p`."""
+    base = tmp_path_factory.mktemp("lopsided")
+    make_pictures(base / "pictures", per_class=4, classes=("dark", "grey", "light"))
+    splits = [f"{c}/{i:02d}.png,{c},{'val' if i == 3 else 'train'}" for c in ("dark", "light") for i in range(4)]
+    (base / "labels.csv").write_text("\n".join(["image,label,split", *splits, "grey/00.png,grey,test"]) + "\n")
+    named = ["--data", str(base / "pictures"), "--labels", str(base / "labels.csv"), "--runs", str(base / "runs")]
+    named += ["--label-column", "label", "--split-column", "split", "--name", "p", "--init-from", "random"]
+    assert run(["finetune", *named, "--image-size", "32", "--cnn", "test_resnet", "--vit", "test_vit"]) == 0
+    return base / "runs"
+
+
+def test_one_test_image_is_scored_and_called_that(lopsided: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    value = evaluated(lopsided, capsys)
+    found = value["scores"][value["recommended"]]
+    assert found["images"] == 1
+    assert found["metrics"]["accuracy"] == {"value": 0.0, "low": None, "high": None}
+    assert any("The test split has one image" in note for note in value["notes"])
+    assert run(["evaluate", "--runs", str(lopsided)]) == 0
+    said = capsys.readouterr().out
+    assert "1 test image, 3 classes" in said
+    assert "train on" not in said
+
+
+def test_classes_without_a_training_or_a_test_image_are_named_beside_the_score(
+    lopsided: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    untaught, untested = "No training image shows 'grey'", "No test image shows 'dark', 'light'"
+    value = evaluated(lopsided, capsys)
+    assert value["unseen"] == ["grey"]
+    assert value["scores"]["cnn"]["per_class"]["recall"]["grey"]["value"] == 0
+    assert run(["evaluate", "--runs", str(lopsided), "--resamples", "0"]) == 0
+    assert untaught in capsys.readouterr().out
+    copied = tmp_path / "runs"
+    shutil.copytree(lopsided, copied, symlinks=True)
+    assert run(["finetune", "--runs", str(copied), "--init-from", "random", "--overwrite"]) == 0
+    said = capsys.readouterr().out
+    assert untaught in said
+    assert untested in said
+    assert run(["finetune", "--runs", str(copied), "--init-from", "random", "--overwrite", "--json"]) == 0
+    (trial,) = json.loads(capsys.readouterr().out)["trials"]
+    assert (trial["unseen"], trial["untested"]) == (["grey"], ["dark", "light"])
+    assert run(["report", "--runs", str(copied)]) == 0
+    page = html.unescape((copied / "p" / "report.html").read_text())
+    assert page.count(untaught) == 1
+    assert untested in page
 
 
 def test_the_test_split_decides_nothing(tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,6 +209,26 @@ def test_predict_reports_bad_files_and_goes_on(tuned: Path, tmp_path: Path, caps
     assert "exists already" in capsys.readouterr().err
     assert run(["predict", *paths, "--runs", str(tuned), "--out", "-", "--answer-by", "cnn"]) == 0
     assert capsys.readouterr().out.count("\n") == 8
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_predict_that_could_read_nothing_fails_and_says_why(
+    tuned: Path, tmp_path: Path, more: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = make_pictures(tmp_path / "new", per_class=2), tmp_path / "answers.csv"
+    for path in (data / "dark").iterdir():
+        path.write_bytes(path.read_bytes()[:100])
+    command = ["predict", "--runs", str(tuned), "--out", str(out), "--overwrite", *more]
+    assert run([*command, str(data / "dark")]) == 2
+    said = capsys.readouterr()
+    assert "None of the 2 images can be read" in said.err
+    assert "00.png is unreadable: " in said.err
+    assert [row["status"].partition(":")[0] for row in read(out)] == ["unreadable"] * 2
+    assert not more or json.loads(said.out)["unreadable"] == 2
+    assert run([*command, str(data)]) == 0
+    said = capsys.readouterr()
+    assert more or "2 of 4 images answered" in said.out
+    assert more or "; 2 cannot be read" in said.out
 
 
 def test_compare_tabulates_and_tests(tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
