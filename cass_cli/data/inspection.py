@@ -190,9 +190,8 @@ def _class_counts(table: SampleTable, splits: Sequence[str]) -> dict[str, dict[s
         return {}
     held = table.labels == 1 if table.multilabel else table.labels[:, None] == np.arange(len(table.classes))
     home = np.array(splits, dtype=object)
-    return {
-        name: {split: int(held[home == split, c].sum()) for split in SPLITS} for c, name in enumerate(table.classes)
-    }
+    counts = {split: held[home == split].sum(axis=0).tolist() for split in SPLITS}  # [C] each
+    return {name: {split: counts[split][c] for split in SPLITS} for c, name in enumerate(table.classes)}
 
 
 def _copies(table: SampleTable, splits: Sequence[str], pairs: Ints) -> Copies:

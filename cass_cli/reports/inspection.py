@@ -22,7 +22,7 @@ from cass_cli.errors import DataError
 from cass_cli.reports.csv_files import write_csv
 from cass_cli.words import count, shown, shown_list
 
-MOST_CLASSES = 20  # rows of the class table; the rest are in --json
+MOST_CLASSES = 20  # rows of the class table: of more classes half the largest, half the smallest; --json has all
 MOST_BAD = 10
 
 
@@ -83,12 +83,15 @@ def _class_table(found: Inspection) -> Table:
         table.add_column(split, f"{sizes[split]:,}", justify="right")
     table.add_column("all", f"{found.images:,}", justify="right")
     table.columns[0].footer = "images"
-    for name, counts in list(found.class_counts.items())[:MOST_CLASSES]:
+    rows, hidden = list(found.class_counts.items()), len(found.class_counts) - MOST_CLASSES
+    if hidden > 0:
+        rows = sorted(rows, key=lambda row: -sum(row[1].values()))
+        rows = [*rows[: MOST_CLASSES // 2], *rows[-MOST_CLASSES // 2 :]]
+    for number, (name, counts) in enumerate(rows):
+        if hidden > 0 and number == MOST_CLASSES // 2:
+            table.add_row(f"[dim]… {hidden:,} more (--json)[/]")
         cells = [f"{counts[split]:,}" if counts[split] else "[yellow]0[/]" for split in SPLITS]
         table.add_row(escape(shown(name)), *cells, f"{sum(counts.values()):,}")
-    hidden = len(found.class_counts) - MOST_CLASSES
-    if hidden > 0:
-        table.add_row(f"[dim]and {hidden} more[/]")
     if found.classes and found.unlabelled:
         table.add_row("[dim]without a label[/]", *[""] * len(SPLITS), f"{found.unlabelled:,}")
     return table

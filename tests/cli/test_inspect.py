@@ -122,6 +122,26 @@ def test_the_screen_tells_it_all(
         assert words in screen
 
 
+def test_of_many_classes_the_largest_and_the_smallest_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pictures").mkdir()
+    lines = []
+    for c in range(40):
+        for i in range(3 + c % 2 + (c == 20)):
+            picture(100 * c + i).save(tmp_path / "pictures" / f"{c}-{i}.png")
+            lines.append(f"{c}-{i}.png,class {c:02d}")
+    (tmp_path / "pictures" / "labels.csv").write_text("\n".join(["image,label", *lines]) + "\n")
+    arguments = [str(tmp_path / "pictures"), "--no-duplicates"]
+    assert run(["inspect", *arguments]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("class ")][1:]
+    assert len(rows) == 20
+    sizes = [int(row.split()[-1]) for row in rows]
+    assert sizes == sorted(sizes, reverse=True)
+    assert (max(sizes), min(sizes)) == (4, 3)
+    assert len(inspected(capsys, *arguments)["class_counts"]) == 40
+
+
 def test_the_csv_has_a_row_an_image(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     leak(data)
     inspected(capsys, data, "--csv", tmp_path / "rows.csv")
