@@ -34,7 +34,7 @@ from cass_cli.data.layouts.overlays import (
 from cass_cli.data.layouts.records import Records, in_order
 from cass_cli.data.layouts.scan import Scan, scan_folder
 from cass_cli.errors import ConfigError, DataError, did_you_mean
-from cass_cli.words import count, shown_list
+from cass_cli.words import count, shown, shown_list
 
 RECOGNISED = Columns()
 LAYOUTS = ("auto", "classes", "flat", "csv", "isic2019", "dermofit", "npz")
@@ -123,7 +123,12 @@ def load_samples(
         raise ConfigError(f"Unknown layout '{layout}'.{close}", hint=f"Layouts: {', '.join(LAYOUTS)}.")
     root = root.expanduser()
     if layout == "npz" or root.suffix.lower() == ".npz":
-        return _table_of(root.absolute(), read_npz(root))
+        if labels or columns.named or group_pattern or class_level or split_lists:
+            raise ConfigError(
+                f"{shown(root.name)} holds its own labels and splits: options of folders and tables have no part.",
+                hint="Leave them out, or unpack the archive into image files.",
+            )
+        return _table_of(root.absolute(), without(read_npz(root), columns))
     if root.suffix.lower() in TABLES and root.is_file() and labels is None:
         root, labels = root.parent, root.absolute()
     scan = scan_folder(root, allow_outside=allow_outside, all_masks=layout == "dermofit")
@@ -138,7 +143,9 @@ def load_samples(
     else:
         records = _recognised(scan, find_tables(index, how))
     assert records is not None, "a demanded table is read or missed aloud"
-    records = without(split_by_lists(records, index, split_lists), columns)
+    if split_lists or not is_none(columns.split):
+        records = split_by_lists(records, index, split_lists)
+    records = without(records, columns)
     records = grouped_by(records, group_pattern) if group_pattern else records
     masks = [(name, "a mask of a segmentation") for name in scan.masks]
     unread = [(name, "in a format that is not read") for name in scan.unread]
@@ -228,8 +235,7 @@ def _table_of(root: Path, records: Records) -> SampleTable:
     labels: NDArray[np.int64] | NDArray[np.int8] | None = None
     if records.labels is not None:
         classes, labels = _encode(records, order, notes)
-    groups = records.groups
-    splits = records.splits
+    groups, splits, read = records.groups, records.splits, set(records.names)
     return SampleTable(
         root=root,
         names=tuple(records.names[i] for i in order),
@@ -240,7 +246,7 @@ def _table_of(root: Path, records: Records) -> SampleTable:
         splits=None if splits is None or not any(splits) else tuple(splits[i] for i in order),
         notes=tuple(notes),
         obstacles=tuple(obstacles(records)),
-        left_out=tuple(sorted(set(records.left_out))),
+        left_out=tuple(sorted({(name, why) for name, why in records.left_out if name not in read})),
     )
 
 

@@ -259,7 +259,7 @@ def read_splits(path: Path, table: SampleTable) -> tuple[str, ...]:
     Raises DataError for a missing file, one that is no splits.csv, and images in it that `table` has no longer.
     """
     try:
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             rows = list(csv.DictReader(file))
     except OSError as error:
         raise DataError(f"Cannot read {shown(str(path))}: {error.strerror or error}.") from error

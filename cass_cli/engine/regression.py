@@ -154,7 +154,7 @@ def _problem(z: NDArray[np.float32], labels: Labels, classes: int, groups: Seque
     shown = labels == 1 if multilabel else labels[:, None] == np.arange(classes)  # [n, C]
     told = labels >= 0 if multilabel else np.ones((len(labels), 1), dtype=bool)  # [n, C], or [n, 1]
     fold = fold_numbers(labels, groups, folds=FOLDS, seed=seed)
-    folds = min(FOLDS, max(int(MOST_WORK / (z.size * classes)) - 1, 1))
+    folds = min(FOLDS, max(int(MOST_WORK / max(z.size * classes, 1)) - 1, 1))
     for number in range(folds):  # of many images a few folds say enough
         if (fold <= number).sum() >= ENOUGH:
             folds = number + 1

@@ -27,6 +27,6 @@ def test_a_digest_tells_unknown_from_absent() -> None:
 
 
 def test_unknown_labels_are_nothing_to_learn_from() -> None:
-    check_trainable(labelled_data([[1, -1], [0, -1]]))
+    check_trainable(labelled_data([[1, -1], [0, -1]]), np.arange(2))
     with pytest.raises(DataError, match="fewer than two classes"):
-        check_trainable(labelled_data([[0, -1], [-1, 0]]))
+        check_trainable(labelled_data([[0, -1], [-1, 0]]), np.arange(2))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from cass_cli.data.layouts.records import in_order
 from cass_cli.data.layouts.vocabulary import MISSING, NO_FINDING, plain
 from cass_cli.errors import DataError
 from cass_cli.words import count, shown, shown_list
@@ -25,7 +26,7 @@ SEPARATORS = (";", "|")  # which part a list wherever they stand
 OTHER_SEPARATORS = (",", "/", "&")  # which may belong to the name of a class
 FEW_NUMBERS = 10  # distinct numbers that are classes, whatever they are
 
-_PLAIN_NUMBER = re.compile(r"-?\d+(\.\d*)?", re.ASCII)
+_PLAIN_NUMBER = re.compile(r"(-?)(\d+)(?:\.(\d*))?", re.ASCII)
 _PYTHON_LIST = re.compile(r"\[\s*(['\"].*['\"])?\s*\]|\[\s*\]")
 
 
@@ -41,8 +42,8 @@ class CellLabels:
 
 
 def is_missing(cell: str) -> bool:
-    """Whether the cell says that there is no value."""
-    return cell.lower() in MISSING
+    """Whether the cell says that there is no value; NAT, in capitals, is a tissue."""
+    return cell.lower() in MISSING and cell != "NAT"
 
 
 def known(cell: str) -> str:
@@ -62,12 +63,17 @@ def is_bits(cells: Iterable[str], *, words: bool = False) -> bool:
     return values <= said | MISSING | UNCERTAIN and bool(values & said)
 
 
-def class_labels(column: str, cells: list[str], separator: str | None, *, asked: bool = False) -> CellLabels:
+def class_labels(
+    column: str, cells: list[str], separator: str | None, *, asked: bool = False, ours: bool = False
+) -> CellLabels:
     """Read one column: a class a cell, or several parted by `separator` (None: by ; or |, or as Python lists).
 
     Raises DataError for numbers that are measurements rather than classes (whole ones pass where the column was
-    `asked` for by name), and where every row has its own value.
+    `asked` for by name), and where every row has its own value. In a table that cass wrote, `ours`, a cell is a class,
+    whatever it looks like; only runs of old listed several, as a;b.
     """
+    if ours and not any(";" in cell for cell in cells):
+        return CellLabels([(cell,) if cell else () for cell in cells])
     lists, how = _lists(cells, separator)
     if lists is not None:
         lists, merged = merge_spellings(lists)
@@ -75,13 +81,13 @@ def class_labels(column: str, cells: list[str], separator: str | None, *, asked:
         free = sum(bool(a) and not b for a, b in zip(lists, named, strict=True))
         note = f"{count(sum(len(x) > 1 for x in named), 'row lists', 'rows list')} several labels {how}: multi-label."
         none = [f"{count(free, 'row says', 'rows say')} that there is no finding: none of the labels."] if free else []
-        empty = [i for i, parts in enumerate(lists) if not parts and is_missing(cells[i])]
+        empty = [i for i, parts in enumerate(lists) if not parts and is_missing(cells[i]) and not ours]
         classes = tuple(sorted({label for labels in named for label in labels}))
         unknown: list[tuple[str, ...]] = [()] * len(named)
         for i in empty:
             unknown[i] = classes
         return CellLabels(named, True, unknown if empty else None, None, (note, *none, *merged))
-    signed = {c for c in cells if c} in ({"-1", "1"}, {"-1.0", "1.0"})
+    signed = {c for c in cells if c} in ({"-1", "1"}, {"-1.0", "1.0"}, {"-", "+"})
     single: list[tuple[str, ...]] = [() if not cell or (is_missing(cell) and not signed) else (cell,) for cell in cells]
     gone = Counter(cell for cell, labels in zip(cells, single, strict=True) if cell and not labels)
     notes = [f"'{shown(cell)}' is taken as no label ({count(n, 'row')})." for cell, n in sorted(gone.items())]
@@ -116,6 +122,8 @@ def _parts(cell: str, mark: str) -> tuple[str, ...]:
 def _parts_classes(cells: Sequence[str], mark: str) -> bool:
     """True where a mark parts classes, and is no part of their names: each part comes in other company or alone."""
     distinct = {tuple(p.strip() for p in c.split(mark)) for c in set(cells)}
+    if any(part.isdecimal() for parts in distinct for part in parts):
+        return False  # 3/4 and 1,5 are no lists
     several = [parts for parts in distinct if len(parts) > 1]
     company: dict[str, int] = Counter(part for parts in distinct for part in parts)
     return bool(several) and all(company[part] > 1 for parts in several for part in parts)
@@ -143,9 +151,9 @@ def merge_spellings(labels: list[tuple[str, ...]]) -> tuple[list[tuple[str, ...]
 def _spelling(label: str) -> str:
     """Return what two spellings of one class share: case, blanks and composed letters do not count, nor 1 and 1.0."""
     text = unicodedata.normalize("NFKC", label).strip()
-    if _PLAIN_NUMBER.fullmatch(text):
-        return f"{float(text):g}"
-    return " ".join(plain(text).replace("_", " ").split())
+    if match := _PLAIN_NUMBER.fullmatch(text):
+        return f"{match[1]}{match[2].lstrip('0') or '0'}.{(match[3] or '').rstrip('0')}"
+    return " ".join(plain(text).replace("_", " ").split()) + ("".join(text[-1:]) if text.endswith(("-", "+")) else "")
 
 
 def _check_classes(column: str, labels: Sequence[str], asked: bool) -> None:
@@ -204,7 +212,7 @@ def bit_labels(
         labels: list[tuple[str, ...]] = [
             () if skipped else (classes[row.index(1)],) for row, skipped in zip(rows, bare, strict=True)
         ]
-        return CellLabels(labels, False, None, tuple(sorted(classes)), (_columns_note(classes, "one class an image"),))
+        return CellLabels(labels, False, None, in_order(classes), (_columns_note(classes, "one class an image"),))
     unknown: list[list[str]] = [[] for _ in rows]
     told = Counter[str]()
     for place, name in enumerate(classes):
@@ -224,7 +232,7 @@ def bit_labels(
         if skipped:
             named[i], unknown[i] = (), list(classes)
     lost = [tuple(names) for names in unknown] if any(unknown) else None
-    return CellLabels(named, True, lost, tuple(sorted(classes)), tuple(notes))
+    return CellLabels(named, True, lost, in_order(classes), tuple(notes))
 
 
 def _settled(doubt: bool, silent: bool, uncertain: Uncertain) -> int:

@@ -21,6 +21,7 @@ from cass_cli.data.layouts.vocabulary import (
     COVARIATES,
     GROUP_COLUMNS,
     IMAGE_COLUMNS,
+    LABEL_WORDS,
     MASK_WORDS,
     PERSONS,
     plain,
@@ -73,7 +74,7 @@ def read_rows(table: Table, image: str, asked: Columns, taken: Collection[str] =
 
     Raises DataError for a named column that is absent and where no column can be told to be the one.
     """
-    ours = "status" in table.columns and "split" in table.columns
+    ours = is_ours(table)
     free = [c for c in table.columns if c not in {image, *taken} and not (ours and c in OUR_FACTS)]
     split = _split_column(table, asked, free)
     free = [c for c in free if c != split]
@@ -110,6 +111,13 @@ def read_rows(table: Table, image: str, asked: Columns, taken: Collection[str] =
         table.columns["status"] if ours else None,
         notes,
     )
+
+
+def is_ours(table: Table) -> bool:
+    """Whether cass wrote the table, by its first columns and what its `status` says."""
+    if list(table.columns)[:2] != ["image", "split"] or "status" not in table.columns:
+        return False
+    return all(cell == "ok" or cell.startswith(("unreadable", LEFT_OUT)) for cell in set(table.columns["status"]))
 
 
 def image_columns(table: Table, asked: str | None, is_image: Callable[[str], bool]) -> list[str]:
@@ -167,8 +175,11 @@ def _group_column(table: Table, asked: str | None, free: Sequence[str]) -> str |
         return None
     if asked is not None:
         return pick_column(table, asked, (), "--group-column")
+    few = [c for c in free if len({known(cell) for cell in table.columns[c]} - {""}) < 6 < len(table) // 4]
+    free = [c for c in free if c not in few]  # a handful of values are classes, such as case and control
     usual = [c for word in GROUP_COLUMNS for c in free if plain(c) == word]
-    persons = [c for word in PERSONS for c in free if word in tokens(c) and not says(c, COVARIATES | {"name"})]
+    labels = LABEL_WORDS | {"name", "type", "status", "group"}
+    persons = [c for word in PERSONS for c in free if word in tokens(c) and not says(c, COVARIATES | labels)]
     return next((c for c in [*usual, *persons] if any(known(cell) for cell in table.columns[c])), None)
 
 
@@ -190,7 +201,8 @@ def _labels_of(table: Table, chosen: list[str], asked: Columns) -> CellLabels | 
         return None
     ours = chosen[0].startswith(CLASS_PREFIX)
     if len(chosen) == 1 and not ours:
-        return class_labels(chosen[0], table.columns[chosen[0]], asked.separator, asked=asked.label is not None)
+        cells, by_name = table.columns[chosen[0]], asked.label is not None
+        return class_labels(chosen[0], cells, asked.separator, asked=by_name, ours=is_ours(table) and not by_name)
     columns = {c.removeprefix(CLASS_PREFIX) if ours else c: table.columns[c] for c in chosen}
     skip, notes = [False] * len(table), []
     if chosen == list(ISIC_CLASSES) and is_isic(list(table.columns)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -12,6 +13,7 @@ from cass_cli.data.layouts.columns import (
     Columns,
     Rows,
     image_columns,
+    is_ours,
     read_rows,
 )
 from cass_cli.data.layouts.folders import groups_of_paths, splits_of_paths
@@ -21,9 +23,11 @@ from cass_cli.data.layouts.pairs import IMAGE, PAIR, one_row_each
 from cass_cli.data.layouts.records import Records
 from cass_cli.data.layouts.split_values import NONE
 from cass_cli.data.layouts.tables import Table, read_table
-from cass_cli.data.layouts.vocabulary import GROUP_COLUMNS, IMAGE_COLUMNS, plain, tokens
+from cass_cli.data.layouts.vocabulary import GROUP_COLUMNS, IMAGE_COLUMNS, LABEL_COLUMNS, plain, tokens
 from cass_cli.errors import DataError
 from cass_cli.words import count, shown, shown_list
+
+MOST_REASONS = 10  # why images are left out, that are told one by one
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,7 @@ def named_table(root: Path, labels: Path) -> Path:
 
 def open_table(path: Path, index: Index) -> Table:
     """Return the table at `path`, which may lack a header; raises `DataError` as `read_table` does."""
-    usual = {*IMAGE_COLUMNS, "label", "labels", "split"}
-    return read_table(path, is_image=lambda cell: plain(cell) not in usual and index.has(cell))
+    return read_table(path, is_image=index.has, usual={*IMAGE_COLUMNS, *LABEL_COLUMNS, *GROUP_COLUMNS, "split"})
 
 
 def read_labelled(table: Table, index: Index, how: HowToRead) -> Records:
@@ -98,7 +101,8 @@ def read_labelled(table: Table, index: Index, how: HowToRead) -> Records:
     if unnamed:
         notes.append(f"{count(len(unnamed), 'image is', 'images are')} in the folder but not in the CSV: left out.")
         left_out += [(name, f"not in {path.name}") for name in unnamed]
-    return _records([names[i] for i in first], _of_rows(rows, first), left_out, notes)
+    records = _records([names[i] for i in first], _of_rows(rows, first), left_out, notes)
+    return replace(records, ours=is_ours(table))
 
 
 def _not_meant(rows: Rows) -> dict[int, str]:
@@ -111,9 +115,8 @@ def _not_meant(rows: Rows) -> dict[int, str]:
 
 
 def _skipped_notes(skipped: dict[int, str]) -> list[str]:
-    reasons = sorted(set(skipped.values()))
-    number = {reason: list(skipped.values()).count(reason) for reason in reasons}
-    return [f"{count(number[reason], 'image')}: {reason}: left out." for reason in reasons]
+    reasons = Counter(skipped.values())
+    return [f"{count(n, 'image')}: {reason}: left out." for reason, n in reasons.most_common(MOST_REASONS)]
 
 
 def _of_rows(rows: Rows, kept: Sequence[int]) -> Rows:
@@ -152,7 +155,8 @@ def _records(names: list[str], rows: Rows, left_out: list[tuple[str, str]], note
 def _first_rows(names: Sequence[str], rows: Rows, table: str) -> list[int]:
     """Return the first row of each image; raises DataError where a later row of the same image differs."""
     labels = None if rows.labels is None else rows.labels.labels
-    columns = [column for column in (labels, rows.groups, rows.splits) if column is not None]
+    unknown = None if rows.labels is None else rows.labels.unknown
+    columns = [column for column in (labels, unknown, rows.groups, rows.splits) if column is not None]
     first: dict[str, int] = {}
     conflicts: list[str] = []
     for row, name in enumerate(names):

@@ -54,11 +54,12 @@ def read_flat(names: Sequence[str]) -> Records:
 def _records(names: Sequence[str], tree: Tree, depth: int | None) -> Records:
     """Return the images that lie in a class folder, and what is known of each."""
     labels: list[str] = []
+    several = len(tree.at(depth or 0)) > 2
     for i, path in enumerate(tree.paths):
         name = path[depth] if depth is not None and len(path) > depth else ""
         label = tree.told[i] if tree.told and depth is None else name
         labels.append(label)
-        if i not in tree.out and (not label or (no_class(label) and len(tree.at(depth or 0)) > 2)):
+        if i not in tree.out and (not label or (several and no_class(label))):
             tree.out[i] = "outside the class folders"
     merged, respelled = merge_spellings([(label,) for label in labels])
     labels = [label for (label,) in merged]

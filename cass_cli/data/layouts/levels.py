@@ -15,6 +15,7 @@ from cass_cli.data.layouts.vocabulary import (
     PERSON_STEMS,
     SHORT_SPLITS,
     SPLIT_NAMES,
+    UNSORTED,
     VIEWS,
     is_container,
     names_finding,
@@ -130,4 +131,4 @@ def classes_beside_splits(splits: Mapping[str, str]) -> dict[str, str]:
 
 def no_class(name: str) -> bool:
     """True for a folder that names no class among folders that do: `images`, `unlabeled`, `pred`."""
-    return is_container(name) or plain(name) in NO_CLASSES or not NO_CLASSES.isdisjoint(tokens(name))
+    return is_container(name) or plain(name) in NO_CLASSES or not UNSORTED.isdisjoint(tokens(name))

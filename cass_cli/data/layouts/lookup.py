@@ -38,11 +38,14 @@ def find_images(
     outside: list[str] = []
     several: list[str] = []
     bent: dict[str, list[str]] = {}
+    twice: set[str] = set()
     moved: dict[str, str] = {}  # image → the name that found it by its file alone
     for raw in raw_names:
         hits, how, leaves = _find(raw, index, table, allow_outside)
         if how == _MOVED and moved.setdefault(hits[0], raw) != raw:
-            hits, how = [], ""  # two names of one file: it is not the one that either means
+            twice.add(hits[0])  # two names of one file: it is not the one that either means
+            absent.append(moved[hits[0]])
+            hits, how = [], ""
         if leaves:
             outside.append(raw)
         elif not hits:
@@ -52,6 +55,7 @@ def find_images(
         if how:
             bent.setdefault(how, []).append(raw)
         found.append(hits[0] if hits else "")
+    found = [name if name not in twice else "" for name in found]
     if outside:
         name = shown(table.name)
         raise outside_error(outside, root, (f"path in {name} leads", f"paths in {name} lead"))
@@ -94,6 +98,9 @@ def _absent_error(absent: list[str], total: int, root: Path, table: Path) -> Dat
     )
 
 
+SEVERAL = 20  # files of one name, of which it is dear to find the best
+
+
 class Index:
     """File names and extension-less names of a scan → paths, built once for all rows of a table."""
 
@@ -103,6 +110,7 @@ class Index:
         self.exact = set(scan.images)
         self.by_file: dict[str, list[str]] = {}
         self.by_stem: dict[str, list[str]] = {}
+        self.bare = {name.rpartition(".")[0]: name for name in scan.images}  # path without its suffix → image
         self._folded: dict[str, list[str]] | None = None
         for name in scan.images:
             file = name.rpartition("/")[2]
@@ -127,6 +135,8 @@ class Index:
             if not parts or ".." in parts:
                 continue
             folder, file = "/".join(parts[:-1]), parts[-1]
+            if (whole := "/".join(parts)) in self.bare and len(self.by_stem.get(file, ())) > SEVERAL:
+                return [self.bare[whole]]
             for candidates in (self.by_file.get(file, ()), self.by_stem.get(file, ())):
                 if hits := _best([c for c in candidates if _lies_in(c, folder)], folder):
                     return hits
@@ -138,6 +148,11 @@ class Index:
         if not file or ".." in folder.split("/"):
             return [], ""
         stem = _stem(file)
+        parts = [*folder.split("/"), file]
+        for skipped in range(1, len(parts)):  # the end of the path, whole: told without looking at all files so called
+            end = "/".join(parts[skipped:])
+            if end in self.exact or end in self.bare:
+                return [end if end in self.exact else self.bare[end]], _SHORTENED
         exact = [*self.by_file.get(file, []), *self.by_stem.get(file, [])]
         other = self.by_stem.get(stem, []) if stem != file else []
         for candidates, how in ((other, "bear another extension than the files"), (self._folds(file), _CASE)):
@@ -201,6 +216,8 @@ def _beyond_the_scan(raw: str, root: Path, table: Path, allow_outside: bool) -> 
     The path is "" when there is no such file. Links are followed before judging. Whether a file outside exists is
     looked at only with `allow_outside`, or beside a CSV that the user keeps outside.
     """
+    if not allow_outside and not raw.startswith(("/", "~")) and ".." not in raw and _stem(raw) != raw:
+        return "", False  # the scan would have met it
     leaving = ""
     for base in (root, table.parent):
         try:

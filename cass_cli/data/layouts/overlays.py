@@ -36,6 +36,11 @@ def supplemented(folders: Records, table: Records, name: str) -> Records:
         }
         if table.multilabel or len(said) != len({a for a, _ in said}) or len(said) != len({b for _, b in said}):
             raise _contradiction(folders, table, name)
+    told = {name: why for name, why in table.left_out if not why.startswith("not in ")}
+    kept = [i for i, name in enumerate(folders.names) if name not in told]
+    if len(kept) < len(folders.names):
+        folders, rows = _of(folders, kept), [rows[i] for i in kept]
+        folders = replace(folders, left_out=[*folders.left_out, *told.items()])
     taken = []
     if table.groups is not None and folders.groups is None:
         groups = ["" if i is None else table.groups[i] for i in rows]
@@ -47,6 +52,17 @@ def supplemented(folders: Records, table: Records, name: str) -> Records:
     what = " and ".join(taken) or "nothing"
     note = f"Class folders win over {shown(name)}, which gives {what}: --labels would use it instead."
     return replace(folders, notes=[*folders.notes, note])
+
+
+def _of(records: Records, kept: Sequence[int]) -> Records:
+    """Return the records of these images."""
+    return replace(
+        records,
+        names=[records.names[i] for i in kept],
+        labels=None if records.labels is None else [records.labels[i] for i in kept],
+        groups=None if records.groups is None else [records.groups[i] for i in kept],
+        splits=None if records.splits is None else [records.splits[i] for i in kept],
+    )
 
 
 def groups_are_labels(folders: Records, table: Records) -> bool:
@@ -159,7 +175,7 @@ def obstacles(records: Records) -> list[str]:
         )
     if records.labels is None or records.splits is None or records.multilabel:
         return found
-    return found + _of_splits(records.labels, records.splits)
+    return found if records.ours else found + _of_splits(records.labels, records.splits)
 
 
 def _of_splits(labels: Sequence[tuple[str, ...]], splits: Sequence[str]) -> list[str]:
@@ -173,7 +189,7 @@ def _of_splits(labels: Sequence[tuple[str, ...]], splits: Sequence[str]) -> list
         held, new = classes[split], sorted(classes[split].keys() - classes["train"].keys())
         if len(held) == 1 and most > 1 and held.total() >= FEW:
             found.append(f"The given {split} split shows one class only ({shown(next(iter(held)))}), others more")
-        elif classes["train"] and 2 * len(new) > len(held):
+        elif classes["train"] and 2 * len(new) > len(held) and held.total() >= FEW:
             found.append(f"The given {split} split shows classes that train lacks ({shown_list(new, 4)})")
     return [f"{sentence}: --split-column none lets cass split anew." for sentence in found]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cass_cli.data.layouts.tables import Table
 from cass_cli.data.layouts.vocabulary import tokens
 
-IMAGE, PAIR = "image", "pair"  # the columns that each row is given instead
+IMAGE, PAIR = "image of the pair", "pair of the row"  # the columns that each row is given instead
 
 
 def one_row_each(table: Table, images: list[str]) -> tuple[Table, str]:

@@ -18,6 +18,7 @@ class Records:
     groups: list[str] | None = None
     groups_by: str = ""  # what tells them: "column patient_id", "case folders", …
     splits: list[str] | None = None
+    ours: bool = False  # read back from a table that cass wrote: its splits are not the publisher's
     lost: tuple[str, ...] = ()  # classes of whose files most are in formats that are not read
     left_out: list[tuple[str, str]] = field(default_factory=list)  # name, and why it is no image to learn from
     notes: list[str] = field(default_factory=list)
@@ -27,5 +28,5 @@ def in_order(labels: Iterable[str]) -> tuple[str, ...]:
     """Return the distinct labels sorted: as numbers when all are whole numbers, else as text."""
     distinct = set(labels)
     if all(label.isascii() and label.isdigit() for label in distinct):
-        return tuple(sorted(distinct, key=lambda label: (int(label), label)))
+        return tuple(sorted(distinct, key=lambda label: (len(label.lstrip("0")), label.lstrip("0"), label)))
     return tuple(sorted(distinct))

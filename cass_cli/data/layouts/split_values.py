@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -85,7 +86,7 @@ def split_cells(table: str, column: str, cells: Sequence[str], mapping: Mapping[
 
 def _example(unread: Sequence[str], read: Mapping[str, str | None]) -> str:
     """Return a --split-values that would read the values: numbers in order, else what is missing, then left out."""
-    numbers = all(value.lstrip("-").isdecimal() for value in unread)
+    numbers = all(re.fullmatch(r"-?[0-9]{1,9}", value) for value in unread)
     free = [split for split in SPLITS if split not in read.values()]
     if numbers and len(unread) == 2 and len(free) == 3:
         free = ["train", "test"]

@@ -6,10 +6,12 @@ import codecs
 import csv
 import gzip
 import io
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from cass_cli.data.layouts.vocabulary import plain
 from cass_cli.errors import DataError
 from cass_cli.words import shown, shown_list
 
@@ -30,15 +32,16 @@ class Table:
         return len(next(iter(self.columns.values())))
 
 
-def read_table(path: Path, *, is_image: Callable[[str], bool] = lambda _: False) -> Table:
+def read_table(path: Path, *, is_image: Callable[[str], bool] = lambda _: False, usual: Collection[str] = ()) -> Table:
     """Return the cells of a CSV: UTF-8, or UTF-16 by its mark; comma, tab, semicolon or bar; `sep=;` on top or not.
 
-    A first row in which `is_image` knows a cell is no header. Raises DataError for a missing or empty file, other
-    encodings (naming the byte), ragged rows and repeated column names.
+    A first row in which `is_image` knows a cell, and none is `usual` for a column, is no header. Raises DataError for a
+    missing or empty file, other encodings (naming the byte), ragged rows and repeated column names.
     """
     text = _read_text(path)
     lines = _rows(path, text)
-    headless = bool(lines) and any(is_image(cell.strip()) for cell in lines[0])
+    first = [cell.strip() for cell in lines[0]] if lines else []
+    headless = not any(plain(cell) in usual for cell in first) and any(is_image(cell) for cell in first)
     if len(lines) < (1 if headless else 2):
         raise DataError(f"{shown(str(path))} has no rows below its header.", hint="One row an image is expected.")
     header = [cell.strip() for cell in lines[0]]
@@ -105,7 +108,7 @@ def _read_text(path: Path) -> str:
         raise DataError(f"Cannot read {shown(str(path))}: {error.strerror or error}.") from error
     try:
         data = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{shown(str(path))} is damaged: {error}.") from error
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:

@@ -82,7 +82,9 @@ def _leave_out_copies(tree: Tree, depth: int) -> None:
         beside[tuple(path[:depth])].add(path[depth])
         if len(path) > depth + 1:
             below[tuple(path[: depth + 1])].add(path[depth + 1])
-    copies = {at for at, held in below.items() if len(held) > 1 and held <= beside[at[:-1]] - {at[-1]}}
+    copies = {at for at, held in below.items() if len(held) > 1 and held == beside[at[:-1]] - {at[-1]}}
+    if len(copies) > 1 or all(at[-1].isdecimal() for at in copies):
+        return
     for i in tree.inside(depth) if copies else ():
         if tuple(tree.paths[i][: depth + 1]) in copies:
             tree.out[i] = "in a copy of the folders beside it"

@@ -24,6 +24,7 @@ CONTAINERS = {
     *("mask", "masks", "segmentation", "segmentations"),
 }
 NO_CLASSES = {*EXTERNAL, "unsorted", "thumbnails", "thumbs", "previews", "sample_submission"}
+UNSORTED = {"unlabeled", "unlabelled", "prediction", "predictions", "thumbnails"}  # wherever they stand
 MASK_WORDS = {
     *("mask", "masks", "segmentation", "segmentations", "seg", "segs", "groundtruth", "groundtruths", "gt", "gts"),
     *("annotation", "annotations", "label", "labels", "contour", "contours", "roi", "rois", "manual", "masken"),
@@ -200,7 +201,7 @@ MISSING = {
         "-1",
         "-1.0",
     ),
-    *("missing", "undefined", "not available", "not applicable", "n/k", "k.a.", "tbd"),
+    *("undefined", "not available", "not applicable", "n/k", "k.a.", "tbd"),
 }
 NO_FINDING = {"no finding", "no findings", "none", "no_finding", "nofinding"}
 

@@ -229,7 +229,7 @@ def test_names_are_bent_to_the_files_and_told(tmp_path: Path, raw: str, how: str
 def test_two_names_of_one_file_are_not_bent_to_it(tmp_path: Path) -> None:
     touch(tmp_path, "a/1.png", "a/2.png")
     write(tmp_path / "labels.csv", "image,label", "x/1.png,a", "y/1.png,a", "a/2.png,b")
-    with pytest.raises(DataError, match=r"1 image of 3 .*: y/1\.png"):
+    with pytest.raises(DataError, match=r"2 images of 3 .*: x/1\.png, y/1\.png"):
         load_samples(tmp_path)
 
 
