@@ -82,7 +82,7 @@ def finetune(
         str | None,
         PROTOCOL(
             help="probe: one pass, then a regression on frozen features; paper: every weight. Default: probe; paper in "
-            "the paper's presets.",
+            "the paper's presets, and with --epochs and the like.",
             metavar="probe|paper",
         ),
     ] = None,
@@ -238,7 +238,7 @@ def finetune(
     from cass_cli.config.load import Layer, parse_assignments, read_config_file
     from cass_cli.engine.finetuning.job import finetune_job
     from cass_cli.engine.finetuning.request import plan_on_run, plan_without_run
-    from cass_cli.reports.finetuning import FinetuneDisplay, show_finetuned
+    from cass_cli.reports.finetuning import FinetuneDisplay, show_finetuned, show_implied
     from cass_cli.runs.names import find
 
     given = {key: value for key, value in flags.items() if value is not None}
@@ -249,6 +249,7 @@ def finetune(
         plan = plan_without_run(runs, layers, preset=preset, name=name, variant=variant)
     else:
         plan = plan_on_run(find(runs, run or name), layers, variant=variant, resume=resume, overwrite=overwrite)
+    show_implied(plan.resolved)
     how: dict[str, bool] = {"new_run": plan.new_run, "resume": resume, "overwrite": overwrite}
     if dry_run:
         from cass_cli.engine.timing.finetune_forecast import foresee_finetuning

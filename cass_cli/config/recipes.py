@@ -22,6 +22,7 @@ from cass_cli.errors import ConfigError
 ORIGIN = "method"  # what the origin of a method's settings begins with
 RECIPE = "recipe"  # and that of a fine-tuning recipe's
 
+IMPLIED = "implied by "  # what the origin of a recipe begins with that a setting of training chose
 USUAL = "probe"  # the recipe where nothing chooses one; settings saved before there were any mean the paper's
 RECIPES: dict[str, dict[str, Any]] = {
     "probe": {  # one pass through the frozen arms, then regressions on their features (`engine/regression.py`)
@@ -95,20 +96,32 @@ def resolve_with_recipe(below: Sequence[Layer], above: Sequence[Layer]) -> Resol
         dino_setting=chosen.get("method.dino_setting", "official"),
         batch_size=batch_size if isinstance(batch_size, int) else Train().batch_size,
     )
-    usual, recipe = Layer("default", {"finetune.recipe": USUAL}), finetune_recipe(chosen.get("finetune.recipe", USUAL))
+    usual = implied_recipe(above) or Layer("default", {"finetune.recipe": USUAL})
+    recipe = finetune_recipe(chosen.get("finetune.recipe", usual.values["finetune.recipe"]))
     return resolve([usual, recipe, *below, *([method] if method.values else []), *above])
 
 
 def resolve_over(saved: Resolved, layers: Sequence[Layer], *, origin: str) -> Resolved:
     """Merge `layers` over `saved` settings, which come from `origin`.
 
-    Where they choose another recipe of fine-tuning, it replaces what no one chose.
+    Where they choose another recipe of fine-tuning, or imply it, it replaces what no one chose.
     """
+    open_ = saved.origins["finetune.recipe"] == "default"
+    layers = [*([implied] if open_ and (implied := implied_recipe(layers)) else []), *layers]
     chosen = _chosen(layers).get("finetune.recipe", saved.config.finetune.recipe)
     recipe = finetune_recipe(chosen) if chosen != saved.config.finetune.recipe else Layer(RECIPE, {})
     free = [key for key in recipe.values if saved.origins[key].startswith(("default", RECIPE))]
     base = Layer(origin, {key: saved.value(key) for key in saved.origins if key not in free})
     return resolve([recipe, base, *layers])
+
+
+def implied_recipe(layers: Sequence[Layer]) -> Layer | None:
+    """Return the recipe `paper` where `layers` choose none but ask for what it alone has, such as --epochs."""
+    asked = _chosen([layer for layer in layers if not layer.origin.startswith("file ")])
+    training = next((key for key in asked if key in FOREIGN["probe"]), None)
+    if training is None or "finetune.recipe" in _chosen(layers):
+        return None
+    return Layer(f"{IMPLIED}{training}", {"finetune.recipe": "paper"})
 
 
 def finetune_recipe(name: object) -> Layer:

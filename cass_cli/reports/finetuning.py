@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cass_cli.config.load import Resolved
+from cass_cli.config.recipes import IMPLIED
 from cass_cli.engine.finetuning.job import FinetuneResult
 from cass_cli.engine.finetuning.loop import TuneEpoch, TuneStep
 from cass_cli.engine.finetuning.shared import Beginning
@@ -116,6 +118,16 @@ def show_finetuned(result: FinetuneResult, *, as_json: bool) -> None:
     console.print(f"\nSaved in [cyan]{result.variant}[/]")
     trial = find(result.variant.parent, result.variant.name).trial()
     console.print(Text(f"Next: cass evaluate{trial_flags(trial)}"))
+
+
+def show_implied(resolved: Resolved) -> None:
+    """Say on stderr which setting chose the recipe, where one did."""
+    origin = resolved.origins["finetune.recipe"]
+    if origin.startswith(IMPLIED):
+        setting = origin.removeprefix(IMPLIED)
+        Console(stderr=True).print(
+            f"Recipe: paper, every weight is trained, as {setting} asks. The default, probe, trains none.", style="dim"
+        )
 
 
 def guard_notes(trials: Sequence[TrialSummary]) -> list[str]:

@@ -282,10 +282,10 @@ def test_the_guard_judges_by_no_larger_a_share_than_was_seen(runs: Path) -> None
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--epochs", "3"], "--epochs has no part in the recipe probe"),
-        (["--freeze"], "add --recipe paper"),
-        (["--no-guard"], "--no-guard has no part"),
-        (["--set", "finetune.gamma=1"], "finetune.gamma (--set)"),
+        (["--recipe", "probe", "--epochs", "3"], "--epochs has no part in the recipe probe"),
+        (["--recipe", "probe", "--freeze"], "add --recipe paper"),
+        (["--recipe", "probe", "--no-guard"], "--no-guard has no part"),
+        (["--recipe", "probe", "--set", "finetune.gamma=1"], "finetune.gamma (--set)"),
         (["--recipe", "paper", "--probe-size", "64"], "add --recipe probe"),
         (["--recipe", "prob"], "finetune.recipe"),
         (["--probe-size", "3"], "finetune.probe_size"),
@@ -297,6 +297,15 @@ def test_bad_input_says_what_where_and_what_to_try(
     assert run(["finetune", "--runs", str(probed), "--variant", "new", *more]) == 2
     assert said in capsys.readouterr().err
     assert not (probed / "p" / "finetune" / "new").exists()
+
+
+def test_a_setting_of_training_chooses_the_recipe_that_trains(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["finetune", "--runs", str(runs), "--epochs", "1", "--batch-size", "4", "--overwrite"]) == 0
+    assert "Recipe: paper, every weight is trained, as finetune.epochs asks" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    found = summary(runs, "pretrained-paper/1/seed0")
+    assert (found["recipe"], found["epochs"]) == ("paper", 1)
 
 
 def test_settings_saved_without_a_recipe_are_the_papers(runs: Path) -> None:
