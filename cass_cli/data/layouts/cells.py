@@ -137,7 +137,7 @@ def merge_spellings(labels: list[tuple[str, ...]]) -> tuple[list[tuple[str, ...]
         if len(label) > 1 or label.isdecimal():
             alike[_spelling(label)].append(label)
     several = [
-        sorted(names, key=lambda name: (-counted[name], name.isupper(), name))
+        sorted(names, key=lambda name: (-counted[name], name.isupper(), len(name), name))
         for names in alike.values()
         if len(names) > 1
     ]

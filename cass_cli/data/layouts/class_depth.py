@@ -24,6 +24,9 @@ def class_depth(tree: Tree, forced: bool) -> int | None:
         if unclear and tree.told is None:
             raise _unclear(tree, unclear[-1])
         _check_cases(tree, None)
+        views = [d for d, kind in tree.kinds.items() if kind == "view"]
+        if views and tree.told is None and not forced:
+            raise _unclear(tree, views[0])
         return None
     chosen = classes[-1]
     telling = [d for d in classes if _tells_findings(tree, d)]
@@ -36,6 +39,7 @@ def class_depth(tree: Tree, forced: bool) -> int | None:
             f"The folders {others} are {where} the classes; --class-level {depth + 1} would take them as the classes."
         )
     if not forced:
+        _check_numbers(tree, classes, chosen)
         _check_cases(tree, chosen)
         _check_deeper(tree, chosen)
     return chosen
@@ -72,10 +76,23 @@ def _tells_findings(tree: Tree, depth: int) -> bool:
 
 def _unclear(tree: Tree, depth: int) -> DataError:
     folders = shown_list(sorted(tree.at(depth)), 4)
+    why = "differ only by a number" if tree.kinds[depth] == "unclear" else "may tell how the pictures were taken"
     return DataError(
-        f"The folders {folders} differ only by a number: they may be classes, or parts of one set of images.",
+        f"The folders {folders} {why}: they may be classes, or parts of one set of images.",
         hint=f"If each is a class: --class-level {depth + 1}. If not: --layout flat, or name a table with --labels.",
     )
+
+
+def _check_numbers(tree: Tree, classes: Sequence[int], chosen: int) -> None:
+    """Raise where bare numbers lie below folders with words: grades at several places, or sessions of classes."""
+    upper = [d for d in classes if d < chosen]
+    bare = all(name.isdecimal() for name in tree.at(chosen))
+    if upper and bare and not all(name.isdecimal() for name in tree.at(upper[-1])):
+        raise DataError(
+            f"The classes may be the folders {shown_list(sorted(tree.at(upper[-1])), 4)}, or the numbers below them "
+            f"({shown_list(sorted(tree.at(chosen)), 4)}).",
+            hint=f"Choose: --class-level {upper[-1] + 1}, or --class-level {chosen + 1}.",
+        )
 
 
 def _check_deeper(tree: Tree, chosen: int) -> None:

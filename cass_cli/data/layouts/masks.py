@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from posixpath import commonpath
 
-from cass_cli.data.layouts.vocabulary import is_container, is_mask_folder
+from cass_cli.data.layouts.vocabulary import is_container, is_mask_folder, split_in
 
 ENDINGS = (
     *("mask", "segmentation", "segmented", "seg", "gt", "groundtruth", "ground truth", "ground_truth", "ground-truth"),
@@ -66,9 +66,21 @@ def _in_mask_folders(names: Sequence[str]) -> set[str]:
     masks: set[str] = set()
     for folder, inside in held.items():
         known = sum(_stem(name) in pictured or _MASK.sub("", _stem(name)) in pictured for name in inside)
+        if _counts(inside) and not _beside_pictures(folder, outside):
+            continue  # class folders of the same numbers: `roi/1.png` and `background/1.png`
         if 2 * known >= len(inside) or folder.rpartition("/")[0] in shown_beside:
             masks.update(inside)
     return masks
+
+
+def _counts(names: Sequence[str]) -> bool:
+    return all(_stem(name).isdecimal() and len(_stem(name)) < 5 for name in names)
+
+
+def _beside_pictures(folder: str, outside: Sequence[str]) -> bool:
+    """Whether the pictures lie in a folder called as such, or in a split, beside the folder of masks or around it."""
+    words = {part for name in outside for part in name.split("/")[:-1]}
+    return any(is_container(word) or split_in(word) for word in words) or not words or folder.count("/") > 0
 
 
 def _mask_folder(name: str, around: int) -> str | None:

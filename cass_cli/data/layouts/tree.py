@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cass_cli.data.layouts.levels import Kind, classes_beside_splits, is_view, kind_of_level, splits_of_level
@@ -62,6 +62,8 @@ def grow(names: Sequence[str], unread: Sequence[str] = (), *, doubting: bool = F
         if tree.splits and _repeats_splits(tree, depth):
             tree.split_depths.add(depth)
         elif splits := splits_of_level(folders):
+            if doubting:
+                _check_others(folders, splits)
             _split_by(tree, depth, splits)
         else:
             tree.kinds[depth] = kind_of_level(folders)
@@ -127,6 +129,17 @@ def _distinctive(paths: Collection[str]) -> bool:
     found = [_LONG.search(path.rpartition("/")[2]) for path in paths]
     names = [match.group() for match in found if match]
     return len(names) == len(paths) and not any(name.isdecimal() and int(name) < COUNTED for name in names)
+
+
+def _check_others(folders: Counter[str], splits: Mapping[str, str]) -> None:
+    """Raise where `train` alone stands beside several folders of as many images: they can be no classes then."""
+    others = {name: n for name, n in folders.items() if name not in splits}
+    if set(splits.values()) == {"train"} and len(others) > 1 and 2 * sum(others.values()) >= folders.total():
+        raise DataError(
+            f"{shown_list(sorted(splits))} stands beside {shown_list(sorted(others), 4)}: splits, or classes?",
+            hint="For what lies in the former, name that folder; for classes: --layout classes --split-column none, or "
+            "--class-level 1.",
+        )
 
 
 def _check_folds(tree: Tree, depth: int) -> None:

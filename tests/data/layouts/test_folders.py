@@ -172,6 +172,33 @@ def test_a_folder_around_all_is_no_folder_of_masks(tmp_path: Path) -> None:
     assert len(load_samples(tree(tmp_path, "Kvasir-SEG/images", "Kvasir-SEG/masks"))) == 3
 
 
+def test_class_folders_of_the_same_numbers_are_no_masks(tmp_path: Path) -> None:
+    assert load_samples(tree(tmp_path, "roi", "background")).classes == ("background", "roi")
+
+
+def test_train_beside_classes_is_asked_about(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="train stands beside benign, malignant"):
+        load_samples(tree(tmp_path, "train", "{}"))
+
+
+def test_ways_of_taking_a_picture_alone_are_asked_about(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="left, right may tell how the pictures were taken"):
+        load_samples(tree(tmp_path, "left", "right"))
+
+
+def test_numbers_below_words_are_asked_about(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cat, dog, or the numbers below them \(1, 2\)"):
+        load_samples(tree(tmp_path, "cat/1", "cat/2", "dog/1", "dog/2"))
+    assert load_samples(tmp_path, class_level=1).classes == ("cat", "dog")
+
+
+def test_folders_called_alike_are_no_copies_where_several_hold_each_other(tmp_path: Path) -> None:
+    table = load_samples(
+        tree(tmp_path, *(f"{grade}/{session}" for grade in range(5) for session in (1, 2))), class_level=1
+    )
+    assert (table.classes, len(table)) == (("0", "1", "2", "3", "4"), 30)
+
+
 def test_people_with_and_without_masks_are_classes(tmp_path: Path) -> None:
     assert load_samples(tree(tmp_path, "with_mask", "without_mask")).classes == ("with_mask", "without_mask")
 

@@ -101,6 +101,23 @@ def test_spellings_of_one_class_are_one(tmp_path: Path) -> None:
     assert read(tmp_path / "letters", "label", "A", "a").classes == ("A", "a")
 
 
+def test_codes_of_many_digits_are_classes_of_their_own(tmp_path: Path) -> None:
+    assert len(read(tmp_path, "label", "254837009", "254837010", "254837011").classes) == 3
+    assert read(tmp_path / "same", "label", "1", "1.0", "01", "2").classes == ("1", "2")
+    assert read(tmp_path / "signs", "label", "HER2-", "HER2").classes == ("HER2", "HER2-")
+
+
+def test_a_strangers_column_called_status_is_no_table_of_ours(tmp_path: Path) -> None:
+    rows = [f"p{i:03d}.png,{('train', 'test')[i % 2]},{'ab'[i % 3 % 2]},final" for i in range(12)]
+    write(pictures(tmp_path) / "labels.csv", "image,split,diagnosis,status", *rows)
+    assert load_samples(tmp_path).classes == ("a", "b")
+
+
+def test_a_patients_diagnosis_is_a_label_and_no_group(tmp_path: Path) -> None:
+    table = read(tmp_path, "patient_diagnosis", "flu", "cold")
+    assert (table.classes, table.groups) == (("cold", "flu"), None)
+
+
 def test_measurements_are_no_classes(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"12 different numbers from 0\.5 to 11\.5: a measurement"):
         read(tmp_path, "target", "{}.5")
@@ -244,6 +261,16 @@ def test_a_pair_of_pictures_a_row(tmp_path: Path) -> None:
     assert table.groups is not None
     assert table.groups[0] == table.groups[1] != table.groups[2]
     assert noted(table, "Left-Fundus, Right-Fundus", "two of one patient")
+
+
+def test_columns_of_a_pair_may_be_called_anything(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{i}_{side}.jpg" for i in range(8) for side in ("left", "right")))
+    write(
+        tmp_path / "d.csv",
+        "pair,left,right,label",
+        *(f"{i},{i}_left.jpg,{i}_right.jpg,{'ab'[i % 2]}" for i in range(8)),
+    )
+    assert len(load_samples(tmp_path)) == 16
 
 
 def test_labels_of_the_patient_are_those_of_both_pictures(tmp_path: Path) -> None:
