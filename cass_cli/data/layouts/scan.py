@@ -137,7 +137,9 @@ def _read_tree(root: Path, start: str, walk: _Walk) -> None:
                     heappush(walk.links, prefix + entry.name)
                 elif entry.is_dir(follow_symlinks=False):
                     pending.append(prefix + entry.name)
-                elif entry.is_file(follow_symlinks=False) and is_image(entry.path, entry.name):
+                elif not entry.is_file(follow_symlinks=False):  # a pipe, a device: never opened
+                    walk.others[_kind(entry.name)] += 1
+                elif is_image(entry.path, entry.name):
                     walk.images.append(prefix + entry.name)
                 else:
                     _put_aside(prefix + entry.name, walk)
@@ -177,8 +179,13 @@ def _follow_links(root: Path, walk: _Walk, allow_outside: bool) -> int:
                 walk.images.append(name)
             continue
         is_dir = stat.S_ISDIR(status.st_mode)
-        if not is_dir and not (stat.S_ISREG(status.st_mode) and is_image(target, name)):
-            _put_aside(name, walk)
+        if not is_dir and not stat.S_ISREG(status.st_mode):
+            walk.others[_kind(name)] += 1
+        elif not is_dir and not is_image(target, name):
+            if allow_outside or Path(target).is_relative_to(root):
+                _put_aside(name, walk)
+            else:
+                walk.others[_kind(name)] += 1
         elif not allow_outside and not Path(target).is_relative_to(root):
             outside.append(name)
         elif not is_dir:

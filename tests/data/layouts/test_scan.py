@@ -147,9 +147,18 @@ def test_the_index_of_dicom_media_is_no_image(name: str, tmp_path: Path) -> None
 def test_pipes_are_not_opened(tmp_path: Path) -> None:
     touch(tmp_path, "a.png")
     os.mkfifo(tmp_path / "b.png")
+    os.mkfifo(tmp_path / "labels.csv")
     os.mkfifo(tmp_path / "without")
     (tmp_path / "link").symlink_to(tmp_path / "without")
     assert load_samples(tmp_path).names == ("a.png",)
+
+
+def test_a_linked_table_outside_is_not_read(tmp_path: Path) -> None:
+    root = touch(tmp_path / "root", "1.png", "2.png")
+    (tmp_path / "labels.csv").write_text("image,label\n1.png,a\n2.png,b\n")
+    (root / "labels.csv").symlink_to(tmp_path / "labels.csv")
+    assert load_samples(root).labels is None
+    assert load_samples(root, allow_outside=True).classes == ("a", "b")
 
 
 def test_a_hundred_thousand_files_are_listed_without_a_stat_each(
