@@ -230,7 +230,7 @@ WRONG = [
     (["--runs", "{runs}"], "exists already"),
     (["--runs", "{runs}", "--mirrored"], "finetune.mirrored was False, now True"),
     (["--runs", "{runs}", "--resume", "--arm", "vit"], "holds cnn and vit, not vit"),
-    (["--runs", "{runs}", "--lr", "1"], "has no part in the recipe probe"),
+    (["--runs", "{runs}", "--recipe", "probe", "--lr", "1"], "has no part in the recipe probe"),
     (["--runs", "{runs}", "--run", "q"], "no run 'q'"),
     (["--runs", "{runs}", "--variant", "n", "--data", "{tmp}"], "is empty"),
     (["--runs", "{runs}", "--variant", "n", "--run", "p", "--data", "{data}/dark"], "are not in"),
