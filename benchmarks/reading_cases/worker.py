@@ -26,7 +26,7 @@ def main() -> None:
                 code = run(json.loads(line))
             except SystemExit as error:
                 code = error.code if isinstance(error.code, int) else 1
-            except BaseException:
+            except Exception:  # a crash is an outcome too, and is told as one
                 code = -1
                 traceback.print_exc()
         answers.write(json.dumps({"code": code, "out": out.getvalue(), "err": err.getvalue()}) + "\n")

@@ -153,7 +153,7 @@ def _spelling(label: str) -> str:
     text = unicodedata.normalize("NFKC", label).strip()
     if match := _PLAIN_NUMBER.fullmatch(text):
         return f"{match[1]}{match[2].lstrip('0') or '0'}.{(match[3] or '').rstrip('0')}"
-    return " ".join(plain(text).replace("_", " ").split()) + ("".join(text[-1:]) if text.endswith(("-", "+")) else "")
+    return " ".join(plain(text).replace("_", " ").split()) + (text[-1] if text.endswith(("-", "+")) else "")
 
 
 def _check_classes(column: str, labels: Sequence[str], asked: bool) -> None:

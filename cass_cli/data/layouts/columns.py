@@ -175,12 +175,16 @@ def _group_column(table: Table, asked: str | None, free: Sequence[str]) -> str |
         return None
     if asked is not None:
         return pick_column(table, asked, (), "--group-column")
-    few = [c for c in free if len({known(cell) for cell in table.columns[c]} - {""}) < 6 < len(table) // 4]
-    free = [c for c in free if c not in few]  # a handful of values are classes, such as case and control
+    free = [c for c in free if not _parts_few(c, table.columns[c])]
     usual = [c for word in GROUP_COLUMNS for c in free if plain(c) == word]
     labels = LABEL_WORDS | {"name", "type", "status", "group"}
     persons = [c for word in PERSONS for c in free if word in tokens(c) and not says(c, COVARIATES | labels)]
     return next((c for c in [*usual, *persons] if any(known(cell) for cell in table.columns[c])), None)
+
+
+def _parts_few(column: str, cells: Sequence[str]) -> bool:
+    """Whether a column called `case` or `group` parts many rows into a handful: case and control, not patients."""
+    return plain(column) in ("case", "group") and len(set(_known(cells)) - {""}) < 6 < len(cells) // 4
 
 
 def part_alike(groups: Sequence[str], labels: Sequence[tuple[str, ...]]) -> bool:

@@ -102,7 +102,7 @@ def read_labelled(table: Table, index: Index, how: HowToRead) -> Records:
         notes.append(f"{count(len(unnamed), 'image is', 'images are')} in the folder but not in the CSV: left out.")
         left_out += [(name, f"not in {path.name}") for name in unnamed]
     records = _records([names[i] for i in first], _of_rows(rows, first), left_out, notes)
-    return replace(records, ours=is_ours(table))
+    return replace(records, listed=True, ours=is_ours(table))
 
 
 def _not_meant(rows: Rows) -> dict[int, str]:

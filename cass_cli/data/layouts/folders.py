@@ -25,7 +25,8 @@ def read_folders(
     folders in the root) names it instead; `forced` takes the likeliest level, be it a single folder. `unread` are files
     in formats that are not read: a class of nothing else is `lost`. Raises `DataError` where folders may be two things.
     """
-    tree = grow(names, unread, doubting=not forced and class_level is None)
+    named = None if class_level is None else class_level - 1
+    tree = grow(names, unread, named=named, doubting=not forced and named is None)
     depth = class_depth(tree, forced) if class_level is None else named_depth(tree, class_level)
     if depth is None and tree.told is None:
         return None

@@ -31,6 +31,7 @@ class Tables:
     unclear: dict[str, DataError] = field(default_factory=dict)  # name images, but may be read in several ways
     besides: dict[str, Records] = field(default_factory=dict)  # what the unclear say but for labels
     unread: dict[str, str] = field(default_factory=dict)  # no table of these images, and why
+    other: set[str] = field(default_factory=set)  # of the unread, those too short to be about the images
 
     @property
     def labelled(self) -> list[str]:
@@ -55,7 +56,10 @@ def find_tables(index: Index, how: HowToRead) -> Tables:
             found.unread[name] = "a form for answers"
         else:
             try:
-                opened[name] = _naming_images(open_table(scan.root / name, index), index, how)
+                table = open_table(scan.root / name, index)
+                if 2 * len(table) < len(scan.images):
+                    found.other.add(name)
+                opened[name] = _naming_images(table, index, how)
             except DataError as error:
                 if name in scan.texts:  # any text may hold several columns
                     continue
@@ -162,15 +166,20 @@ def check_unread(tables: Tables, scan: Scan) -> None:
 
 
 def check_called_labels(tables: Tables) -> None:
-    """Raise where a table called labels cannot be read, although folders could be the classes."""
+    """Raise where a table called labels cannot be read, although folders could be the classes.
+
+    A table far shorter than the images, or a JSON file, is about something else: names of classes, say.
+    """
+    elsewhere = {name for name in tables.unread if name in tables.other or name.endswith(".json")}
     problems = tables.unread | {name: error.what for name, error in tables.unclear.items()}
     for name, why in problems.items():
-        if not {"label", "labels"}.isdisjoint(tokens(Path(name).stem)):
-            hint = tables.unclear[name].hint if name in tables.unclear else ""
-            raise DataError(
-                f"The classes may be the folders, or those of {shown(name)}, which cannot be used: {why.rstrip('.')}.",
-                hint=f"For the folders: --layout classes. For the table: --labels {quote(name)}. {hint}".strip(),
-            )
+        if name in elsewhere or {"label", "labels"}.isdisjoint(tokens(Path(name).stem)):
+            continue
+        hint = tables.unclear[name].hint if name in tables.unclear else ""
+        raise DataError(
+            f"The classes may be the folders, or those of {shown(name)}, which cannot be used: {why.rstrip('.')}.",
+            hint=f"For the folders: --layout classes. For the table: --labels {quote(name)}. {hint}".strip(),
+        )
 
 
 def unused_notes(tables: Tables, used: Sequence[str]) -> list[str]:

@@ -79,7 +79,9 @@ def differ_by_number(names: Collection[str]) -> bool:
 def is_view(name: str) -> bool:
     """True for a folder that tells how a picture was taken: `40X`, `left`, `T1`."""
     words = tokens(name)
-    return bool(_MAGNIFICATION.fullmatch(name.strip())) or (bool(words) and all(word in VIEWS for word in words))
+    if _MAGNIFICATION.fullmatch(name.strip()) or plain(name) in VIEWS:
+        return True
+    return bool(words) and all(word in VIEWS for word in words)
 
 
 def _stem(name: str) -> str:

@@ -43,9 +43,7 @@ def find_images(
     for raw in raw_names:
         hits, how, leaves = _find(raw, index, table, allow_outside)
         if how == _MOVED and moved.setdefault(hits[0], raw) != raw:
-            twice.add(hits[0])  # two names of one file: it is not the one that either means
-            absent.append(moved[hits[0]])
-            hits, how = [], ""
+            twice.add(hits[0])
         if leaves:
             outside.append(raw)
         elif not hits:
@@ -55,7 +53,10 @@ def find_images(
         if how:
             bent.setdefault(how, []).append(raw)
         found.append(hits[0] if hits else "")
-    found = [name if name not in twice else "" for name in found]
+    if twice:  # two names of one file: it is not the one that either means
+        absent += [raw for raw, name in zip(raw_names, found, strict=True) if name in twice]
+        bent[_MOVED] = [raw for raw in bent[_MOVED] if raw not in set(absent)]
+        found = ["" if name in twice else name for name in found]
     if outside:
         name = shown(table.name)
         raise outside_error(outside, root, (f"path in {name} leads", f"paths in {name} lead"))
@@ -66,7 +67,7 @@ def find_images(
         )
     if absent and (not skip_missing or not any(found)):
         raise _absent_error(absent, len(raw_names), root, table)
-    notes = [f"{count(len(names), 'name')} in {shown(table.name)} {how}." for how, names in bent.items()]
+    notes = [f"{count(len(names), 'name')} in {shown(table.name)} {how}." for how, names in bent.items() if names]
     if absent:
         gone = f"{count(len(absent), 'row')} of {shown(table.name)} without a file"
         notes.append(f"{gone}: left out ({shown_list(absent)}).")
@@ -77,6 +78,8 @@ def _find(raw: str, index: Index, table: Path, allow_outside: bool) -> tuple[lis
     """Return (the images that a name fits, how it had to be bent, whether it leaves the root, which is not allowed)."""
     if hits := index.hits(raw):
         return hits, "", False
+    if raw in index.masks:
+        return [raw], "", False
     elsewhere = raw.startswith(("/", "..")) or "/../" in raw  # then the file that is meant may be there
     hits, how = ([], "") if elsewhere else index.near(raw)
     if hits or not raw:
@@ -108,6 +111,7 @@ class Index:
         self.scan = scan
         self.root = f"{scan.root}/"
         self.exact = set(scan.images)
+        self.masks = set(scan.masks)  # left out unless a table names one as it lies
         self.by_file: dict[str, list[str]] = {}
         self.by_stem: dict[str, list[str]] = {}
         self.bare = {name.rpartition(".")[0]: name for name in scan.images}  # path without its suffix → image
@@ -216,7 +220,8 @@ def _beyond_the_scan(raw: str, root: Path, table: Path, allow_outside: bool) -> 
     The path is "" when there is no such file. Links are followed before judging. Whether a file outside exists is
     looked at only with `allow_outside`, or beside a CSV that the user keeps outside.
     """
-    if not allow_outside and not raw.startswith(("/", "~")) and ".." not in raw and _stem(raw) != raw:
+    plain = _stem(raw) != raw and not raw.startswith("/") and ".." not in raw
+    if plain and table.is_relative_to(root):
         return "", False  # the scan would have met it
     leaving = ""
     for base in (root, table.parent):

@@ -168,10 +168,12 @@ def obstacles(records: Records) -> list[str]:
         f"Most files of the class {shown(name)}, if not all, are in formats that cass does not read: convert them."
         for name in records.lost
     ]
-    if ending := twin_ending(records.names):
+    ending = "" if records.listed else twin_ending(records.names)
+    if ending:
         found.append(
             f"Half of the images bear the name of another and the ending {shown(ending)}, as masks and copies do: take "
-            "them away, or leave them out in a table that --csv of `cass inspect` writes and --labels reads."
+            "them away; or write the reading with --csv of `cass inspect`, leave out there what is none (or nothing), "
+            "and name the table with --labels."
         )
     if records.labels is None or records.splits is None or records.multilabel:
         return found

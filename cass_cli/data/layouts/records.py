@@ -18,6 +18,7 @@ class Records:
     groups: list[str] | None = None
     groups_by: str = ""  # what tells them: "column patient_id", "case folders", …
     splits: list[str] | None = None
+    listed: bool = False  # a table names the images
     ours: bool = False  # read back from a table that cass wrote: its splits are not the publisher's
     lost: tuple[str, ...] = ()  # classes of whose files most are in formats that are not read
     left_out: list[tuple[str, str]] = field(default_factory=list)  # name, and why it is no image to learn from

@@ -266,7 +266,7 @@ def _by_suffix(others: Counter[str]) -> str:
 
 
 def _notes(others: Counter[str], masks: set[str], aliases: int, empty: list[str]) -> Iterator[str]:
-    unread = Counter({suffix: n for suffix, n in others.items() if suffix != ".csv"})
+    unread = Counter({suffix: n for suffix, n in others.items() if suffix not in TABLE_SUFFIXES})
     if unread:
         total = count(sum(unread.values()), "file is no image", "files are no images")
         yield f"{total} ({_by_suffix(unread)}): left out."

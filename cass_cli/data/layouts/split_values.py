@@ -112,7 +112,7 @@ def usual_lists(files: Collection[str]) -> dict[str, list[str]]:
 
 
 def read_list(path: Path) -> list[str]:
-    """Return the image that each line of a text list names: its first word where more follow a blank or comma."""
+    """Return the lines of a text list, without blank ones; raises `DataError` where it cannot be read."""
     try:
         lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
     except OSError as error:

@@ -43,15 +43,19 @@ class Tree:
         return Counter(self.paths[i][depth] for i in self.inside(depth))
 
 
-def grow(names: Sequence[str], unread: Sequence[str] = (), *, doubting: bool = False) -> Tree:
+def grow(names: Sequence[str], unread: Sequence[str] = (), *, named: int | None = None, doubting: bool = False) -> Tree:
     """Tell wrappers, copies and splits from the top down, and the kind of every other level.
 
     Files in formats that are not read, `unread`, come after the `names`: they still show where classes are. With
-    `doubting`, raises `DataError` where folders hold copies of the same images.
+    `doubting`, raises `DataError` where folders hold copies of the same images. The folders at depth `named` are the
+    classes, whatever they are called.
     """
     parts = [name.split("/") for name in (*names, *unread)]
     tree = Tree([path[:-1] for path in parts], [path[-1] for path in parts])
     for depth in range(max(map(len, tree.paths), default=0)):
+        if depth == named:
+            tree.kinds[depth] = "class"
+            continue
         _leave_out_copies(tree, depth)
         if doubting:
             _check_augmented(tree.at(depth))
@@ -63,7 +67,7 @@ def grow(names: Sequence[str], unread: Sequence[str] = (), *, doubting: bool = F
             tree.split_depths.add(depth)
         elif splits := splits_of_level(folders):
             if doubting:
-                _check_others(folders, splits)
+                _check_others(folders, splits, depth)
             _split_by(tree, depth, splits)
         else:
             tree.kinds[depth] = kind_of_level(folders)
@@ -131,14 +135,14 @@ def _distinctive(paths: Collection[str]) -> bool:
     return len(names) == len(paths) and not any(name.isdecimal() and int(name) < COUNTED for name in names)
 
 
-def _check_others(folders: Counter[str], splits: Mapping[str, str]) -> None:
-    """Raise where `train` alone stands beside several folders of as many images: they can be no classes then."""
+def _check_others(folders: Counter[str], splits: Mapping[str, str], depth: int) -> None:
+    """Raise where `train` alone stands beside several folders of as many images: those may be the classes."""
     others = {name: n for name, n in folders.items() if name not in splits}
     if set(splits.values()) == {"train"} and len(others) > 1 and 2 * sum(others.values()) >= folders.total():
         raise DataError(
             f"{shown_list(sorted(splits))} stands beside {shown_list(sorted(others), 4)}: splits, or classes?",
-            hint="For what lies in the former, name that folder; for classes: --layout classes --split-column none, or "
-            "--class-level 1.",
+            hint="For what lies in the former, name that folder. If all of them are classes: --class-level "
+            f"{depth + 1}.",
         )
 
 

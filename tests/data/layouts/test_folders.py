@@ -9,6 +9,7 @@ import pytest
 from cass_cli.data.layouts.columns import Columns
 from cass_cli.data.layouts.vocabulary import is_mask_folder, split_in, tokens
 from cass_cli.data.sources import load_samples
+from cass_cli.data.splits import write_splits
 from cass_cli.errors import DataError
 from tests.data.files import labels_of, noted, touch, write
 
@@ -133,6 +134,7 @@ def test_a_finding_in_the_names_of_cases_is_asked_about(tmp_path: Path) -> None:
 def test_ways_of_taking_a_picture_are_no_classes(tmp_path: Path) -> None:
     assert load_samples(tree(tmp_path, "{}/40X", "{}/100X")).classes == CLASSES
     assert load_samples(tree(tmp_path / "sides", "left/{}", "right/{}")).classes == CLASSES
+    assert load_samples(tree(tmp_path / "sequences", "{}/T1", "{}/T2", "{}/FLAIR")).classes == CLASSES
 
 
 def test_an_archive_unpacked_into_itself_is_read_once(tmp_path: Path) -> None:
@@ -168,6 +170,12 @@ def test_masks_are_left_out_and_counted(tmp_path: Path, folder: str, inside: boo
     assert {reason for _, reason in table.left_out} == {"a mask of a segmentation"}
 
 
+def test_a_table_may_name_what_looks_like_a_mask(tmp_path: Path) -> None:
+    tree(tmp_path, "images", "masks")
+    write(tmp_path / "labels.csv", "image,label", "images/0.png,a", "masks/1.png,b")
+    assert labels_of(load_samples(tmp_path)) == {"images/0.png": "a", "masks/1.png": "b"}
+
+
 def test_a_folder_around_all_is_no_folder_of_masks(tmp_path: Path) -> None:
     assert len(load_samples(tree(tmp_path, "Kvasir-SEG/images", "Kvasir-SEG/masks"))) == 3
 
@@ -179,6 +187,8 @@ def test_class_folders_of_the_same_numbers_are_no_masks(tmp_path: Path) -> None:
 def test_train_beside_classes_is_asked_about(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="train stands beside benign, malignant"):
         load_samples(tree(tmp_path, "train", "{}"))
+    table = load_samples(tmp_path, class_level=1)
+    assert (table.classes, len(table), table.splits) == (("benign", "malignant", "train"), 9, None)
 
 
 def test_ways_of_taking_a_picture_alone_are_asked_about(tmp_path: Path) -> None:
@@ -234,7 +244,10 @@ def test_a_split_that_names_the_classes_otherwise_stops_training(tmp_path: Path)
 
 def test_twins_of_half_of_the_images_stop_training(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{c}/{i}{ending}.bmp" for c in CLASSES for i in range(4) for ending in ("", "-d")))
-    assert any("the ending -d" in obstacle for obstacle in load_samples(tmp_path).obstacles)
+    table = load_samples(tmp_path)
+    assert any("the ending -d" in obstacle for obstacle in table.obstacles)
+    write_splits(tmp_path / "all.csv", table, ["train"] * len(table))
+    assert load_samples(tmp_path, labels=tmp_path / "all.csv").obstacles == ()  # the user listed them: meant
 
 
 def test_class_folders_take_groups_from_a_table_and_stop_where_it_labels_otherwise(tmp_path: Path) -> None:
@@ -248,6 +261,16 @@ def test_class_folders_take_groups_from_a_table_and_stop_where_it_labels_otherwi
         load_samples(tmp_path)
     assert "--layout classes" in caught.value.hint
     assert labels_of(load_samples(tmp_path, labels=Path("patients.csv")))["benign/1.png"] == "y"
+
+
+def test_a_table_of_labels_that_cannot_be_used_beside_class_folders_is_asked_about(tmp_path: Path) -> None:
+    tree(tmp_path, "{}")
+    write(tmp_path / "labels.csv", "id,name", "0,benign", "1,malignant")  # what the classes are called
+    assert load_samples(tmp_path).classes == CLASSES
+    write(tmp_path / "labels.csv", "scan,label", *(f"s{i},x" for i in range(6)))
+    with pytest.raises(DataError, match=r"those of labels\.csv, which cannot be used") as caught:
+        load_samples(tmp_path)
+    assert "--layout classes" in caught.value.hint
 
 
 def test_groups_by_a_pattern(tmp_path: Path) -> None:

@@ -248,6 +248,14 @@ def test_two_names_of_one_file_are_not_bent_to_it(tmp_path: Path) -> None:
     write(tmp_path / "labels.csv", "image,label", "x/1.png,a", "y/1.png,a", "a/2.png,b")
     with pytest.raises(DataError, match=r"2 images of 3 .*: x/1\.png, y/1\.png"):
         load_samples(tmp_path)
+    assert load_samples(tmp_path, skip_missing=True).names == ("a/2.png",)
+
+
+def test_few_patients_are_groups_and_case_and_control_are_classes(tmp_path: Path) -> None:
+    rows = [f"{'ab'[i % 2]},P{i % 3}" for i in range(6)]
+    table = read(tmp_path / "patients", "label,patient_id", *rows, n=60)
+    assert set(table.groups or ()) == {"P0", "P1", "P2"}
+    assert read(tmp_path / "study", "case", "case", "control", n=60).classes == ("case", "control")
 
 
 def test_a_pair_of_pictures_a_row(tmp_path: Path) -> None:
