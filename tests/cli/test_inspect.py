@@ -64,6 +64,20 @@ def test_the_command_that_trains_reads_the_folder_in_the_same_way(
     assert found["command"] == f"cass pretrain --data '{data}' --layout classes --seed 3"
 
 
+def test_a_lost_class_is_named_and_stops_training(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (data / "train/c").mkdir()
+    (data / "train/c/1.heic").write_bytes(b"as a telephone writes it")
+    assert run(["inspect", str(data), "--no-duplicates"]) == 1
+    assert "files of the class c" in capsys.readouterr().out
+    for command in ("pretrain", "finetune"):
+        assert run([command, "--data", str(data)]) == 2
+        assert "files of the class c" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
 def test_leaks_and_label_disagreements_are_found(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     leak(data)
     found = inspected(capsys, data)

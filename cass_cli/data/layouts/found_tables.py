@@ -31,7 +31,7 @@ class Tables:
     unclear: dict[str, DataError] = field(default_factory=dict)  # name images, but may be read in several ways
     besides: dict[str, Records] = field(default_factory=dict)  # what the unclear say but for labels
     unread: dict[str, str] = field(default_factory=dict)  # no table of these images, and why
-    other: set[str] = field(default_factory=set)  # of the unread, those too short to be about the images
+    other: set[str] = field(default_factory=set)  # those too short to be about the images
 
     @property
     def labelled(self) -> list[str]:
@@ -170,7 +170,7 @@ def check_called_labels(tables: Tables) -> None:
 
     A table far shorter than the images, or a JSON file, is about something else: names of classes, say.
     """
-    elsewhere = {name for name in tables.unread if name in tables.other or name.endswith(".json")}
+    elsewhere = tables.other | {name for name in tables.unread if name.endswith(".json")}
     problems = tables.unread | {name: error.what for name, error in tables.unclear.items()}
     for name, why in problems.items():
         if name in elsewhere or {"label", "labels"}.isdisjoint(tokens(Path(name).stem)):
