@@ -40,11 +40,11 @@ def compare(
 
     The first run named is tested against each other one, seed by seed; p-values are adjusted for their number.
     """
+    from cass_cli.files import write_text
     from cass_cli.reports.comparison import as_csv, as_latex, as_markdown, show_comparison
     from cass_cli.runs.ancestry import older_notes
     from cass_cli.runs.compare import compare as tabulate
     from cass_cli.runs.compare import trials_by_method
-    from cass_cli.runs.directory import write_text
     from cass_cli.runs.names import find_all
 
     trials = [trial for each in find_all(runs, named or []) for trial in each.trials()]

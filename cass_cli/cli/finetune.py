@@ -41,6 +41,7 @@ from cass_cli.cli.options import (
     SPLIT_LIST,
     SPLIT_VALUES,
     UNCERTAIN,
+    VERIFY,
     WORKERS,
 )
 
@@ -63,6 +64,7 @@ def finetune(
     resume: Annotated[
         bool, IN_RUN("--resume", help="Keep what is finished, go on with what is not; also adds seeds.")
     ] = False,
+    verify: Annotated[bool, VERIFY] = False,
     overwrite: Annotated[bool, IN_RUN("--overwrite", help="Replace what is there under this name.")] = False,
     label_fraction: Annotated[
         str | None,
@@ -258,5 +260,5 @@ def finetune(
         show_finetuning_plan(foresee_finetuning(plan.resolved, plan.run, plan.variant, **how), as_json=as_json)
         return
     with FinetuneDisplay(to_stderr=as_json) as watch:
-        result = finetune_job(plan.resolved, plan.run, plan.variant, watch=watch, **how)
+        result = finetune_job(plan.resolved, plan.run, plan.variant, watch=watch, verify=verify, **how)
     show_finetuned(result, as_json=as_json)

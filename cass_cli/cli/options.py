@@ -107,6 +107,12 @@ DOWNLOAD = typer.Option("--download", help="Fetch a missing MedMNIST .npz named 
 MOVED = typer.Option(help="Where the images are now, if they were moved.", rich_help_panel=DATA)
 SPLIT = typer.Option(help="Which images.", rich_help_panel=DATA, metavar="test|val|train")
 
+VERIFY = typer.Option(
+    "--verify",
+    help="With --resume: compare what is in the images, not only their sizes, with what was there at the start.",
+    rich_help_panel=RUN_,
+)
+
 # On what, and how.
 DEVICE = typer.Option(help="auto, cpu, cuda or cuda:N. Default: the run's, else auto.", rich_help_panel=MACHINE)
 PRECISION = typer.Option(

@@ -41,6 +41,7 @@ from cass_cli.cli.options import (
     SPLIT_LIST,
     SPLIT_VALUES,
     UNCERTAIN,
+    VERIFY,
     WORKERS,
 )
 
@@ -145,6 +146,7 @@ def pretrain(
     runs: Annotated[Path, RUNS] = Path("runs"),
     name: Annotated[str | None, IN_RUN(help="Name of the run. Default: data, method and time.")] = None,
     resume: Annotated[bool, IN_RUN("--resume", help="Go on with the run --name, or the latest one.")] = False,
+    verify: Annotated[bool, VERIFY] = False,
     overwrite: Annotated[bool, IN_RUN("--overwrite", help="Replace the run --name if there is one.")] = False,
     dry_run: Annotated[bool, IN_OUTPUT("--dry-run", help="Show settings, memory and likely time, then stop.")] = False,
     as_json: Annotated[bool, JSON] = False,
@@ -227,12 +229,17 @@ def pretrain(
             watch=watch,
             overwrite=overwrite,
             resume=run,
+            verify=verify,
         )
     if world.leads:
         show_pretrained(result, as_json=as_json)
 
 
 def _to_resume(runs: Path, name: str | None) -> Any:
+    """Return the run that is meant; None where its process was stopped before it wrote down its settings."""
+    from cass_cli.runs.directory import Run, barely_begun
     from cass_cli.runs.names import find  # only where needed: a wrong setting is told before scikit-learn is imported
 
+    if name and barely_begun(runs / name) and not Run(runs / name).config.is_file():
+        return None
     return find(runs, name).run

@@ -41,6 +41,10 @@ class LabelledData:
         """Return the group of each of these rows; None where the data have none."""
         return None if self.table.groups is None else tuple(self.table.groups[i] for i in rows)
 
+    @property
+    def all_rows(self) -> NDArray[np.int64]:
+        return np.sort(np.concatenate(list(self.rows.values())))
+
     def lacking(self, rows: NDArray[np.int64]) -> tuple[str, ...]:
         """Return the classes that none of these rows shows."""
         labels = self.labels[rows]
@@ -123,12 +127,17 @@ def unreadable_rows(splits: Path, table: SampleTable) -> NDArray[np.bool_]:
     return np.array([name in bad for name in table.names], dtype=bool)
 
 
-def rows_digest(data: LabelledData, rows: NDArray[np.int64]) -> str:
-    """Return a digest of the names and labels of these labelled rows: equal for equal splits, whatever the folder."""
+def labels_told(data: LabelledData, rows: NDArray[np.int64]) -> dict[str, str]:
+    """Return the labels of these labelled rows as text, with what is not known of them, by name."""
 
     def told(row: int) -> str:
         unknown = "".join(f"\t?{data.table.classes[c]}" for c in np.flatnonzero(data.labels[row] < 0))
-        return f"{data.table.names[row]}\t{label_text(data.table, row)}{unknown}"
+        return label_text(data.table, row) + unknown
 
-    text = "\n".join(told(int(i)) for i in rows)
+    return {data.table.names[row]: told(row) for row in map(int, rows)}
+
+
+def rows_digest(data: LabelledData, rows: NDArray[np.int64]) -> str:
+    """Return a digest of the names and labels of these labelled rows: equal for equal splits, whatever the folder."""
+    text = "\n".join(f"{name}\t{label}" for name, label in labels_told(data, rows).items())
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]

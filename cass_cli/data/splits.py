@@ -6,7 +6,6 @@ Everything is a pure function of the table and an explicit seed.
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -18,7 +17,8 @@ from cass_cli.data.layouts.columns import LEFT_OUT
 from cass_cli.data.layouts.label_columns import CLASS_PREFIX
 from cass_cli.data.sources import SampleTable
 from cass_cli.data.stratify import nested_order, stratify_classes, stratify_units
-from cass_cli.errors import ConfigError, DataError, RunError, did_you_mean
+from cass_cli.errors import ConfigError, DataError, did_you_mean
+from cass_cli.files import whole_text
 from cass_cli.words import count, shown, shown_list
 
 SPLITS = ("train", "val", "test")
@@ -209,21 +209,14 @@ def write_splits(path: Path, table: SampleTable, splits: Sequence[str], status: 
     keep their bytes. Raises RunError when it cannot be written.
     """
     assert len(splits) == len(table), "one split an image"
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with draft.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n", quoting=quoting_for(table.names))
-            writer.writerow(("image", "split", *label_columns(table), "group", "status"))
-            for i, name in enumerate(table.names):
-                group = table.groups[i] if table.groups else ""
-                writer.writerow((name, splits[i], *label_cells(table, i), group, status[i] if status else "ok"))
-            blank = [""] * len(label_columns(table))
-            writer.writerows((name, "", *blank, "", f"{LEFT_OUT}: {reason}") for name, reason in table.left_out)
-        draft.replace(path)
-    except OSError as error:
-        raise RunError(f"Cannot write {shown(str(path))}: {error.strerror or error}.") from error
-    finally:
-        draft.unlink(missing_ok=True)
+    with whole_text(path) as file:
+        writer = csv.writer(file, lineterminator="\n", quoting=quoting_for(table.names))
+        writer.writerow(("image", "split", *label_columns(table), "group", "status"))
+        for i, name in enumerate(table.names):
+            group = table.groups[i] if table.groups else ""
+            writer.writerow((name, splits[i], *label_cells(table, i), group, status[i] if status else "ok"))
+        blank = [""] * len(label_columns(table))
+        writer.writerows((name, "", *blank, "", f"{LEFT_OUT}: {reason}") for name, reason in table.left_out)
 
 
 def quoting_for(names: Sequence[str]) -> Literal[0, 1]:

@@ -29,6 +29,8 @@ from cass_cli.config.schema import Train
 from cass_cli.data.space import default_cache_dir
 from cass_cli.engine.compute import Compute
 from cass_cli.engine.device import choose_device, cpu_has_bf16, physical_cores
+from cass_cli.errors import RunError
+from cass_cli.files import write_json
 from cass_cli.models.arms import Arm
 
 MEASURED = "measured"  # what the origin of such a setting begins with
@@ -219,10 +221,5 @@ def _read(path: Path) -> dict[str, dict[str, float]]:
 
 def _keep(path: Path, known: Mapping[str, Mapping[str, float]]) -> None:
     """Write the file whole or not at all; a folder that can't be written to costs a measurement, no more."""
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
-        part.replace(path)
-    with suppress(OSError):
-        part.unlink()
+    with suppress(RunError):
+        write_json(path, known)

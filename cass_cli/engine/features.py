@@ -11,10 +11,8 @@ Shapes: B images of a batch, D features, n rows.
 from __future__ import annotations
 
 import copy
-import errno
 import hashlib
 import json
-import os
 import signal
 import zipfile
 import zlib
@@ -38,6 +36,7 @@ from cass_cli.engine.batches import prefetch
 from cass_cli.engine.compute import Compute
 from cass_cli.engine.signals import StopRequest
 from cass_cli.errors import Interrupted, RunError
+from cass_cli.files import whole_file
 from cass_cli.models.layers import arm_features
 
 BATCH = 32  # images: with 1 % of the labels, a quarter of the training images is computed, not all
@@ -97,7 +96,6 @@ def features_of(
     for name, numbers in todo.items():
         if not numbers:
             continue
-        places[name].mkdir(parents=True, exist_ok=True)
         network = compute.place(copy.deepcopy(arms[name])).eval()
         missing = [batches[number] for number in numbers]
         pixels = prefetch(lambda part: images.store.batch(images.of(part), compute.device), missing)
@@ -161,19 +159,8 @@ def _file(place: Path, number: int, rows: NDArray[np.int64]) -> Path:
 
 
 def _save(path: Path, **arrays: NDArray[np.generic]) -> None:
-    part = path.with_suffix(f".{os.getpid()}.part")  # another fine-tuning of the run may write the same
-    try:
-        with part.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise RunError(
-            f"The disk is full: features could not be written to {path.parent}; what was there is kept.",
-            hint="Free some space and go on with --resume.",
-        ) from error
+    with whole_file(path, hint="Free some space and go on with --resume.", durable=False) as file:
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def _load(folder: Path, batches: Mapping[int, NDArray[np.int64]], images: int) -> ArmFeatures:

@@ -5,7 +5,6 @@ Legend: B batch, S image side, D feature width, K output width.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -14,10 +13,11 @@ from typing import Any
 
 import timm
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from cass_cli.errors import ModelError, did_you_mean
+from cass_cli.files import whole_file, write_json
 from cass_cli.models.card import ArmCard, read_card
 from cass_cli.models.weights import WeightReport, load_weights
 
@@ -157,12 +157,9 @@ def save_arm(path: Path, model: nn.Module, card: ArmCard) -> None:
     >>> model.load_state_dict(load_file("cnn.safetensors"), strict=True)
     """
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in model.state_dict().items()}
-    weights = path.with_suffix(".safetensors")
-    save_file(tensors, weights.with_suffix(".part"), metadata={"format": "pt"})
-    weights.with_suffix(".part").replace(weights)
-    facts = path.with_suffix(".json")
-    facts.with_suffix(".part").write_text(json.dumps(card.as_dict(), indent=2) + "\n", encoding="utf-8")
-    facts.with_suffix(".part").replace(facts)
+    with whole_file(path.with_suffix(".safetensors")) as file:
+        file.write(save(tensors, metadata={"format": "pt"}))
+    write_json(path.with_suffix(".json"), card.as_dict())
 
 
 def load_arm(path: Path) -> tuple[nn.Module, ArmCard]:

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from cass_cli.errors import ModelError
+from cass_cli.files import whole_file, write_json
 from cass_cli.models.arms import load_arm
 from cass_cli.models.layers import arm_features
 
@@ -100,10 +101,9 @@ def join(head: Path | str) -> Joined:
 def save_head(path: Path, head: LayerHead) -> None:
     """Write `path`.safetensors and `path`.json."""
     weights, facts = path.with_suffix(".safetensors"), path.with_suffix(".json")
-    save_file({key: value.contiguous() for key, value in head.state_dict().items()}, weights.with_suffix(".part"))
-    weights.with_suffix(".part").replace(weights)
-    facts.with_suffix(".part").write_text(json.dumps(asdict(head.card), indent=2) + "\n", encoding="utf-8")
-    facts.with_suffix(".part").replace(facts)
+    with whole_file(weights) as file:
+        file.write(save({key: value.contiguous() for key, value in head.state_dict().items()}))
+    write_json(facts, asdict(head.card))
 
 
 def load_head(path: Path) -> LayerHead:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
@@ -18,9 +17,11 @@ from rich.table import Table
 
 from cass_cli.engine.timing.job import Benchmark, Projection, Round
 from cass_cli.engine.timing.measure import Timing
+from cass_cli.files import whole_text, write_json
 from cass_cli.reports.curves import COLOURS, DPI
+from cass_cli.reports.pictures import write_picture
 from cass_cli.reports.printing import print_json
-from cass_cli.runs.directory import environment, write_json, write_text
+from cass_cli.runs.directory import environment
 
 GIB = 2**30
 PAPER_GPU = "RTX 8000"
@@ -82,14 +83,12 @@ def show_benchmark(benchmark: Benchmark, folder: Path, *, hourly_cost: float | N
 def save_benchmark(benchmark: Benchmark, out: Path, *, hourly_cost: float | None) -> Path:
     """Write result.json, hours.csv and hours.png to a new folder in `out`, and return it."""
     folder = out / f"benchmark-time-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
-    folder.mkdir(parents=True)
     write_json(folder / "result.json", {"environment": environment(), **asdict(benchmark)})
-    text = io.StringIO()
     rows = list(_rows(benchmark, hourly_cost))
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(folder / "hours.csv", text.getvalue())
+    with whole_text(folder / "hours.csv") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
     _plot(benchmark, folder / "hours.png")
     return folder
 
@@ -222,4 +221,4 @@ def _plot(benchmark: Benchmark, path: Path) -> None:
     axes.set_title(f"Pretraining on {benchmark.machine.device}, {benchmark.machine.precision}, {size}", fontsize=10)
     axes.legend(frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=DPI)
+    write_picture(figure, path, dpi=DPI)

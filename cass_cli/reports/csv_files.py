@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cass_cli.data.splits import quoting_for
+from cass_cli.files import whole_text
 
 
 def numbers(values: Iterable[float]) -> list[str]:
@@ -18,14 +19,10 @@ def numbers(values: Iterable[float]) -> list[str]:
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
     """Write a CSV whose names, in the first column, keep bytes that are not UTF-8; whole or not at all."""
     lines = list(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    quoting = quoting_for([cell for line in lines for cell in line[:1]])
-    special = path.is_symlink() or (path.exists() and not path.is_file())  # a pipe, /dev/stdout: written through
-    part = path if special else path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n", quoting=quoting)
+    with whole_text(path) as file:
+        writer = csv.writer(
+            file, lineterminator="\n", quoting=quoting_for([cell for line in lines for cell in line[:1]])
+        )
         writer.writerow(header)
         writer.writerows(lines)
-    if part != path:
-        part.replace(path)
     return path

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import auc, roc_curve
 
 from cass_cli.data.splits import Labels
+from cass_cli.reports.pictures import write_picture
 from cass_cli.scores.values import BINS, Floats, bin_of, calibration_gaps, calibration_points, indicator
 
 DPI = 150  # 6 inches give 900 pixels, the width of a README column
@@ -225,9 +225,7 @@ def _text(name: str) -> str:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    FigureCanvasAgg(figure)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a script that the font lacks is drawn as boxes
-        figure.savefig(path, dpi=DPI, bbox_inches="tight")
+        write_picture(figure, path, dpi=DPI)
     return path

@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from cass_cli.engine.finetuning.evaluate import Evaluation, decisions
+from cass_cli.files import write_json
 from cass_cli.reports.csv_files import write_csv
 from cass_cli.reports.curves import plot_confusion, plot_reliability, plot_roc, plot_training
 from cass_cli.reports.printing import print_json
 from cass_cli.runs.ancestry import older_note
-from cass_cli.runs.directory import write_json
 from cass_cli.runs.names import run_flags, trial_flags
 from cass_cli.runs.trials import Trial, method_name
 from cass_cli.scores.bootstrap import Estimate

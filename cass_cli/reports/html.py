@@ -22,11 +22,11 @@ from rich.text import Text
 from cass_cli import __version__
 from cass_cli.data.splits import SPLITS
 from cass_cli.errors import RunError
+from cass_cli.files import write_text
 from cass_cli.reports.comparison import INTERVAL, sentences, table_rows
 from cass_cli.reports.html_figures import curves, embed, trial_pictures
 from cass_cli.reports.printing import duration, print_json
 from cass_cli.reports.tables import GAUGES_LEGEND
-from cass_cli.runs.directory import write_text
 from cass_cli.runs.facts import Report, RunFacts, Setting
 from cass_cli.scores.metrics import METRICS
 from cass_cli.words import count, shown
@@ -57,7 +57,6 @@ def _beginning(path: Path) -> str:
 def write_report(report: Report, path: Path) -> int:
     """Write the page and return its size in bytes."""
     check_replaceable(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, render(report))
     return path.stat().st_size
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -26,6 +25,7 @@ from PIL import Image
 
 from cass_cli.engine.looking.measures import as_shares
 from cass_cli.reports.curves import COLOURS, DPI, GREY
+from cass_cli.reports.pictures import write_picture
 
 MAGNITUDE, CHANGE, OVERLAY = "viridis", "PuOr_r", "plasma"
 EVEN = "× the even share of a patch"
@@ -187,9 +187,7 @@ def plot_distances(
 
 def write_figure(figure: Figure, path: Path, *, pdf: bool) -> list[Path]:
     """Write the figure as `path` (PNG) and, where asked, as a PDF beside it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    FigureCanvasAgg(figure)
     paths = [path, *([path.with_suffix(".pdf")] if pdf else [])]
     for each in paths:
-        figure.savefig(each, dpi=DPI, bbox_inches="tight")
+        write_picture(figure, each, dpi=DPI)
     return paths

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,7 @@ from rich.text import Text
 from cass_cli.engine.finetuning.predict import Prediction
 from cass_cli.engine.finetuning.tuned_arms import TunedArms
 from cass_cli.errors import DataError, RunError
+from cass_cli.files import whole_text
 from cass_cli.reports.printing import print_json
 from cass_cli.words import shown
 
@@ -138,15 +138,8 @@ def _opened(out: Path) -> Iterator[IO[str]]:
     if str(out) == "-":
         yield sys.stdout
         return
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            yield file
-        part.replace(out)
-    except OSError as error:
-        raise RunError(f"Cannot write {out}: {error.strerror or error}.", hint="Choose another --out.") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_text(out, hint="Choose another --out.") as file:
+        yield file
 
 
 def _yes(value: bool) -> str:

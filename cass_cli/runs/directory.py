@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import platform
-import shutil
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -17,9 +17,10 @@ from typing import Any
 from cass_cli import __version__
 from cass_cli.config.load import Layer, Resolved, read_saved
 from cass_cli.config.recipes import resolve_over
-from cass_cli.errors import DataError, RunError
-from cass_cli.lock import locked
+from cass_cli.errors import RunError
+from cass_cli.files import append_text, is_draft, remove, telling, whole_file, write_text
 from cass_cli.runs.latest import INSTEAD, LATEST
+from cass_cli.runs.writers import LOCKS
 
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow", "safetensors")
 
@@ -60,8 +61,7 @@ class Run:
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Append one row to metrics.jsonl."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        append_text(self.metrics, json.dumps(row) + "\n", hint="Free some space and go on with --resume.")
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of metrics.jsonl, leaving out a last line cut short by a crash."""
@@ -75,33 +75,76 @@ class Run:
                 break
         return rows
 
-    def rewind(self, epochs: int) -> None:
-        """Drop the rows after `epochs`: a run resumed from there writes them again."""
-        kept = [row for row in self.rows() if row["epoch"] <= epochs]
-        write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
+    def metrics_mark(self) -> dict[str, Any]:
+        """Return the length in bytes and a digest of metrics.jsonl, for a checkpoint to hold."""
+        text = self.metrics.read_bytes() if self.metrics.is_file() else b""
+        return {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
+
+    def rewind(self, epochs: int, mark: Mapping[str, Any] | None) -> None:
+        """Drop the rows after `epochs`: a run resumed from there writes them again.
+
+        Raises `RunError` where what the log held when the checkpoint was saved, its `mark`, was changed since.
+        """
+        if not self.metrics.exists():  # nothing was logged, or it was deleted
+            return
+        if mark is None:  # a checkpoint from before there were marks
+            kept = [row for row in self.rows() if row["epoch"] <= epochs]
+            write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
+            return
+        text = self.metrics.read_bytes()[: mark["bytes"]]
+        if hashlib.sha256(text).hexdigest() != mark["sha256"]:
+            raise RunError(
+                f"{self.metrics} was changed since the checkpoint beside it was saved.",
+                hint="Put it back as it was, or delete it to go on without the rows so far.",
+            )
+        with whole_file(self.metrics) as file:
+            file.write(text)
+
+
+# What a run or fine-tuning writes before it has anything that would be a pity to lose.
+ENVIRONMENT = "environment.json"  # is written first, so this tells a run of cass
+BEGINNING = (
+    ENVIRONMENT,
+    "config.yaml",
+    "splits.csv",
+    "manifest.json",
+    "metrics.jsonl",
+    ".lock",
+    LATEST,
+    INSTEAD,
+)
+
+
+def barely_begun(path: Path) -> bool:
+    """Whether the folder of a run or fine-tuning holds nothing worth keeping: its process was stopped too early."""
+    found = set()
+    for folder, _, names in os.walk(path):
+        for name in names:
+            if not is_draft(Path(folder, name)):
+                found.add(name)
+                if name not in BEGINNING:
+                    return False
+    return path.is_dir() and (not found or (path / ENVIRONMENT).is_file())
 
 
 def create_run(out: Path, name: str, *, overwrite: bool = False) -> Run:
     """Make the directory `out`/`name`, and leave it empty.
 
-    Raises `RunError` if it exists, unless `overwrite` is given: then the old run is removed first.
+    Raises `RunError` if it exists with something worth keeping, unless `overwrite` is given: then the old run goes.
     """
     run = check_new(out, name, overwrite=overwrite)
-    if run.config.exists():
-        shutil.rmtree(run.path)
-    try:
+    remove(run.path)
+    with telling(run.path, "Choose another --runs."):
         run.path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"Cannot make {run.path}: {error.strerror}.", hint="Choose another --runs.") from error
     return run
 
 
 def check_new(out: Path, name: str, *, overwrite: bool = False) -> Run:
     """Return the run `out`/`name`; raise `RunError` where it can't be made, or not without `overwrite`."""
-    if name in ("", ".", "..") or Path(name).name != name or name.lower() in (LATEST, INSTEAD):
+    if name in ("", ".", "..") or Path(name).name != name or name.lower() in (LATEST, INSTEAD, LOCKS):
         raise RunError(f"'{name}' cannot name a run.", hint="Use a plain name; --runs says in which folder.")
     run = Run(out / name)
-    if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
+    if run.path.exists() and not barely_begun(run.path):
         if not overwrite:
             raise RunError(
                 f"{run.path} exists already.",
@@ -110,18 +153,6 @@ def check_new(out: Path, name: str, *, overwrite: bool = False) -> Run:
         if not run.config.exists():
             raise RunError(f"{run.path} is no run of cass, so it is not overwritten.", hint="Choose another --name.")
     return run
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` so that a crash leaves the old file or the new one."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` to `path` as indented JSON, atomically."""
-    write_text(path, json.dumps(value, indent=2, default=str) + "\n")
 
 
 def environment() -> dict[str, Any]:
@@ -137,31 +168,6 @@ def environment() -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "command": ["cass", *sys.argv[1:]],
     }
-
-
-@contextmanager
-def sole_writer(path: Path) -> Iterator[None]:
-    """Keep a second process from working on the run or fine-tuning at `path` while this one does.
-
-    Where nothing comes of it (a file system without locks, a full disk), no empty folder stays.
-    """
-    lock = path / ".lock"
-    with ExitStack() as stack:
-        stack.callback(_remove_empty, path)
-        try:
-            alone = stack.enter_context(locked(lock, wait=False))
-        except DataError:
-            lock.unlink(missing_ok=True)
-            raise
-        if not alone:
-            raise RunError(f"{path} is being written by another process.", hint="Wait for it, or stop it first.")
-        stack.callback(lock.unlink, missing_ok=True)
-        yield
-
-
-def _remove_empty(path: Path) -> None:
-    with suppress(OSError):  # of a folder that is not empty
-        path.rmdir()
 
 
 def default_name(preset: str | None, data: Path | None, method: str) -> str:

@@ -9,10 +9,10 @@ the run beside it of which it is a copy.
 from __future__ import annotations
 
 import filecmp
-import os
 from pathlib import Path
 
 from cass_cli.errors import RunError
+from cass_cli.files import draft_of
 
 LATEST, INSTEAD = "latest", ".latest"
 RECORDS = ("config.yaml", "environment.json", "metrics.jsonl", "summary.json")  # by which a copy is known
@@ -25,9 +25,8 @@ def point_latest(path: Path) -> None:
         return
     latest, instead = path.parent / LATEST, path.parent / INSTEAD
     ours = latest.is_symlink() or not latest.exists() or bool(_name_in(latest))
-    draft = path.parent / f"{INSTEAD}-{os.getpid()}"
+    draft = draft_of(path)
     try:
-        draft.unlink(missing_ok=True)
         if not (ours and _linked(draft, path.name)):
             draft.write_text(path.name + "\n", encoding="utf-8", errors="surrogateescape")
         draft.replace(latest if ours else instead)

@@ -21,6 +21,7 @@ from cass_cli.cli.app import run
 from cass_cli.config.load import Layer
 from cass_cli.engine.starting_arms import starting_body, with_new_head
 from cass_cli.runs.directory import Run, settings_over
+from cass_cli.runs.manifest import replace_recorded
 from tests.cli.conftest import TRAINED, make_pictures
 
 QUICK = [*TRAINED, "--epochs", "2", "--batch-size", "8", "--lr", "1e-3"]
@@ -199,7 +200,7 @@ def test_labels_that_the_run_could_not_read_stay_out(runs: Path) -> None:
     lines = path.read_text().splitlines()
     train = next(i for i, line in enumerate(lines) if ",train," in line)
     lines[train] = ",".join([*lines[train].split(",")[:4], "unreadable: cut short"])
-    path.write_text("\n".join(lines) + "\n")
+    replace_recorded(path, "\n".join(lines) + "\n")
     assert finetune(runs, "--arm", "vit", "--epochs", "1") == 0
     assert summary(runs, "pretrained-paper/1/seed0")["labels"] == 27
 

@@ -14,6 +14,7 @@ import yaml
 
 from cass_cli.cli.app import run
 from cass_cli.engine.checkpoint import load_checkpoint
+from cass_cli.runs.manifest import replace_recorded
 from tests.cli.conftest import TINY
 
 
@@ -24,7 +25,7 @@ def moved(pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     shutil.copytree(pictures, tmp_path / "now")
     copy_run(pretrained / "p", tmp_path / "runs/p")
     config = tmp_path / "runs/p/config.yaml"
-    config.write_text(config.read_text().replace(str(pictures), str(tmp_path / "before")))
+    replace_recorded(config, config.read_text().replace(str(pictures), str(tmp_path / "before")))
     (tmp_path / "runs/latest").symlink_to("p")
     monkeypatch.chdir(tmp_path)
     return tmp_path

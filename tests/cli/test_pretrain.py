@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from safetensors.torch import load_file
 
 from cass_cli.cli.app import run
 from cass_cli.engine.checkpoint import load_checkpoint
-from cass_cli.lock import locked
+from cass_cli.runs.writers import writing_run
 
 TINY = [
     *("--image-size", "32", "--epochs", "2", "--batch-size", "8", "--cnn", "test_resnet", "--vit", "test_vit"),
@@ -60,6 +61,7 @@ def test_a_folder_becomes_two_arms(class_folders: Path, tmp_path: Path, capsys: 
     }
     assert files == arms | {
         "config.yaml",
+        "manifest.json",
         "environment.json",
         "splits.csv",
         "metrics.jsonl",
@@ -207,9 +209,12 @@ def test_a_run_that_is_going_on_is_left_alone(
     class_folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert pretrain(class_folders, tmp_path, "--name", "run") == 0
-    with locked(tmp_path / "run" / ".lock"):
+    with writing_run(tmp_path / "run"):
         assert run(["pretrain", "--resume", "--runs", str(tmp_path), "--epochs", "3"]) == 2
-    assert "being written by another process" in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert f"being written by process {os.getpid()} on " in told and " since 20" in told
+        assert pretrain(class_folders, tmp_path, "--name", "run", "--overwrite") == 2
+        assert "being written by" in capsys.readouterr().err
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
 
 
@@ -218,7 +223,7 @@ def test_a_folder_that_cannot_be_written(
 ) -> None:
     (tmp_path / "out").touch()
     assert pretrain(class_folders, tmp_path / "out", "--name", "run") == 2
-    assert "Cannot make" in capsys.readouterr().err
+    assert f"Cannot write {tmp_path / 'out' / 'run'}" in capsys.readouterr().err
 
 
 def test_overwrite_spares_what_is_no_run(

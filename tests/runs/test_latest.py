@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from cass_cli.errors import DataError, RunError
-from cass_cli.runs.directory import create_run, sole_writer
+from cass_cli.runs.directory import create_run
 from cass_cli.runs.latest import latest_of, point_latest
 from cass_cli.runs.names import find, find_runs, run_flags, trial_flags
 from cass_cli.runs.trials import variants_of
+from cass_cli.runs.writers import writing_run
 
 
 def make_run(path: Path) -> Path:
@@ -155,10 +156,10 @@ def test_a_start_that_is_refused_leaves_no_folder(folder: Path, monkeypatch: pyt
         raise DataError("cannot be locked")
 
     monkeypatch.setattr("cass_cli.lock._try_lock", refuse)
-    run = create_run(folder, "new")
-    with pytest.raises(DataError, match="cannot be locked"), sole_writer(run.path):
+    before = sorted(folder.iterdir())
+    with pytest.raises(DataError, match="cannot be locked"), writing_run(folder / "a"):
         raise AssertionError
-    assert not run.path.exists()
-    with pytest.raises(DataError, match="cannot be locked"), sole_writer(folder / "a"):
+    assert sorted(folder.iterdir()) == before
+    with pytest.raises(DataError, match="cannot be locked"), writing_run(folder / "inner" / "new"):
         raise AssertionError
-    assert (folder / "a/config.yaml").exists()
+    assert not (folder / "inner").exists()

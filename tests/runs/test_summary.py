@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cass_cli.errors import RunError
-from cass_cli.runs.directory import write_json
+from cass_cli.files import write_json
 from cass_cli.runs.summary import TrialSummary, read_summary
 from tests.runs.summaries import JUDGEMENT, summary_json, summary_of
 

@@ -25,6 +25,7 @@ from PIL import Image
 from cass_cli.data.phantom.head import draw_slice, scan
 from cass_cli.data.phantom.lesions import add_glioma, add_meningioma, add_pituitary, add_vessels
 from cass_cli.errors import DataError
+from cass_cli.files import whole_file, write_json
 
 CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
 MANIFEST = ".phantom.json"
@@ -52,7 +53,7 @@ def make_phantoms(root: Path, *, images_per_class: int = 150, size: int = 128, s
     try:
         partial.chmod(0o755)
         _write_images(partial, images_per_class=images_per_class, size=size, seed=seed)
-        (partial / MANIFEST).write_text(json.dumps(wanted, indent=1) + "\n")
+        write_json(partial / MANIFEST, wanted)
         _move_into_place(partial, root, wanted)
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # not there any more when all went well
@@ -79,7 +80,8 @@ def _write_images(folder: Path, *, images_per_class: int, size: int, seed: int) 
             if path.exists():
                 continue
             pixels = phantom_image(label, size=size, rng=np.random.default_rng([seed, index, number]))
-            Image.fromarray(pixels).save(path, compress_level=1)
+            with whole_file(path, durable=False) as file:
+                Image.fromarray(pixels).save(file, "PNG", compress_level=1)
 
 
 def _move_into_place(partial: Path, root: Path, wanted: dict[str, int]) -> None:

@@ -25,6 +25,7 @@ from cass_cli.engine.inference import store_logits
 from cass_cli.errors import DataError, RunError
 from cass_cli.runs.ancestry import older_than_arms
 from cass_cli.runs.compare import Cell, cells_of
+from cass_cli.runs.manifest import check_files
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial, method_name
 from cass_cli.scores.bootstrap import RESAMPLES
@@ -82,6 +83,8 @@ def evaluate(
     Raises `RunError` when the classes of the data are no longer those that the arms learned, `DataError` when
     the split has no labelled image.
     """
+    for folder in (trial.variant.run.path, trial.variant.path):
+        check_files(folder)
     config = unless_measured_elsewhere(resolved).config
     compute = choose_compute(config.train)
     arms = load_tuned(trial, compute)

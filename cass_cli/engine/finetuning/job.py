@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cass_cli.config.load import Resolved, to_yaml
-from cass_cli.data.labelled_images import LabelledData, check_trainable, decode
+from cass_cli.data.fingerprints import with_digests
+from cass_cli.data.labelled_images import LabelledData, check_trainable, decode, labels_told
 from cass_cli.data.splits import write_splits
-from cass_cli.engine.finetuning.prepare import changed_settings, prepare
+from cass_cli.engine.finetuning.prepare import changed_settings, check_made_from, prepare
 from cass_cli.engine.finetuning.shared import Watcher
 from cass_cli.engine.finetuning.trial import run_trial
 from cass_cli.engine.signals import resumed_by, stop_on_signal
-from cass_cli.runs.directory import (
-    Run,
-    create_run,
-    environment,
-    sole_writer,
-    write_json,
-    write_text,
-)
+from cass_cli.errors import CassError
+from cass_cli.files import remove, sweep, telling, write_json, write_text
+from cass_cli.runs.directory import ENVIRONMENT, Run, barely_begun, check_new, create_run, environment
 from cass_cli.runs.latest import point_latest
+from cass_cli.runs.manifest import check_files, manifest_of, read_manifest, replace_recorded, write_manifest
 from cass_cli.runs.names import variant_flags
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial, Variant
+from cass_cli.runs.writers import writing_finetuning, writing_run
 
 
 @dataclass(frozen=True)
@@ -48,14 +45,36 @@ def finetune_job(
     new_run: bool = False,
     resume: bool = False,
     overwrite: bool = False,
+    verify: bool = False,
 ) -> FinetuneResult:
     """Train every fraction × seed that the settings name; finished trials are kept with `resume`.
 
     `new_run` makes the run directory too: fine-tuning without any pretraining before it.
     Everything that can be wrong with the request is found before anything is written.
     """
+    if new_run:
+        check_new(run.path.parent, run.path.name, overwrite=overwrite)
+    with writing_finetuning(run.path, variant.name):
+        sweep(run.path.parent)
+        sweep(run.path, deep=True)
+        how = {"new_run": new_run, "resume": resume, "overwrite": overwrite, "verify": verify}
+        return _finetune_job(resolved, run, variant, watch, **how)
+
+
+def _finetune_job(
+    resolved: Resolved,
+    run: Run,
+    variant: Variant,
+    watch: Watcher,
+    *,
+    new_run: bool,
+    resume: bool,
+    overwrite: bool,
+    verify: bool,
+) -> FinetuneResult:
     began = time.monotonic()
-    p = prepare(resolved, run, variant, watch=watch, new_run=new_run, resume=resume, overwrite=overwrite)
+    asked = {"new_run": new_run, "resume": resume, "overwrite": overwrite, "verify": verify}
+    p = prepare(resolved, run, variant, watch=watch, **asked)
     how = "is read as it is" if p.config.finetune.recipe == "probe" else "starts"
     for name, body in p.bodies.items():
         watch.note(f"{name} {how}, from {body.weights}")
@@ -65,12 +84,13 @@ def finetune_job(
     for trial in p.todo:  # what cannot be read is left out, and may be all of a class
         check_trainable(p.data, images.readable(p.subsets[trial.path]))
     if new_run:
-        create_run(run.path.parent, run.path.name, overwrite=overwrite)
-        _record_run(run, p.resolved, p.data)
-    _record_variant(variant, p.resolved, p.trials, overwrite=overwrite)
+        with writing_run(run.path, besides=variant.name):
+            create_run(run.path.parent, run.path.name, overwrite=overwrite)
+            _record_run(run, p.resolved, p.data)
+    _record_variant(variant, p.resolved, p.data, p.trials, overwrite=overwrite)
     job = p.job(images)
     go_on = f"cass finetune --resume{variant_flags(variant)}"
-    with sole_writer(variant.path), stop_on_signal() as stop, resumed_by(go_on):
+    with stop_on_signal() as stop, resumed_by(go_on):
         for number, trial in enumerate(p.trials, start=1):
             if trial in p.todo:
                 run_trial(job, trial, p.subsets[trial.path], (number, len(p.trials)), watch, stop)
@@ -80,23 +100,51 @@ def finetune_job(
 
 
 def _record_run(run: Run, resolved: Resolved, data: LabelledData) -> None:
+    write_json(run.path / ENVIRONMENT, environment())
     write_text(run.config, to_yaml(resolved))
-    write_json(run.path / "environment.json", environment())
     write_splits(run.splits, data.table, data.dataset.splits)
+    write_manifest(run.path, manifest_of(run.path, (run.config.name, run.splits.name)))
 
 
-def _record_variant(variant: Variant, resolved: Resolved, trials: Sequence[Trial], *, overwrite: bool) -> None:
+def _record_variant(
+    variant: Variant, resolved: Resolved, data: LabelledData, trials: Sequence[Trial], *, overwrite: bool
+) -> None:
     """Make the variant's folder; with `overwrite` without the trials that are made again.
 
-    Other settings than before make all that is there incomparable, so then it goes as a whole.
+    Other settings, images or labels than before make all that is there incomparable, so then it goes as a whole.
     """
-    if overwrite and variant.config.is_file() and changed_settings(variant, resolved):
-        shutil.rmtree(variant.path)
+    if overwrite and variant.path.exists() and not _comparable(variant, resolved, data):
+        remove(variant.path)
     if overwrite:
         for trial in trials:
-            shutil.rmtree(trial.path, ignore_errors=True)
-    variant.path.mkdir(parents=True, exist_ok=True)
-    write_text(variant.config, to_yaml(resolved))
-    write_json(variant.path / "environment.json", environment())
+            remove(trial.path)
+    if barely_begun(variant.path):
+        remove(variant.path)
+    with telling(variant.path):
+        variant.path.mkdir(parents=True, exist_ok=True)
+    write_json(variant.path / ENVIRONMENT, environment())
+    if variant.config.is_file():
+        replace_recorded(variant.config, to_yaml(resolved))
+    else:
+        write_text(variant.config, to_yaml(resolved))
+        _record_images(variant, data)
     point_latest(variant.path)
     point_latest(variant.run.path)
+
+
+def _comparable(variant: Variant, resolved: Resolved, data: LabelledData) -> bool:
+    """Whether what is there was made as the trials to come would be."""
+    try:
+        check_files(variant.path)
+        check_made_from(variant, data)
+        return not changed_settings(variant, resolved)
+    except CassError:  # damaged, or of other images
+        return False
+
+
+def _record_images(variant: Variant, data: LabelledData) -> None:
+    """Write the variant's manifest; what the run's knows of files need not be read again."""
+    of_run = read_manifest(variant.run.path)
+    images = with_digests(data.table, data.all_rows, known=of_run.images if of_run else None)
+    labels = labels_told(data, data.all_rows)
+    write_manifest(variant.path, manifest_of(variant.path, (variant.config.name,), images=images, labels=labels))

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from cass_cli.config.load import Resolved, read_saved
 from cass_cli.config.schema import ArmName, Config
-from cass_cli.data.labelled_images import Images, LabelledData, check_trainable, find_labelled
+from cass_cli.data.fingerprints import fingerprints, with_digests
+from cass_cli.data.labelled_images import Images, LabelledData, check_trainable, find_labelled, labels_told
 from cass_cli.data.splits import label_subset, subset_note
 from cass_cli.engine.compute import Compute, choose_compute
 from cass_cli.engine.fastest import settle_compute, unless_measured_elsewhere
@@ -23,7 +24,8 @@ from cass_cli.engine.starting_arms import available_arms, starting_body
 from cass_cli.errors import RunError
 from cass_cli.models.arms import Arm
 from cass_cli.runs.ancestry import mark_of, older_notes
-from cass_cli.runs.directory import Run, check_new
+from cass_cli.runs.directory import Run, barely_begun, check_new
+from cass_cli.runs.manifest import check_files, check_images, check_labels
 from cass_cli.runs.trials import Trial, Variant
 from cass_cli.seeds import trial_seed
 
@@ -83,11 +85,16 @@ def prepare(
     resume: bool = False,
     overwrite: bool = False,
     look_for_leaks: bool = True,
+    verify: bool = False,
 ) -> Prepared:
     """Find all that the job is made of, and all that is wrong with the request; writes nothing.
 
-    With `look_for_leaks` the images of a new run are compared, for which each is decoded.
+    With `look_for_leaks` the images of a new run are compared, for which each is decoded. With `verify` the contents
+    of images are compared with those that the fine-tuning was begun with, not only their sizes.
     """
+    for folder in (run.path, variant.path):
+        if not overwrite:
+            check_files(folder)
     if not new_run and not variant.config.is_file():  # the trials of one variant are computed alike
         resolved = unless_measured_elsewhere(resolved)
     config = probed_size(resolved.config)
@@ -102,6 +109,8 @@ def prepare(
     if new_run:
         check_new(run.path.parent, run.path.name, overwrite=overwrite)
     data = _find(resolved, None if new_run else run.splits, watch, look_for_leaks=look_for_leaks)
+    if not overwrite and (note := check_made_from(variant, data, verify=verify)):
+        watch.note(note)
     bodies: dict[str, Arm] = {name: starting_body(run, config, name, seed=0) for name in arms}
     if resolved.origins["finetune.init"] == NO_RUN:
         watch.note(f"From {'ImageNet' if config.finetune.init == 'imagenet' else 'random'} weights: {NO_RUN}.")
@@ -184,6 +193,16 @@ def _check_settings(variant: Variant, asked: Resolved, *, overwrite: bool) -> No
         )
 
 
+def check_made_from(variant: Variant, data: LabelledData, *, verify: bool = False) -> str:
+    """Return a note on images that may be others than when the variant was begun; "" where there is none to make.
+
+    Raises `RunError` where labels or images are others.
+    """
+    check_labels(variant.path, labels_told(data, data.all_rows))
+    look = with_digests if verify else fingerprints
+    return check_images(variant.path, look(data.table, data.all_rows))
+
+
 def changed_settings(variant: Variant, asked: Resolved) -> list[str]:
     """Return what differs, as text, between the saved settings of a variant and those asked for."""
     saved = read_saved(variant.config)
@@ -205,7 +224,7 @@ def _within_data(resolved: Resolved) -> Path | None:
 
 def _check_free(trials: list[Trial], arms: list[ArmName], *, resume: bool, overwrite: bool) -> None:
     """Raise `RunError` where a trial exists already and neither --resume nor --overwrite says what to do."""
-    taken = [trial for trial in trials if trial.path.exists()]
+    taken = [trial for trial in trials if trial.path.exists() and not barely_begun(trial.path)]
     if taken and not resume and not overwrite:
         raise RunError(
             f"{taken[0].path} exists already{f', and {len(taken) - 1} more' if len(taken) > 1 else ''}.",

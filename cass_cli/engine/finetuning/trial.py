@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,8 +31,8 @@ from cass_cli.engine.finetuning.shared import Beginning, Job, Watcher
 from cass_cli.engine.signals import StopRequest
 from cass_cli.engine.starting_arms import starting_body, with_new_head
 from cass_cli.errors import RunError
+from cass_cli.files import remove, write_json
 from cass_cli.models.arms import Arm
-from cass_cli.runs.directory import write_json
 from cass_cli.runs.summary import TrainedArm, TrialSummary
 from cass_cli.runs.trials import Trial
 from cass_cli.scores.guard import FINE_TUNED, PROBE, Guarded, guard
@@ -81,7 +80,7 @@ def run_trial(
     summary = _summary(job, trial, bodies, answers, seen=seen, seconds=time.monotonic() - began)
     write_json(trial.files.summary, summary.as_dict())
     # A finished trial is never gone on with.
-    shutil.rmtree(trial.files.checkpoint.parents[1], ignore_errors=True)
+    remove(trial.files.checkpoint.parents[1])
 
 
 def _bodies(job: Job, trial: Trial) -> dict[str, Arm]:
@@ -102,14 +101,18 @@ def _go_on(job: Job, trial: Trial, t: Tuning) -> None:
             what = f"The arms of {job.variant.run.path} were pretrained further, or replaced, after {trial.path} began."
             raise RunError(what, hint="Start it again with --overwrite.")
         restore_tuning(t, state)
-    trial.files.rewind(t.epoch)
+        trial.files.rewind(t.epoch, state.get("metrics"))
+    else:
+        trial.files.metrics.unlink(missing_ok=True)
 
 
 def _train(job: Job, trial: Trial, t: Tuning, watch: Watcher, stop: StopRequest) -> None:
     """Train until every arm has stopped, and give each its best weights."""
 
     def save(t: Tuning) -> None:
-        save_checkpoint(trial.files.checkpoint, {**tuning_state(t), "began": dict(job.began)})
+        save_checkpoint(
+            trial.files.checkpoint, {**tuning_state(t), "began": dict(job.began), "metrics": trial.files.metrics_mark()}
+        )
 
     for stats in finetune(t, stop=stop, save=save, on_step=watch.step):
         trial.files.log(stats.row())

@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from cass_cli.config.load import Resolved, to_yaml
 from cass_cli.config.schema import Config
 from cass_cli.data.dataset import Dataset, find_dataset, load_training_images
+from cass_cli.data.fingerprints import fingerprints, with_digests
 from cass_cli.data.splits import write_splits
 from cass_cli.data.store.store import ImageStore
 from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
@@ -29,12 +30,15 @@ from cass_cli.engine.pretraining.probe import probe_arms, probe_data
 from cass_cli.engine.pretraining.session import Session, build_session, refresh_averages, restore_session, session_state
 from cass_cli.engine.signals import resumed_by, stop_on_signal
 from cass_cli.errors import RunError
+from cass_cli.files import sweep, write_json, write_text
 from cass_cli.methods.build import build_arms
 from cass_cli.models.arms import save_arm
 from cass_cli.models.card import ArmCard
-from cass_cli.runs.directory import Run, create_run, environment, sole_writer, write_json, write_text
+from cass_cli.runs.directory import ENVIRONMENT, Run, barely_begun, check_new, create_run, environment
 from cass_cli.runs.latest import point_latest
+from cass_cli.runs.manifest import check_images, manifest_of, replace_recorded, write_manifest
 from cass_cli.runs.names import run_flags
+from cass_cli.runs.writers import writing_run
 
 
 class Watcher(Protocol):
@@ -77,23 +81,40 @@ def pretrain_job(
     watch: Watcher,
     overwrite: bool = False,
     resume: Run | None = None,
+    verify: bool = False,
 ) -> PretrainResult:
     """Run (or, given `resume`, go on with) the pretraining that `resolved` describes, and export both arms.
 
-    Everything that can be wrong with the request is found before the run directory is made.
+    Everything that can be wrong with the request is found before the run directory is made. With `verify` the contents
+    of all images are compared with those that the run to resume was made from, not only their sizes.
     """
+    run = resume or check_new(out, name, overwrite=overwrite)
+    with writing_run(run.path) if world.leads else nullcontext():
+        if world.leads:
+            sweep(run.path.parent)
+            sweep(run.path, deep=True)
+        return _pretrain_job(resolved, run, world, watch, overwrite=overwrite, resume=resume is not None, verify=verify)
+
+
+def _pretrain_job(
+    resolved: Resolved, run: Run, world: World, watch: Watcher, *, overwrite: bool, resume: bool, verify: bool
+) -> PretrainResult:
+    if resume and barely_begun(run.path):
+        watch.note(f"{run.path} had not come to its first checkpoint: it is started again, with its settings.")
+        resume = False
     config = resolved.config
     compute = choose_compute(config.train, local_rank=world.local_rank)
     device = compute.device
-    state = load_checkpoint(resume.checkpoint) if resume else None
+    state = load_checkpoint(run.checkpoint) if resume else None
     dataset = find_dataset(
         config.data,
         seed=config.train.seed,
-        saved_splits=resume.splits if resume else None,
+        saved_splits=run.splits if resume else None,
         check_leaks=config.data.check_leaks and world.leads and not resume,
         on_progress=watch.decoding,
     )
-    for note in (*dataset.table.notes, *([found] if resume and (found := moved(resume, config, dataset)) else [])):
+    came = [moved(run, config, dataset), _check_images(run, dataset, verify=verify)] if resume else []
+    for note in (*dataset.table.notes, *filter(None, came)):
         watch.note(note)
     for warning in dataset.warnings:
         watch.warn(warning)
@@ -120,13 +141,14 @@ def pretrain_job(
         if state:
             _check_same_images(state, session)
             restore_session(session, state)
-        run = resume or (create_run(out, name, overwrite=overwrite) if world.leads else Run(out / name))
-        with sole_writer(run.path) if world.leads else nullcontext():
-            if world.leads:
-                _record_start(run, resolved, dataset, store, resumed_at=session.epoch if state else None)
-            world.wait()
-            watch.started(session, plan, run)
-            return _train(session, run, config, watch, labelled=dataset.table.labels is not None)
+        if state and world.leads:
+            _record_resumed(run, resolved, session.epoch, state)
+        elif world.leads:
+            create_run(run.path.parent, run.path.name, overwrite=overwrite)
+            _record_start(run, resolved, dataset, store)
+        world.wait()
+        watch.started(session, plan, run)
+        return _train(session, run, config, watch, labelled=dataset.table.labels is not None)
 
 
 def _train(session: Session, run: Run, config: Config, watch: Watcher, *, labelled: bool) -> PretrainResult:
@@ -135,7 +157,7 @@ def _train(session: Session, run: Run, config: Config, watch: Watcher, *, labell
 
     def save(s: Session) -> None:
         if world.leads:
-            save_checkpoint(run.checkpoint, session_state(s))
+            save_checkpoint(run.checkpoint, {**session_state(s), "metrics": run.metrics_mark()})
 
     if _finished(run, session):
         raise RunError(f"{run.path} is finished already: {session.epoch} epochs.", hint="Ask for more with --epochs N.")
@@ -196,19 +218,34 @@ def _export(session: Session, run: Run, config: Config) -> dict[str, Path]:
     return {file_name: run.arms / f"{file_name}.safetensors" for file_name in networks}
 
 
-def _record_start(run: Run, resolved: Resolved, dataset: Dataset, store: ImageStore, *, resumed_at: int | None) -> None:
-    if resumed_at is not None:
-        run.rewind(resumed_at)
-    write_text(run.config, to_yaml(resolved))
-    write_json(run.path / "environment.json", environment())
+def _record_resumed(run: Run, resolved: Resolved, epoch: int, state: Mapping[str, Any]) -> None:
+    """Its splits stay as they are: images that came since belong to none."""
+    run.rewind(epoch, state.get("metrics"))
+    replace_recorded(run.config, to_yaml(resolved))
+    write_json(run.path / ENVIRONMENT, environment())
     point_latest(run.path)
-    if resumed_at is not None:  # its splits stay as they are: images that came since belong to none
-        return
+
+
+def _record_start(run: Run, resolved: Resolved, dataset: Dataset, store: ImageStore) -> None:
+    write_json(run.path / ENVIRONMENT, environment())
+    write_text(run.config, to_yaml(resolved))
+    point_latest(run.path)
     train = dataset.rows("train")
     status = ["" for _ in dataset.splits]
     for image in store.bad:
         status[train[image.index]] = f"unreadable: {image.reason}"
     write_splits(run.splits, dataset.table, dataset.splits, status=status)
+    images = with_digests(dataset.table, _split_rows(dataset))
+    write_manifest(run.path, manifest_of(run.path, (run.config.name, run.splits.name), images=images))
+
+
+def _check_images(run: Run, dataset: Dataset, *, verify: bool) -> str:
+    look = with_digests if verify else fingerprints
+    return check_images(run.path, look(dataset.table, _split_rows(dataset)))
+
+
+def _split_rows(dataset: Dataset) -> list[int]:
+    return [row for row, split in enumerate(dataset.splits) if split]
 
 
 def _check_same_images(state: Mapping[str, Any], session: Session) -> None:

@@ -11,6 +11,7 @@ from cass_cli.config.schema import Config
 from cass_cli.data.dataset import with_data_path, with_labels_found
 from cass_cli.errors import DataError, RunError
 from cass_cli.runs.directory import Run, with_moved_labels
+from cass_cli.runs.manifest import check_files
 from cass_cli.runs.names import run_flags
 
 # Settings that a resumed run may change without becoming another run.
@@ -37,6 +38,7 @@ def _resumed(run: Run, asked: Resolved) -> Resolved:
 
     Raises `RunError` naming every setting that was asked for and differs from what the run was started with.
     """
+    check_files(run.path)
     saved, asked = read_saved(run.config), with_labels_found(asked)
     changed = {
         key: asked.value(key)

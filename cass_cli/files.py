@@ -1,0 +1,281 @@
+"""The one way in which cass writes files: whole or not at all; and removes them: at once, for whoever looks.
+
+A draft beside the file, `.NAME.PID-N.part`, is opened exclusively, written, brought to the disk and put in the file's
+place. What is removed is first renamed to `.NAME.PID-N.removed`. A process that is killed leaves such drafts, and
+nothing else; the next one sweeps them.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import itertools
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+from cass_cli.errors import RunError
+from cass_cli.words import shown
+
+FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota is used up",
+    errno.EFBIG: "it is larger than files may be here (ulimit -f)",
+}
+BUFFER = 1 << 20  # bytes
+LONGEST = 100  # characters of a file's name that its draft bears
+DRAFT = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)-\d+\.(part|removed)", re.DOTALL)
+OLD_AFTER = 24 * 3600  # seconds after which a draft is left over where it can't be told whether its process lives
+
+_numbers = itertools.count()
+_live: set[Path] = set()  # drafts that this process is writing or removing
+
+
+@contextmanager
+def whole_file(path: Path, *, hint: str = "", durable: bool = True) -> Iterator[BinaryIO]:
+    """Open a draft to write; when the block ends well, put it in the place of `path`, else remove it.
+
+    The folder is made where there is none. A link stays one; a pipe or device is written to as it is. `durable` waits
+    until the file is on the disk, so that what it makes superfluous may go. Raises `RunError`, with `hint`, where the
+    file cannot be written: what was there before is then still there.
+    """
+    path = _behind_links(path)
+    if path.exists() and not path.is_file():
+        with telling(path, hint), path.open("wb") as special:
+            yield special
+        return
+    with telling(path, hint):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft, descriptor = _draft(path)
+    raw = _Draft(descriptor)
+    try:
+        with io.BufferedWriter(raw, BUFFER) as file:
+            yield file
+            file.flush()
+            if durable:
+                raw.sync()
+        draft.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        failed = raw.failed or (error if isinstance(error, OSError) and error.filename == str(draft) else None)
+        if failed and isinstance(error, Exception):
+            raise cannot_write(path, failed, hint, wanted=raw.size) from error
+        raise
+    finally:
+        raw.abandon()
+        _live.discard(draft)
+    if durable:
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def whole_text(path: Path, *, hint: str = "") -> Iterator[TextIO]:
+    """Do the same for text: UTF-8, names that are not keeping their bytes, line ends as they are given."""
+    with whole_file(path, hint=hint) as binary:
+        text = io.TextIOWrapper(binary, encoding="utf-8", errors="surrogateescape", newline="", write_through=True)
+        yield text
+        text.flush()
+        text.detach()
+
+
+def write_text(path: Path, text: str, *, hint: str = "") -> None:
+    """Write `text` to `path`, whole or not at all."""
+    with whole_text(path, hint=hint) as file:
+        file.write(text)
+
+
+def write_json(path: Path, value: Any, *, hint: str = "") -> None:
+    """Write `value` to `path` as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, default=str) + "\n", hint=hint)
+
+
+def append_text(path: Path, text: str, *, hint: str = "") -> None:
+    """Write `text` at the end of `path`, in one piece; where it does not fit, the file stays as it was."""
+    with telling(path, hint):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        before = os.fstat(descriptor).st_size
+        raw = _Draft(descriptor)
+        try:
+            with io.BufferedWriter(raw, BUFFER) as file:
+                file.write(text.encode("utf-8", "surrogateescape"))
+        except OSError:
+            with suppress(OSError):
+                os.truncate(path, before)
+            raise
+        finally:
+            raw.abandon()
+
+
+def remove(path: Path) -> None:
+    """Remove a file or folder, if it is there: from one moment to the next it is no longer under its name.
+
+    Raises `RunError` where it may not be removed.
+    """
+    with telling(path, "Close what has it open, and check the folder's permissions."):
+        aside = draft_of(path, "removed")
+        _live.add(aside)
+        try:
+            try:
+                path.rename(aside)
+            except FileNotFoundError:
+                return
+            _delete(aside)
+        finally:
+            _live.discard(aside)
+
+
+def sweep(folder: Path, *, deep: bool = False) -> None:
+    """Remove what killed processes left in `folder`, and with `deep` in all folders below it."""
+    for path in _left_over(folder, deep=deep):
+        with suppress(OSError):
+            _delete(path)
+
+
+def draft_of(path: Path, ending: str = "part") -> Path:
+    """Return a name beside `path` that nobody else has, and that is swept if this process is killed."""
+    return path.with_name(f".{path.name[:LONGEST]}.{os.getpid()}-{next(_numbers)}.{ending}")
+
+
+def is_draft(path: Path) -> bool:
+    """Whether `path` is named as what a killed process leaves, today's or of an earlier version of cass."""
+    return bool(DRAFT.fullmatch(path.name)) or path.name.endswith(".part") or path.name.startswith(".latest-")
+
+
+@contextmanager
+def telling(path: Path, hint: str = "") -> Iterator[None]:
+    """Raise an `OSError` of the block as a `RunError` that says that `path` cannot be written, and why."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise cannot_write(path, error, hint) from error
+
+
+def cannot_write(path: Path, error: OSError, hint: str = "", *, wanted: int = 0) -> RunError:
+    """Return the error for the user: why `path` cannot be written, what is kept, and what to try."""
+    name = shown(str(path))
+    if error.errno not in FULL:
+        return RunError(
+            f"Cannot write {name}: {error.strerror or error}.",
+            hint=hint or "Check the folder's permissions, or choose another.",
+        )
+    need = f" It needs more than {wanted / 1e6:,.1f} MB;" if wanted > BUFFER else ""
+    free = f" {shutil.disk_usage(path.parent).free / 1e6:,.1f} MB are free there." if path.parent.is_dir() else ""
+    kept = "What was there before is kept." if path.exists() else "Nothing half-written stays."
+    return RunError(f"Cannot write {name}: {FULL[error.errno]}.{need}{free} {kept}", hint=hint or "Free some space.")
+
+
+class _Draft(io.RawIOBase):
+    """A file that remembers why it could not be written: libraries report that in many ways, or not at all."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self.failed: OSError | None = None
+        self.size = 0  # bytes that it should have
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return os.lseek(self._descriptor, offset, whence)
+
+    def write(self, data: Any) -> int:
+        self.size += memoryview(data).nbytes
+        try:
+            return _write(self._descriptor, data)
+        except OSError as error:
+            self.failed = error
+            raise
+
+    def sync(self) -> None:
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that does not know how
+                self.failed = error
+                raise
+
+    def close(self) -> None:
+        super().close()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close the file, whatever is still to be written."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _write(descriptor: int, data: Any) -> int:
+    """Write some of `data`, and return how many bytes (where the tests put in their faults)."""
+    return os.write(descriptor, data)
+
+
+def _draft(path: Path) -> tuple[Path, int]:
+    """Open a draft of `path` that no other process and no other thread writes."""
+    while True:
+        draft = draft_of(path)
+        _live.add(draft)
+        try:
+            return draft, os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        except FileExistsError:  # left by an earlier process of this number
+            _live.discard(draft)
+        except BaseException:
+            _live.discard(draft)
+            raise
+
+
+def _behind_links(path: Path) -> Path:
+    return path.resolve() if path.is_symlink() else path
+
+
+def _left_over(folder: Path, *, deep: bool) -> Iterable[Path]:
+    if not folder.is_dir():
+        return []
+    found = list(folder.rglob(".*") if deep else folder.glob(".*"))
+    return [path for path in found if (match := DRAFT.fullmatch(path.name)) and not _in_use(path, int(match["pid"]))]
+
+
+def _in_use(path: Path, pid: int) -> bool:
+    """Whether the process `pid` of this machine may still be writing the draft."""
+    if pid == os.getpid():
+        return path in _live
+    try:
+        if sys.platform == "win32":  # where asking would end it
+            return time.time() - path.lstat().st_mtime < OLD_AFTER
+        os.kill(pid, 0)
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring to the disk which files a folder has, where the system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
