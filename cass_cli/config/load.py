@@ -82,7 +82,7 @@ def read_config_file(path: Path, origin: str) -> Layer:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(f"Cannot read the configuration {path}: {reason}.", hint="Check the path.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # other bytes, no date, or too long a number
         raise ConfigError(
             f"{path} is not valid YAML: {error}", hint="Compare it with `cass presets show demo`."
         ) from error
@@ -102,7 +102,7 @@ def parse_assignments(assignments: list[str]) -> Layer:
             raise ConfigError(f"--set {text!r} is not of the form key.sub=value.", hint="Example: --set optim.lr=1e-4")
         try:
             value = yaml.safe_load(raw) or _bare(raw)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:  # no date, or too long a number
             raise ConfigError(
                 f"--set {key}: {raw!r} is not valid YAML.", hint="Quote text that holds : or #."
             ) from error

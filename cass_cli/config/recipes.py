@@ -94,7 +94,7 @@ def resolve_with_recipe(below: Sequence[Layer], above: Sequence[Layer]) -> Resol
     method = method_recipe(
         chosen.get("method.name", "cass"),
         dino_setting=chosen.get("method.dino_setting", "official"),
-        batch_size=batch_size if isinstance(batch_size, int) else Train().batch_size,
+        batch_size=batch_size if isinstance(batch_size, int) and batch_size < 2**63 else Train().batch_size,
     )
     usual = implied_recipe(above) or Layer("default", {"finetune.recipe": USUAL})
     recipe = finetune_recipe(chosen.get("finetune.recipe", usual.values["finetune.recipe"]))

@@ -11,7 +11,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -26,6 +36,10 @@ Switch = Annotated[
 ]
 """On and off may be written bare, which YAML reads as true and false."""
 Probability = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, le=1e6)]
+NotNegative = Annotated[float, Field(ge=0, le=1e6)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Deviation = Annotated[float, Field(ge=1e-3, le=1)]
 ArmName = Literal["cnn", "vit"]
 ARM_NAMES: tuple[ArmName, ...] = get_args(ArmName)
 FitName = Literal["squash", "pad", "crop"]
@@ -40,7 +54,17 @@ RecipeName = Literal["paper", "probe"]
 class Section(BaseModel):
     """A part of the configuration: frozen, and deaf to no misspelled key."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_are_no_switches(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse `true` where a number belongs, which pydantic would take for 1."""
+        number = cls.model_fields[str(info.field_name)].annotation in (int, float, int | None, float | None)
+        numbers = [value] if number else value if isinstance(value, list | tuple) else []
+        if any(isinstance(each, bool) for each in numbers):
+            raise PydanticCustomError("number", "input should be a number, not true or false")
+        return value
 
 
 class Data(Section):
@@ -56,7 +80,10 @@ class Data(Section):
     group_column: str | None = Field(None, description="CSV column of patients or lesions, or 'none'; none: recognised")
     split_column: str | None = Field(None, description="CSV column of train, val, test, or 'none'; none: recognised")
     class_level: int | None = Field(
-        None, ge=1, description="level of folders that names the classes, 1 being those in path; none: recognised"
+        None,
+        ge=1,
+        le=1000,
+        description="level of folders that names the classes, 1 being those in path; none: recognised",
     )
     label_separator: str | None = Field(
         None, min_length=1, description="between the classes of one image in a CSV cell; none: ; and | are recognised"
@@ -86,14 +113,16 @@ class Data(Section):
         "squash",
         description="how other shapes become that square: stretched, padded with the colour of their edges, or cropped",
     )
-    mean: tuple[float, float, float] = Field(IMAGENET_MEAN, description="channel means, of 0..1 (C.5.2)")
-    std: tuple[float, float, float] = Field(IMAGENET_STD, description="channel deviations, of 0..1 (C.5.2)")
+    mean: tuple[Probability, Probability, Probability] = Field(
+        IMAGENET_MEAN, description="channel means, of 0..1 (C.5.2)"
+    )
+    std: tuple[Deviation, Deviation, Deviation] = Field(IMAGENET_STD, description="channel deviations, of 0..1 (C.5.2)")
     cache: Literal["auto", "ram", "disk", "device", "off"] = Field(
         "auto", description="where decoded images are held; auto: RAM when they fit, else a file"
     )
     workers: int = Field(0, ge=0, le=256, description="decoding threads; 0: one a core")
     bad_images: Literal["stop", "skip"] = Field("stop", description="what to do about unreadable images")
-    max_pixels: int = Field(100_000_000, ge=1, description="largest image that is decoded, in pixels")
+    max_pixels: int = Field(100_000_000, ge=1, le=10**12, description="largest image that is decoded, in pixels")
     allow_outside: bool = Field(False, description="let a CSV name images outside the data folder")
 
     @model_validator(mode="after")
@@ -110,7 +139,9 @@ class Arms(Section):
     vit: str = Field("vit_base_patch16_384", description="timm model of the second arm (Sec. 4)")
     init: Literal["imagenet", "random"] = Field("imagenet", description="starting weights (C.5.1)")
     weights: dict[ArmName, LocalPath] = Field({}, description="local weight file of an arm, instead of timm's hub")
-    outputs: int = Field(1000, ge=2, description="width of both outputs: ImageNet's head is kept (Sec. 3.1)")
+    outputs: int = Field(
+        1000, ge=2, le=1_000_000, description="width of both outputs: ImageNet's head is kept (Sec. 3.1)"
+    )
 
 
 class Augment(Section):
@@ -141,10 +172,10 @@ class Method(Section):
     dino_setting: DinoSetting = Field(
         "official", description="dino: its authors' crops, temperatures and head, or those the paper compared with"
     )
-    prototypes: int = Field(65_536, ge=2, description="dino: width of the projection head's output")
+    prototypes: int = Field(65_536, ge=2, le=1_000_000, description="dino: width of the projection head's output")
     mask_ratio: float = Field(0.75, gt=0, lt=1, description="mae: share of the patches that is hidden")
-    decoder_width: int = Field(512, ge=32, multiple_of=32, description="mae: channels of the decoder")
-    decoder_depth: int = Field(8, ge=1, description="mae: blocks of the decoder")
+    decoder_width: int = Field(512, ge=32, le=65_536, multiple_of=32, description="mae: channels of the decoder")
+    decoder_depth: int = Field(8, ge=1, le=1000, description="mae: blocks of the decoder")
     normalise_targets: bool = Field(True, description="mae: draw patches normalised by their own mean and variance")
 
     @property
@@ -156,12 +187,12 @@ class Method(Section):
 class Optim(Section):
     """Optimisers, their schedule, and weight averaging (C.5.3). Other methods bring their own (`config/recipes.py`)."""
 
-    lr: float = Field(1e-3, gt=0, description="peak learning rate of both arms")
-    lr_min: float = Field(1e-6, ge=0, description="lowest learning rate of the schedule")
+    lr: Positive = Field(1e-3, description="peak learning rate of both arms")
+    lr_min: NotNegative = Field(1e-6, description="lowest learning rate of the schedule")
     schedule: Literal["cyclic", "cosine", "constant"] = Field(
         "cyclic", description="cyclic: down and up with T_max lr_period; cosine: one fall over the run; constant"
     )
-    lr_period: int = Field(16, ge=1, description="T_max of the cyclic schedule, in optimiser steps: half its period")
+    lr_period: Count = Field(16, description="T_max of the cyclic schedule, in optimiser steps: half its period")
     warmup: Probability = Field(0.0, description="share of the run in which the rate rises from 0 (not when cyclic)")
     cnn: OptimiserName = Field("adam", description="optimiser of the first arm; sgd: the ablation of B.4")
     vit: OptimiserName = Field("adam", description="optimiser of the second arm")
@@ -169,11 +200,13 @@ class Optim(Section):
         (0.9, 0.999), description="of Adam and AdamW"
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
-    weight_decay: float = Field(0.0, ge=0, description="of weight matrices and kernels; L2 in adam and sgd")
+    weight_decay: NotNegative = Field(0.0, description="of weight matrices and kernels; L2 in adam and sgd")
     weight_decay_end: float | None = Field(
-        None, ge=0, description="what weight_decay goes to along a cosine over the run; none: it stays"
+        None, ge=0, le=1e6, description="what weight_decay goes to along a cosine over the run; none: it stays"
     )
-    clip: float | None = Field(None, gt=0, description="largest gradient norm of each parameter tensor; none: any")
+    clip: float | None = Field(
+        None, gt=0, le=1e6, description="largest gradient norm of each parameter tensor; none: any"
+    )
     averaging: bool = Field(True, description="stochastic weight averaging (Sec. 3.1)")
     averaging_start: Probability = Field(
         0.75, description="share of the epochs after which averaging begins (Izmailov et al. 2018)"
@@ -183,9 +216,9 @@ class Optim(Section):
 class Train(Section):
     """How long, on what, and what to do when it goes wrong."""
 
-    epochs: int = Field(100, ge=1, description="passes over the training split (Sec. 4.2)")
-    batch_size: int = Field(16, ge=1, description="images an optimiser step, over all processes (Sec. 4.2)")
-    accumulate: int = Field(1, ge=1, description="forward passes a batch is split into, to save memory")
+    epochs: Count = Field(100, description="passes over the training split (Sec. 4.2)")
+    batch_size: Count = Field(16, description="images an optimiser step, over all processes (Sec. 4.2)")
+    accumulate: Count = Field(1, description="forward passes a batch is split into, to save memory")
     gradient_checkpointing: bool = Field(
         False, description="keep few activations and compute the others again: less memory, about a third slower"
     )
@@ -198,14 +231,17 @@ class Train(Section):
         "auto", description="memory format of images and kernels; auto: on, unless measured slower on a CPU"
     )
     threads: int = Field(
-        0, ge=0, description="of the networks on a CPU; 0: one a processor, or a core where measured faster"
+        0, ge=0, le=1024, description="of the networks on a CPU; 0: one a processor, or a core where measured faster"
     )
     compile: Switch = Field("auto", description="torch.compile; auto: long runs on a GPU")
     on_collapse: Literal["warn", "stop"] = Field("warn", description="what to do when an arm collapses")
     probe_every: int = Field(
-        0, ge=0, description="epochs between kNN and linear probes on the validation split, where labels exist; 0: none"
+        0,
+        ge=0,
+        le=1_000_000_000,
+        description="epochs between kNN and linear probes on the validation split, where labels exist; 0: none",
     )
-    save_minutes: float = Field(10.0, gt=0, description="longest time between checkpoints, in minutes")
+    save_minutes: Positive = Field(10.0, description="longest time between checkpoints, in minutes")
 
 
 class Finetune(Section):
@@ -224,24 +260,24 @@ class Finetune(Section):
     freeze: bool = Field(False, description="train the new head alone: a linear probe")
     seed: int = Field(0, ge=0, lt=2**32, description="first seed: of label subset, head, order and augmentation")
     seeds: int = Field(1, ge=1, le=1000, description="repetitions, with consecutive seeds (the paper: 5, C.6)")
-    lr: float = Field(3e-4, gt=0, description="peak learning rate of Adam, falling to 0 along a cosine (C.6)")
-    weight_decay: float = Field(0.0, ge=0, description="L2 penalty")
-    epochs: int = Field(50, ge=1, description="passes over the labelled images, at most (Sec. 4.3)")
-    patience: int = Field(5, ge=1, description="epochs without a lower validation loss until an arm stops (C.6)")
-    batch_size: int = Field(16, ge=2, description="images an optimiser step")
+    lr: Positive = Field(3e-4, description="peak learning rate of Adam, falling to 0 along a cosine (C.6)")
+    weight_decay: NotNegative = Field(0.0, description="L2 penalty")
+    epochs: Count = Field(50, description="passes over the labelled images, at most (Sec. 4.3)")
+    patience: Count = Field(5, description="epochs without a lower validation loss until an arm stops (C.6)")
+    batch_size: int = Field(16, ge=2, le=1_000_000_000, description="images an optimiser step")
     loss_form: Literal["softmax", "sigmoid"] = Field(
         "softmax", description="focal loss of one class out of C, or of C yes/no decisions (multi-label: always)"
     )
-    gamma: float = Field(2.0, ge=0, description="focusing exponent of the focal loss; 0: cross-entropy (C.6)")
-    alpha: float = Field(1.0, gt=0, description="factor of the focal loss (C.6)")
+    gamma: NotNegative = Field(2.0, description="focusing exponent of the focal loss; 0: cross-entropy (C.6)")
+    alpha: Positive = Field(1.0, description="factor of the focal loss (C.6)")
     class_weights: Literal["paper", "inverse", "effective", "none"] = Field(
         "effective", description="of the loss; paper: min-max of class counts (C.6); effective: Cui et al. 2019"
     )
     sampling: Literal["shuffled", "balanced"] = Field(
         "shuffled", description="each image once an epoch, or as many draws, of every class equally often"
     )
-    logit_adjustment: float = Field(
-        0.0, ge=0, description="τ: the loss adds τ · log of its frequency to a class's logit (Menon et al. 2021)"
+    logit_adjustment: NotNegative = Field(
+        0.0, description="τ: the loss adds τ · log of its frequency to a class's logit (Menon et al. 2021)"
     )
     thresholds: Literal["tuned", "half"] = Field(
         "tuned", description="multi-label decisions: tuned on validation, or at 0.5 (the paper)"
@@ -249,7 +285,7 @@ class Finetune(Section):
     metric: Literal["macro_f1", "micro_f1", "balanced_accuracy", "accuracy", "auroc", "average_precision"] = Field(
         "macro_f1", description="shown first, and chosen by (C.7)"
     )
-    layers: int = Field(6, ge=1, description="probe: layers of an arm that it reads, from the last")
+    layers: Count = Field(6, description="probe: layers of an arm that it reads, from the last")
     mirrored: bool = Field(False, description="probe: features are averaged with those of the mirrored image")
     probe_size: int | None = Field(
         None, ge=16, le=2048, description="probe: side in pixels of the images that it reads; none: data.image_size"
