@@ -42,6 +42,7 @@ ENGINE_FILES = {
         "optimisers",
         "fastest",
         "features",
+        "finite",
         "heads",
         "regression",
         "signals",

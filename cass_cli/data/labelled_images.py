@@ -93,7 +93,7 @@ def find_labelled(config: Config, splits: Path | None, *, leaks: bool = False) -
 
 
 def check_trainable(data: LabelledData, rows: NDArray[np.int64]) -> None:
-    """Raise `DataError` unless the training images `rows` show two classes or more, one for multi-label."""
+    """Raise `DataError` unless there are two training images `rows`, of two classes or more; of one for multi-label."""
     labels = data.labels[rows]
     shown = np.flatnonzero((labels == 1).any(axis=0)) if labels.ndim == 2 else np.unique(labels)
     if len(shown) < (1 if labels.ndim == 2 else 2):
@@ -101,6 +101,11 @@ def check_trainable(data: LabelledData, rows: NDArray[np.int64]) -> None:
         raise DataError(
             f"The training images of {data.table.root} show fewer than two classes ({names}).",
             hint="Fine-tuning needs at least two: one folder a class, or a CSV of labels.",
+        )
+    if len(rows) < 2:
+        raise DataError(
+            f"One training image of {data.table.root} is labelled and readable, and fine-tuning needs two.",
+            hint="Label more of them, or let more of the labels be seen.",
         )
 
 

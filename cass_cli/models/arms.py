@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from cass_cli.errors import ModelError, did_you_mean
 from cass_cli.files import whole_file, write_json
 from cass_cli.models.card import ArmCard, read_card
-from cass_cli.models.weights import WeightReport, load_weights
+from cass_cli.models.weights import WeightReport, check_finite, load_weights
 
 
 @dataclass(frozen=True)
@@ -167,12 +167,14 @@ def load_arm(path: Path) -> tuple[nn.Module, ArmCard]:
     try:
         card = read_card(path.with_suffix(".json"))
         model: nn.Module = timm.create_model(card.model, **card.options)
-        model.load_state_dict(load_file(path.with_suffix(".safetensors")), strict=True)
+        tensors = load_file(path.with_suffix(".safetensors"))
+        model.load_state_dict(tensors, strict=True)
     except Exception as error:
         raise ModelError(
             f"{path}.safetensors with {path.name}.json is not an arm saved by cass: {error}",
             hint="Name a run directory that `cass pretrain` finished.",
         ) from error
+    check_finite(tensors, path.with_suffix(".safetensors"))
     return model, card
 
 

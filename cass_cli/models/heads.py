@@ -27,6 +27,7 @@ from cass_cli.errors import ModelError
 from cass_cli.files import whole_file, write_json
 from cass_cli.models.arms import load_arm
 from cass_cli.models.layers import arm_features
+from cass_cli.models.weights import check_finite
 
 ENDING = "-head"  # of a head's file, after the name of the arm that it makes a classifier
 
@@ -111,9 +112,11 @@ def load_head(path: Path) -> LayerHead:
     try:
         card = HeadCard.from_dict(json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
         tensors = load_file(path.with_suffix(".safetensors"))
-        return LayerHead(card, tensors["weight"], tensors["bias"])
+        head = LayerHead(card, tensors["weight"], tensors["bias"])
     except Exception as error:
         raise ModelError(
             f"{path}.safetensors with {path.name}.json is not a head saved by cass: {error}",
             hint="Fine-tune again.",
         ) from error
+    check_finite(tensors, path.with_suffix(".safetensors"))
+    return head

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def load_weights(model: nn.Module, path: Path) -> WeightReport:
 
     Position embeddings are resampled to the model's image size by timm's own filter of that family. Only
     the classification head may be absent (it then keeps its random start); anything else that is missing,
-    unexpected or of another shape raises `ModelError` naming the tensors.
+    unexpected, of another shape or not finite raises `ModelError` naming the tensors.
     """
     given = _fit_to_model(read_tensors(path), model)
     wanted = model.state_dict()
@@ -65,6 +66,7 @@ def load_weights(model: nn.Module, path: Path) -> WeightReport:
         )
     for key in foreign_head:
         del given[key]
+    check_finite(given, path)
     left_random = [key for key in wanted if key not in given]
     model.load_state_dict(wanted | given, strict=True)
     return WeightReport(path.name, len(wanted) - len(left_random), len(wanted), tuple(left_random))
@@ -85,6 +87,32 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             f"{path} is not a readable weight file: {str(error).splitlines()[0]}",
             hint="cass reads .safetensors files and PyTorch state dicts that hold tensors only.",
         ) from error
+
+
+def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise `ModelError` where one of the `tensors` read from `path` holds a NaN or an infinity."""
+    if bad := not_finite(tensors):
+        raise ModelError(
+            f"{path} holds values that are not finite (NaN or infinite): in {_some(bad)}.",
+            hint="The training that wrote it had diverged, or the file is damaged: train again, or take another file.",
+        )
+
+
+@torch.no_grad()
+def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of the tensors that hold a NaN or an infinity.
+
+    A sum has one wherever a term has. It costs a tenth of looking at every number, and a GPU is waited for once.
+    """
+    kinds: defaultdict[Any, dict[str, Tensor]] = defaultdict(dict)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point():
+            kinds[tensor.device, tensor.dtype][name] = tensor
+    suspects: dict[str, Tensor] = {}  # large numbers may overflow a sum, and are finite
+    for alike in kinds.values():
+        fine = torch.stack([tensor.sum() for tensor in alike.values()]).isfinite().tolist()
+        suspects |= {name: tensor for (name, tensor), good in zip(alike.items(), fine, strict=True) if not good}
+    return [name for name, tensor in suspects.items() if not tensor.isfinite().all()]
 
 
 def _unwrap(loaded: Any) -> dict[str, Tensor]:

@@ -23,10 +23,11 @@ from cass_cli.data.views.draw import draw_view
 from cass_cli.engine.batches import batch_bounds, epoch_order, prefetch
 from cass_cli.engine.finetuning.focal import focal_loss
 from cass_cli.engine.finetuning.imbalance import balanced_order
-from cass_cli.engine.finetuning.session import ArmTuning, Tuning, validate
+from cass_cli.engine.finetuning.session import ArmTuning, Tuning, check_finite, stopped, validate
+from cass_cli.engine.finite import not_finite_in
 from cass_cli.engine.optimisers import cosine_lr
 from cass_cli.engine.signals import StopRequest
-from cass_cli.errors import Interrupted, RunError
+from cass_cli.errors import Interrupted
 from cass_cli.seeds import generator, stream_seed
 
 # Reading a number from a GPU waits for it, so there the loss is looked at only every so many steps.
@@ -47,7 +48,10 @@ class TuneStep:
 
 @dataclass(frozen=True)
 class ArmEpoch:
-    """What one epoch did to one arm; NaN where there are no validation images."""
+    """What one epoch did to one arm; NaN where there are no validation images.
+
+    An infinite `val_loss` is of an arm that diverged in the last epoch that it learned; earlier, training stops.
+    """
 
     loss: float
     val_loss: float
@@ -67,9 +71,9 @@ class TuneEpoch:
     arms: dict[str, ArmEpoch]
 
     def row(self) -> dict[str, Any]:
-        """Return the row of metrics.jsonl; None for NaN, which JSON does not have."""
+        """Return the row of metrics.jsonl; None for NaN and infinities, which JSON does not have."""
         arms = {
-            name: {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in vars(arm).items()}
+            name: {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in vars(arm).items()}
             for name, arm in self.arms.items()
         }
         return {**vars(self), "arms": arms}
@@ -91,8 +95,10 @@ def finetune(
 
     An arm stops after the last epoch, or after `patience` epochs without a validation loss below its best
     so far. `save` is called when an epoch has been yielded, every `save_minutes`, and before `Interrupted` is
-    raised for `stop`. Raises `RunError` when a loss is no longer finite. The best weights are kept aside in `t`.
+    raised for `stop`. Raises `RunError` when a loss, or what would be saved, is no longer finite; the last saved state
+    is then the last good one. The best weights are kept aside in `t`.
     """
+    save = _finite_only(save)
     bounds = batch_bounds(t.images, t.settings.batch_size)
     check_every = GPU_CHECK_EVERY if t.device.type == "cuda" else 1
     while t.epoch < t.settings.epochs and t.learning:
@@ -116,6 +122,17 @@ def finetune(
         lr = _lr(t, (t.epoch + 1) * len(bounds) - 1)  # of the last step, which a resumed run may not have taken
         yield _end_epoch(t, lr=lr, seconds=time.monotonic() - began)
         save(t)  # only now: what a checkpoint holds has been told, whenever the process dies
+
+
+def _finite_only(save: Callable[[Tuning], None]) -> Callable[[Tuning], None]:
+    """Return `save`, after a look at what it would put in the place of the last good state."""
+
+    def checked(t: Tuning) -> None:
+        check_finite(t)
+        save(t)
+        t.saved = True
+
+    return checked
 
 
 def _order(t: Tuning) -> Tensor:
@@ -167,6 +184,7 @@ def _end_epoch(t: Tuning, *, lr: float, seconds: float) -> TuneEpoch:
         loss = float(arm.loss_sum) / t.images  # device sync
         arm.loss_sum = torch.zeros_like(arm.loss_sum)
         arms[name] = ArmEpoch(loss, val_loss, score, arm.best_epoch, arm.stopped)
+    check_finite(t)  # before the epoch is told: one that was told is saved
     return TuneEpoch(t.epoch, lr, t.images, max(seconds, 1e-9), arms)
 
 
@@ -175,7 +193,7 @@ def _judge(t: Tuning, arm: ArmTuning, val_loss: float) -> None:
 
     Without validation images the latest weights count as the best, and all epochs are trained.
     """
-    if math.isnan(val_loss) or val_loss < arm.best_loss:
+    if (math.isnan(val_loss) and not not_finite_in(arm.network.state_dict())) or val_loss < arm.best_loss:
         arm.best_loss, arm.best_epoch = (arm.best_loss if math.isnan(val_loss) else val_loss), t.epoch
         arm.keep_best()
     arm.stopped = t.epoch - arm.best_epoch >= t.settings.patience or t.epoch == t.settings.epochs
@@ -184,7 +202,4 @@ def _judge(t: Tuning, arm: ArmTuning, val_loss: float) -> None:
 def _check_finite(t: Tuning, losses: dict[str, Tensor]) -> None:
     for name, loss in losses.items():
         if not math.isfinite(float(loss)):  # device sync
-            raise RunError(
-                f"The loss of {name} became {float(loss)} in epoch {t.epoch + 1}, batch {t.batch}.",
-                hint="Try a lower --lr, or --precision fp32 if this was bf16.",
-            )
+            raise stopped(t, f"The loss of {name} became {float(loss)} in epoch {t.epoch + 1}, batch {t.batch}")

@@ -21,7 +21,9 @@ from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.compute import Compute
 from cass_cli.engine.finetuning.focal import Form, class_weights, focal_loss
 from cass_cli.engine.finetuning.imbalance import logit_adjustment
+from cass_cli.engine.finite import check_restored, diverged, not_finite_in
 from cass_cli.engine.inference import store_logits
+from cass_cli.errors import RunError
 from cass_cli.scores.calibration import to_probabilities
 from cass_cli.scores.values import metric_values
 
@@ -64,6 +66,7 @@ class Tuning:
     arms: dict[str, ArmTuning]
     epoch: int = 0
     batch: int = 0
+    saved: bool = False  # whether there is a checkpoint to go on from
 
     @property
     def device(self) -> torch.device:
@@ -130,7 +133,7 @@ def validate(t: Tuning, names: list[str]) -> dict[str, tuple[float, float]]:
     found = {}
     for name, given in logits.items():
         loss = focal_loss(torch.as_tensor(given), targets, **t.loss)
-        if not np.isfinite(given).all():  # training goes on to say so
+        if not np.isfinite(given).all():  # never the best
             found[name] = (math.inf, math.nan)
             continue
         probabilities = to_probabilities(given, multilabel=t.val_labels.ndim == 2)
@@ -151,10 +154,36 @@ def outputs(t: Tuning, names: list[str], rows: Tensor) -> dict[str, np.ndarray]:
 
 
 def restore_best(t: Tuning) -> None:
-    """Give every arm its best weights."""
-    for arm in t.arms.values():
-        if arm.best:  # else no epoch had a finite validation loss
+    """Give every arm its best weights.
+
+    An arm without any diverged in each epoch: its probe will do where the guard is up, else this raises `RunError`.
+    """
+    for name, arm in t.arms.items():
+        if arm.best:
             arm.network.load_state_dict(arm.best)
+        elif not t.settings.guard:
+            raise stopped(t, f"{name} diverged: no epoch left it with finite weights and outputs")
+
+
+def check_finite(t: Tuning) -> None:
+    """Raise `RunError` where what a checkpoint would hold, and training would go on from, is not finite.
+
+    An arm that has stopped is not gone on with: what counts is its best state.
+    """
+    if bad := not_finite_in(_needed(tuning_state(t))):
+        where = f"epoch {t.epoch + 1}, batch {t.batch}" if t.batch else f"the last batch of epoch {t.epoch}"
+        raise stopped(t, f"Training diverged in {where}: {bad} is no longer finite")
+
+
+def stopped(t: Tuning, what: str) -> RunError:
+    """Return the error that says `what` is no longer finite, and what to try."""
+    other = "with --overwrite, or beside this one with --variant NAME"
+    return diverged(what, f"Try a lower --lr, or --precision fp32 if this was bf16: {other}.", saved=t.saved)
+
+
+def _needed(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the part of `tuning_state` that is still used."""
+    return {name: {"best": arm["best"]} if arm["stopped"] else arm for name, arm in state["arms"].items()}
 
 
 def tuning_state(t: Tuning) -> dict[str, Any]:
@@ -175,8 +204,9 @@ def tuning_state(t: Tuning) -> dict[str, Any]:
 
 
 def restore_tuning(t: Tuning, state: Mapping[str, Any]) -> None:
-    """Bring `t` to where `tuning_state` was taken."""
-    t.epoch, t.batch = state["epoch"], state["batch"]
+    """Bring `t` to where `tuning_state` was taken; raise `RunError` where that isn't finite."""
+    check_restored(_needed(state))
+    t.epoch, t.batch, t.saved = state["epoch"], state["batch"], True
     for name, arm in t.arms.items():
         saved = state["arms"][name]
         arm.network.load_state_dict(saved["network"])

@@ -25,7 +25,7 @@ from cass_cli.data.views.draw import draw_view
 from cass_cli.engine.batches import batch_bounds, epoch_order, prefetch
 from cass_cli.engine.optimisers import clip_each, learning_rate, set_rates, weight_decay
 from cass_cli.engine.pretraining.collapse import ADVICE, ArmGauges
-from cass_cli.engine.pretraining.session import Session, measure_gauges
+from cass_cli.engine.pretraining.session import Session, check_finite, measure_gauges, stopped
 from cass_cli.engine.signals import StopRequest
 from cass_cli.errors import Interrupted, RunError
 from cass_cli.models.checkpointing import statistics_kept
@@ -83,8 +83,10 @@ def pretrain(
 
     `save` is called when an epoch has been yielded, every `save_minutes`, and before `Interrupted` is raised for
     `stop`.
-    Raises `RunError` when the loss is no longer finite; the last saved state is then the last good one.
+    Raises `RunError` when the loss, or what would be saved, is no longer finite; the last saved state is then the last
+    good one.
     """
+    save = _finite_only(save)
     bounds = batch_bounds(s.images, s.train.batch_size, smallest=2 * s.world.size)
     check_every = GPU_CHECK_EVERY if s.device.type == "cuda" else 1
     while s.epoch < s.train.epochs:
@@ -101,7 +103,7 @@ def pretrain(
             if s.step % check_every == 0 or s.batch == len(bounds):
                 value = float(loss) * s.world.size  # device sync
                 if s.world.any(not math.isfinite(value)):
-                    raise _not_finite(s, value)
+                    raise stopped(s, f"The loss became {value} in epoch {s.epoch + 1}, batch {s.batch}")
                 share = waiting / (time.monotonic() - began)
                 peak = torch.cuda.max_memory_allocated(s.device) if s.device.type == "cuda" else 0
                 on_step(StepStats(s.epoch, s.batch, len(bounds), s.seen, value, lr, share, peak))
@@ -120,12 +122,24 @@ def pretrain(
             raise RunError(f"Stopped after epoch {s.epoch}: an arm collapsed.", hint=ADVICE)
 
 
+def _finite_only(save: Callable[[Session], None]) -> Callable[[Session], None]:
+    """Return `save`, after a look at what it would put in the place of the last good state."""
+
+    def checked(s: Session) -> None:
+        check_finite(s)
+        save(s)
+        s.saved = True
+
+    return checked
+
+
 def _end_epoch(s: Session, *, trained: int, seconds: float, waiting: float) -> EpochStats:
     """Average the weights, measure the gauges, and move `s` to the start of the next epoch."""
     loss = float(_sum_over_processes(s.loss_sum)) / s.seen  # device sync
     if s.epoch >= math.floor(s.optim.averaging_start * s.train.epochs):
         for name, averaged in s.averaged.items():
             averaged.update_parameters(s.method.arms[name])
+    check_finite(s)  # before the epoch is told: one that was told is saved
     s.epoch, s.batch, s.seen, s.loss_sum = s.epoch + 1, 0, 0, torch.zeros_like(s.loss_sum)
     gauges = measure_gauges(s)
     states = {arm: gauges[arm].state(s.start_gauges[arm]) for arm in gauges}
@@ -144,9 +158,12 @@ def fetch(s: Session, batch: Tensor) -> list[Tensor]:
 
 
 def _parts(s: Session, size: int) -> list[Tensor]:
-    """Return the positions within a batch of `size` that this process takes, a tensor a forward pass."""
+    """Return the positions within a batch of `size` that this process takes, a tensor a forward pass.
+
+    Batch norm needs two in each, so a small last batch has fewer passes; as many in every process.
+    """
     mine = torch.arange(s.world.rank, size, s.world.size)
-    return [part for part in mine.tensor_split(s.train.accumulate) if len(part)]
+    return list(mine.tensor_split(max(1, min(s.train.accumulate, size // s.world.size // 2))))
 
 
 def train_step(
@@ -199,10 +216,3 @@ def _sum_over_processes(value: Tensor) -> Tensor:
         value = value.clone()
         dist.all_reduce(value)
     return value
-
-
-def _not_finite(s: Session, value: float) -> RunError:
-    return RunError(
-        f"The loss became {value} in epoch {s.epoch + 1}, batch {s.batch}. The last good state is kept.",
-        hint="Try a lower --lr, or --precision fp32 if this was bf16; then go on with --resume.",
-    )

@@ -13,10 +13,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from cass_cli.config.schema import Config
+from cass_cli.config.schema import Config, Train
 from cass_cli.data.dataset import Dataset
 from cass_cli.engine.batches import batch_bounds
 from cass_cli.engine.compute import Compute
+from cass_cli.errors import ConfigError, DataError
 from cass_cli.methods.build import build_arms, build_method
 from cass_cli.methods.method import Method
 from cass_cli.models.checkpointing import checkpoint_gradients
@@ -44,8 +45,12 @@ class Plan:
 
 
 def plan_pretraining(config: Config, dataset: Dataset, compute: Compute, *, processes: int = 1) -> Plan:
-    """Count images, steps, parameters, bytes and floating-point operations. Raises what building the arms raises."""
+    """Count images, steps, parameters, bytes and floating-point operations.
+
+    Raises what `check_batches` and building the arms raise.
+    """
     images = dataset.counts["train"]
+    check_batches(config.train, images, processes)
     per_epoch = len(batch_bounds(images, config.train.batch_size, smallest=2 * processes))
     cost = count_cost(config)
     forward = -(-config.train.batch_size // config.train.accumulate)
@@ -61,6 +66,24 @@ def plan_pretraining(config: Config, dataset: Dataset, compute: Compute, *, proc
         device=str(compute.device),
         precision=compute.precision,
     )
+
+
+def check_batches(train: Train, images: int, processes: int) -> None:
+    """Raise where a process would have fewer than two images in a forward pass, which batch norm and gauges need."""
+    among = f" for {processes} processes" if processes > 1 else ""
+    if images < 2 * processes:
+        raise DataError(
+            f"There {'is 1 training image' if images == 1 else f'are {images} training images'}{among}, "
+            f"and at least {2 * processes} are needed.",
+            hint="Give more images, or a larger share of them: --set data.fractions=[0.7,0.1,0.2]",
+        )
+    if train.batch_size < 2 * train.accumulate * processes:
+        parts = f", in {train.accumulate} parts" if train.accumulate > 1 else ""
+        or_fewer = f", or --accumulate {most}" if (most := train.batch_size // (2 * processes)) else ""
+        raise ConfigError(
+            f"A batch of {train.batch_size}{parts}{among} leaves one image for a forward pass; batch norm needs two.",
+            hint=f"Take --batch-size {2 * train.accumulate * processes}{or_fewer}.",
+        )
 
 
 @dataclass(frozen=True)

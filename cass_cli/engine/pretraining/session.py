@@ -20,8 +20,11 @@ from cass_cli.data.views.spec import ImageSpec, spec_of
 from cass_cli.engine.batches import batch_bounds, epoch_order
 from cass_cli.engine.compute import Compute
 from cass_cli.engine.distributed import World
+from cass_cli.engine.finite import check_restored, diverged, not_finite_in
 from cass_cli.engine.optimisers import build_optimiser
 from cass_cli.engine.pretraining.collapse import ArmGauges, Gauge
+from cass_cli.engine.pretraining.plan import check_batches
+from cass_cli.errors import ModelError, RunError
 from cass_cli.methods.build import build_method
 from cass_cli.methods.method import Method
 from cass_cli.models.arms import Arm
@@ -56,6 +59,7 @@ class Session:
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
     start_gauges: dict[str, ArmGauges] = field(default_factory=dict)
     probe: Callable[[Session], dict[str, Any]] | None = None  # on the leading process, where probes are asked for
+    saved: bool = False  # whether there is a checkpoint to go on from
 
     @property
     def device(self) -> torch.device:
@@ -82,9 +86,12 @@ def build_session(
 ) -> Session:
     """Put the arms on the device, with their method, optimisers and running averages.
 
-    With `measure`, the gauges are read before the first step; a session that is to be restored needs none.
+    With `measure`, the gauges are read before the first step; a session that is to be restored needs none. Raises
+    `ConfigError` where a process would have fewer than two images at once, and `ModelError` where an arm gives outputs
+    that are not finite.
     """
     train, optim = config.train, config.optim
+    check_batches(train, len(store.kept), world.size)
     device = compute.device
     networks = {name: compute.place(arm.model).train() for name, arm in arms.items()}
     if train.gradient_checkpointing:
@@ -137,8 +144,23 @@ def session_state(s: Session) -> dict[str, Any]:
     }
 
 
+def check_finite(s: Session) -> None:
+    """Raise `RunError` where what a checkpoint would hold is not finite; every process must ask."""
+    bad = not_finite_in(session_state(s))
+    if s.world.any(bool(bad)):
+        where, bad = f"epoch {s.epoch + 1}, batch {s.batch}", bad or "a tensor of another process"
+        raise stopped(s, f"Training diverged in {where}: {bad} is no longer finite")
+
+
+def stopped(s: Session, what: str) -> RunError:
+    """Return the error that says `what` is no longer finite, and how to go on."""
+    go_on = "go on with --resume" if s.saved else "start again with --overwrite"
+    return diverged(what, f"Try a lower --lr, or --precision fp32 if this was bf16; then {go_on}.", saved=s.saved)
+
+
 def restore_session(s: Session, state: Mapping[str, Any]) -> None:
-    """Bring `s` to where `session_state` was taken."""
+    """Bring `s` to where `session_state` was taken; raise `RunError` where that isn't finite."""
+    check_restored(state)
     s.method.load_state_dict(state["method"])
     for name, optimiser in s.optimisers.items():
         optimiser.load_state_dict(state["optimisers"][name])
@@ -147,11 +169,16 @@ def restore_session(s: Session, state: Mapping[str, Any]) -> None:
     s.epoch, s.batch, s.step, s.seen = (state["position"][key] for key in ("epoch", "batch", "step", "seen"))
     s.loss_sum = state["loss_sum"].to(s.device)
     s.start_gauges = {arm: ArmGauges.from_dict(values) for arm, values in state["start_gauges"].items()}
+    s.saved = True
 
 
 @torch.no_grad()
 def measure_gauges(s: Session) -> dict[str, ArmGauges]:
-    """Measure the collapse gauges of each arm on a fixed, seeded set of training images, without augmentation."""
+    """Measure the collapse gauges of each arm on a fixed, seeded set of training images, without augmentation.
+
+    Raises `RunError`, or before the first step `ModelError`, where an arm's outputs are not finite: finite weights can
+    still be too large.
+    """
     rows = torch.randperm(s.images, generator=generator(s.train.seed, "monitor"))[:MONITORED_IMAGES]
     gauges = {}
     s.method.eval()
@@ -161,9 +188,18 @@ def measure_gauges(s: Session) -> dict[str, ArmGauges]:
             with s.compute.autocast():
                 parts.append(s.method.embed(name, plain_view(s, part)))
         features, outputs = (torch.cat(column).float() for column in zip(*parts, strict=True))
+        if s.world.any(not bool(features.isfinite().all() and outputs.isfinite().all())):
+            raise _outputs_not_finite(s, name)
         gauges[name] = ArmGauges(Gauge.of(outputs), Gauge.of(features))
     s.method.train()
     return gauges
+
+
+def _outputs_not_finite(s: Session, arm: str) -> RunError | ModelError:
+    if s.step == 0:
+        what = f"Before any training, {arm} gives training images outputs that are not finite (NaN or infinite)."
+        return ModelError(what, hint="Try --precision fp32 if this was bf16, or other weights.")
+    return stopped(s, f"Training diverged in epoch {s.epoch}: the outputs of {arm} are no longer finite")
 
 
 def plain_view(s: Session, rows: Tensor) -> Tensor:
@@ -175,7 +211,7 @@ def plain_view(s: Session, rows: Tensor) -> Tensor:
 def refresh_averages(s: Session) -> dict[str, nn.Module]:
     """Return the averaged arms with batch-norm statistics of their own, from one pass over augmented images.
 
-    Empty when averaging is off or never began.
+    Empty when averaging is off or never began. Raises `RunError` where such statistics are not finite.
     """
     averages: dict[str, nn.Module] = {}
     for name, averaged in s.averaged.items():
@@ -183,6 +219,11 @@ def refresh_averages(s: Session) -> dict[str, nn.Module]:
             with s.compute.autocast():
                 update_bn(_augmented_epoch(s), averaged, device=s.device)
             averages[name] = averaged.module
+            if not_finite_in(averaged.module.state_dict()):
+                raise RunError(
+                    f"The averaged {name} gives outputs that are not finite. What was trained is kept.",
+                    hint="Finish without it: --resume --set optim.averaging=false",
+                )
     return averages
 
 
