@@ -154,8 +154,9 @@ def check_finite(s: Session) -> None:
 
 def stopped(s: Session, what: str) -> RunError:
     """Return the error that says `what` is no longer finite, and how to go on."""
-    go_on = "go on with --resume" if s.saved else "start again with --overwrite"
-    return diverged(what, f"Try a lower --lr, or --precision fp32 if this was bf16; then {go_on}.", saved=s.saved)
+    hint = "Start again with a lower --lr, or --precision fp32 if this was bf16: with --overwrite, or another --name."
+    go_on = "\n--resume goes on from that state, with the settings as they are."
+    return diverged(what, hint + (go_on if s.saved else ""), saved=s.saved)
 
 
 def restore_session(s: Session, state: Mapping[str, Any]) -> None:
@@ -222,7 +223,7 @@ def refresh_averages(s: Session) -> dict[str, nn.Module]:
             if not_finite_in(averaged.module.state_dict()):
                 raise RunError(
                     f"The averaged {name} gives outputs that are not finite. What was trained is kept.",
-                    hint="Finish without it: --resume --set optim.averaging=false",
+                    hint="Start again with a lower --lr, or without averages: --set optim.averaging=false",
                 )
     return averages
 
