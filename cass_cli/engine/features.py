@@ -13,7 +13,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import signal
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -35,7 +34,7 @@ from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.batches import prefetch
 from cass_cli.engine.compute import Compute
 from cass_cli.engine.signals import StopRequest
-from cass_cli.errors import Interrupted, RunError
+from cass_cli.errors import RunError
 from cass_cli.files import whole_file
 from cass_cli.models.layers import arm_features
 
@@ -104,8 +103,7 @@ def features_of(
             _save(_file(places[name], number, found), rows=found, values=values, widths=np.array(widths))
             done += 1
             on_progress(done, total)
-            if stop:
-                raise Interrupted(stop.number or signal.SIGTERM)
+            stop.check()
     return {name: _load(place, batches, len(data.table)) for name, place in places.items()}
 
 

@@ -1,41 +1,110 @@
-"""Ctrl-C and `kill` end a run in good order: finish the step, save, exit. A second signal ends it at once."""
+"""Signals end what runs in good order, or have it saved: a training finishes its step and saves, all else ends quietly.
+
+SIGINT (Ctrl-C), SIGTERM (`kill`, a batch system), SIGHUP (the terminal is gone) and SIGXCPU (the CPU time is used up)
+stop; SIGUSR1 and SIGUSR2 have a training saved, which then goes on. A HUP that nohup has ignored stays ignored.
+Windows knows the first two only.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any
 
 from cass_cli.errors import Interrupted
 
+STOP = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU") if hasattr(signal, name))
+SAVE = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name))
+BY_HAND = (signal.SIGINT, signal.SIGTERM)  # a dying terminal sends HUP twice, the kernel XCPU every further second
+IMPORTING = "<frozen importlib._bootstrap>"
+
+Handler = Callable[[int, FrameType | None], Any]
+
 
 class StopRequest:
-    """Remembers the first signal; the training loop asks it after every step."""
+    """Remembers what signals asked for; the training loop looks at it after every step."""
 
-    number: int = 0
+    number: int = 0  # of the signal that stops
+    saving: int = 0  # of the one that has a state saved
 
     def __bool__(self) -> bool:
         return self.number != 0
 
+    @property
+    def asked(self) -> bool:
+        """Whether there is anything to do for a signal."""
+        return bool(self.number or self.saving)
+
+    def stop(self, number: int, _frame: FrameType | None) -> None:
+        """Remember a signal that stops; a second one that somebody sends ends the process at once."""
+        if self and number in BY_HAND:
+            os._exit(128 + number)
+        self.number = self.number or number
+
+    def save(self, number: int, _frame: FrameType | None) -> None:
+        """Remember a signal that asks for a checkpoint."""
+        self.saving = number
+
+    def saved(self) -> str:
+        """Forget that a checkpoint was asked for; returns the name of the signal that did, or ""."""
+        number, self.saving = self.saving, 0
+        return signal.Signals(number).name if number else ""
+
+    def check(self) -> None:
+        """Raise `Interrupted` if a signal stops."""
+        if self:
+            raise Interrupted(self.number)
+
 
 @contextmanager
 def stop_on_signal() -> Iterator[StopRequest]:
-    """Catch SIGINT and SIGTERM for the duration of the block."""
+    """Remember signals for the duration of the block, instead of being stopped by them."""
     request = StopRequest()
-
-    def remember(number: int, _frame: FrameType | None) -> None:
-        if request:
-            os._exit(128 + number)
-        request.number = number
-
-    before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = _handle(STOP, request.stop) | _handle(SAVE, request.save)
     try:
         yield request
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def end_on_signal() -> None:
+    """Let signals end this process as Ctrl-C does, by an exception, wherever no state is at stake.
+
+    So what is half written is removed. Not while something is imported: there an exception can get lost, or come out as
+    another.
+    """
+    request = StopRequest()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        request.stop(number, frame)
+        if _importing(frame):
+            with suppress(OSError):
+                os.write(2, b"Interrupted: stopped.\n")
+            os._exit(128 + number)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(128 + number)
+
+    _handle(STOP, end)
+    _handle(SAVE, lambda _number, _frame: None)  # nothing to save
+
+
+def _handle(numbers: tuple[signal.Signals, ...], handler: Handler) -> dict[int, Any]:
+    """Set the handler of these signals, but for an ignored HUP; returns those that they had."""
+    ignored = [n for n in numbers if n.name == "SIGHUP" and signal.getsignal(n) is signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in numbers if number not in ignored}
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == IMPORTING:
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextmanager

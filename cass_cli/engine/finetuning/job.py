@@ -93,6 +93,7 @@ def _finetune_job(
     with stop_on_signal() as stop, resumed_by(go_on):
         for number, trial in enumerate(p.trials, start=1):
             if trial in p.todo:
+                stop.check()
                 run_trial(job, trial, p.subsets[trial.path], (number, len(p.trials)), watch, stop)
             watch.finished(trial.summary())
     summaries = tuple(trial.summary() for trial in p.trials)

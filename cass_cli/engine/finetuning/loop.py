@@ -94,9 +94,9 @@ def finetune(
     """Train from where `t` stands until every arm has stopped, yielding each epoch as it ends.
 
     An arm stops after the last epoch, or after `patience` epochs without a validation loss below its best
-    so far. `save` is called when an epoch has been yielded, every `save_minutes`, and before `Interrupted` is
-    raised for `stop`. Raises `RunError` when a loss, or what would be saved, is no longer finite; the last saved state
-    is then the last good one. The best weights are kept aside in `t`.
+    so far. `save` is called when an epoch has been yielded, every `save_minutes`, when `stop` asks for it, and before
+    `Interrupted` is raised for `stop`. Raises `RunError` when a loss, or what would be saved, is no longer finite; the
+    last saved state is then the last good one. The best weights are kept aside in `t`.
     """
     save = _finite_only(save)
     bounds = batch_bounds(t.images, t.settings.batch_size)
@@ -110,13 +110,13 @@ def finetune(
             lr = _lr(t, t.epoch * len(bounds) + t.batch)
             losses = tune_step(t, pixels, targets[slice(*bound)], lr=lr)
             t.batch += 1
-            if t.batch % check_every == 0 or t.batch == len(bounds):
+            if t.batch % check_every == 0 or t.batch == len(bounds) or stop.asked:
                 _check_finite(t, losses)
                 on_step(TuneStep(t.epoch, t.batch, len(bounds), bound[1], max(map(float, losses.values())), lr))
                 if stop:
                     save(t)
                     raise Interrupted(stop.number or signal.SIGTERM)
-                if time.monotonic() - saved > 60 * t.save_minutes:
+                if stop.saving or time.monotonic() - saved > 60 * t.save_minutes:
                     save(t)
                     saved = time.monotonic()
         lr = _lr(t, (t.epoch + 1) * len(bounds) - 1)  # of the last step, which a resumed run may not have taken

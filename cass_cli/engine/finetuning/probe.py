@@ -37,7 +37,15 @@ def fit_probe(
     joint: bool,
     seed: int,
 ) -> Probe:
-    """Read each image that is needed once through each arm, and fit the heads on the labels of `subset`."""
+    """Read each image that is needed once through each arm, and fit the heads on the labels of `subset`.
+
+    Raises `Interrupted` for `stop` between two batches, or two of the regressions that are tried.
+    """
+
+    def fitting(done: int, total: int) -> None:
+        watch.fitting(done, total)
+        stop.check()
+
     rows = {"train": subset, "val": job.data.rows["val"], "test": job.data.rows["test"]}
     rows = {split: job.images.readable(found) for split, found in rows.items()}
     features = features_of(
@@ -60,6 +68,6 @@ def fit_probe(
         groups=job.data.groups(rows["train"]),
         joint=joint,
         seed=seed,
-        on_progress=watch.fitting,
+        on_progress=fitting,
     )
     return Probe(heads, {split: head_logits(heads, features, rows[split]) for split in ("val", "test")})

@@ -110,9 +110,12 @@ def _train(job: Job, trial: Trial, t: Tuning, watch: Watcher, stop: StopRequest)
     """Train until every arm has stopped, and give each its best weights."""
 
     def save(t: Tuning) -> None:
-        save_checkpoint(
-            trial.files.checkpoint, {**tuning_state(t), "began": dict(job.began), "metrics": trial.files.metrics_mark()}
-        )
+        asked = stop.saved()
+        state = {**tuning_state(t), "began": dict(job.began), "metrics": trial.files.metrics_mark()}
+        save_checkpoint(trial.files.checkpoint, state)
+        if asked:
+            where = f"epoch {t.epoch}" if not t.batch else f"batch {t.batch} of epoch {t.epoch + 1}"
+            watch.note(f"Saved after {where}, as {asked} asked; training goes on.")
 
     for stats in finetune(t, stop=stop, save=save, on_step=watch.step):
         trial.files.log(stats.row())

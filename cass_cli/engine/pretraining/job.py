@@ -28,7 +28,7 @@ from cass_cli.engine.pretraining.moved import moved
 from cass_cli.engine.pretraining.plan import Plan, plan_pretraining
 from cass_cli.engine.pretraining.probe import probe_arms, probe_data
 from cass_cli.engine.pretraining.session import Session, build_session, refresh_averages, restore_session, session_state
-from cass_cli.engine.signals import resumed_by, stop_on_signal
+from cass_cli.engine.signals import StopRequest, resumed_by, stop_on_signal
 from cass_cli.errors import RunError
 from cass_cli.files import sweep, write_json, write_text
 from cass_cli.methods.build import build_arms
@@ -148,21 +148,27 @@ def _pretrain_job(
             _record_start(run, resolved, dataset, store)
         world.wait()
         watch.started(session, plan, run)
-        return _train(session, run, config, watch, labelled=dataset.table.labels is not None)
+        with stop_on_signal() as stop:  # to the end: a run whose epochs are trained gets its arms
+            return _train(session, run, config, watch, stop, labelled=dataset.table.labels is not None)
 
 
-def _train(session: Session, run: Run, config: Config, watch: Watcher, *, labelled: bool) -> PretrainResult:
+def _train(
+    session: Session, run: Run, config: Config, watch: Watcher, stop: StopRequest, *, labelled: bool
+) -> PretrainResult:
     world = session.world
     began = time.monotonic()
 
     def save(s: Session) -> None:
+        asked = stop.saved()
         if world.leads:
             save_checkpoint(run.checkpoint, {**session_state(s), "metrics": run.metrics_mark()})
+        if asked:
+            watch.note(f"Saved after step {s.step:,}, as {asked} asked; training goes on.")
 
     if _finished(run, session):
         raise RunError(f"{run.path} is finished already: {session.epoch} epochs.", hint="Ask for more with --epochs N.")
     go_on = f"cass pretrain --resume{run_flags(run, option='--name', always=True)}"
-    with stop_on_signal() as stop, resumed_by(go_on):
+    with resumed_by(go_on):
         for stats in pretrain(session, stop=stop, save=save, on_step=watch.step):
             if world.leads:
                 run.log(stats.row())

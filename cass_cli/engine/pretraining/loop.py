@@ -81,8 +81,8 @@ def pretrain(
 ) -> Iterator[EpochStats]:
     """Train from where `s` stands to its last epoch, yielding each epoch as it ends.
 
-    `save` is called when an epoch has been yielded, every `save_minutes`, and before `Interrupted` is raised for
-    `stop`.
+    `save` is called when an epoch has been yielded, every `save_minutes`, when `stop` asks for it, and before
+    `Interrupted` is raised for `stop`.
     Raises `RunError` when the loss, or what would be saved, is no longer finite; the last saved state is then the last
     good one.
     """
@@ -100,7 +100,8 @@ def pretrain(
             loss, augmenting = train_step(s, batch, images, lr=lr)
             s.loss_sum += loss * len(batch)
             s.seen, s.batch, s.step, waiting = s.seen + len(batch), s.batch + 1, s.step + 1, waiting + augmenting
-            if s.step % check_every == 0 or s.batch == len(bounds):
+            asked = s.world.size == 1 and stop.asked  # several processes ask each other
+            if s.step % check_every == 0 or s.batch == len(bounds) or asked:
                 value = float(loss) * s.world.size  # device sync
                 if s.world.any(not math.isfinite(value)):
                     raise stopped(s, f"The loss became {value} in epoch {s.epoch + 1}, batch {s.batch}")
@@ -110,7 +111,7 @@ def pretrain(
                 if s.world.any(bool(stop)):
                     save(s)
                     raise Interrupted(stop.number or signal.SIGTERM)
-                if s.world.any(time.monotonic() - saved > 60 * s.train.save_minutes):
+                if s.world.any(bool(stop.saving) or time.monotonic() - saved > 60 * s.train.save_minutes):
                     save(s)
                     saved = time.monotonic()
             mark = time.monotonic()
