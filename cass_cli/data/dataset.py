@@ -27,7 +27,7 @@ from cass_cli.data.layouts.medmnist import download_medmnist
 from cass_cli.data.layouts.split_values import read_mapping
 from cass_cli.data.phantom.slices import VERSION, make_phantoms
 from cass_cli.data.sources import SampleTable, load_samples
-from cass_cli.data.space import default_cache_dir
+from cass_cli.data.space import writable_cache_dir
 from cass_cli.data.splits import SPLITS, assign_splits, read_splits
 from cass_cli.data.store.store import ImageStore, build_store
 from cass_cli.errors import DataError
@@ -85,7 +85,7 @@ def _preset_path(preset: str | None) -> Path:
             "No images were named.", hint="Give a folder with --data, or try the demo: cass pretrain --preset demo"
         )
     if preset == "demo":
-        return make_phantoms(default_cache_dir() / f"phantoms-{VERSION}")
+        return make_phantoms(writable_cache_dir() / f"phantoms-{VERSION}")
     path = preset_data_path(preset).absolute()
     if not path.exists():
         about = preset_about(preset)

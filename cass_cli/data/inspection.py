@@ -23,7 +23,7 @@ from cass_cli.data.duplicates import (
 from cass_cli.data.image_rows import ImageRow, image_rows, read_headers
 from cass_cli.data.sources import SampleTable
 from cass_cli.data.splits import SPLITS, label_columns
-from cass_cli.data.store.store import build_store
+from cass_cli.data.store.store import HELD_IN_MEMORY, build_store
 
 Ints = NDArray[np.int64]
 KINDS = ("leak", "bad", "duplicate", "disagreement")  # what `Inspection.found` can tell
@@ -123,7 +123,7 @@ def inspect_samples(
     began = time.monotonic()
     facts, bad = read_headers(table, workers, None if duplicates else on_progress)
     exact = near = np.empty((0, 2), dtype=np.int64)
-    flat, cut = 0, False
+    flat, cut, unkept = 0, False, list[str]()
     if duplicates:
         store = build_store(
             table,
@@ -134,6 +134,7 @@ def inspect_samples(
             max_pixels=max_pixels,
             on_progress=on_progress,
         )
+        unkept = [note for note in store.notes if note.endswith(HELD_IN_MEMORY)]
         bad = {image.index: image.reason for image in store.bad}  # decoding has the last word
         found = near_duplicates(thumbnails(store.images), threshold=threshold)
         exact, near, flat, cut = exact_duplicates(table), store.kept[found.pairs], len(found.flat), found.cut
@@ -143,7 +144,7 @@ def inspect_samples(
     known = [fact for i, fact in sorted(facts.items()) if i not in bad]
     return Inspection(
         root=str(table.root),
-        notes=table.notes,
+        notes=(*table.notes, *unkept),
         obstacles=table.obstacles,
         images=len(table),
         classes=table.classes,

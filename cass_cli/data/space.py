@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 SHARE = 0.5  # of what is available: the rest is for the arms, their gradients and the file cache
@@ -53,12 +55,42 @@ def _container() -> list[int]:
 
 
 def default_cache_dir() -> Path:
-    """Return $CASS_CACHE, else `cass` in the user's cache directory (XDG, macOS or Windows). It may not exist yet."""
+    """Return $CASS_CACHE, else `cass` in the user's cache directory (XDG, macOS or Windows). It may not exist yet.
+
+    A user without a home has one among the temporary files.
+    """
     if own := os.environ.get("CASS_CACHE"):
         return Path(own).expanduser()
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "cass"
+        return _home() / "Library" / "Caches" / "cass"
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "cass"
+        return Path(os.environ.get("LOCALAPPDATA") or _home() / "AppData" / "Local") / "cass"
     xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "cass"  # the standard ignores relative paths
+    return (xdg if xdg.is_absolute() else _home() / ".cache") / "cass"  # the standard ignores relative paths
+
+
+def writable_cache_dir() -> Path:
+    """Return the cache folder, or one of the user's own among the temporary files where that can't be written."""
+    folder = default_cache_dir()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return _temporary() / "cass"
+    return folder if os.access(folder, os.W_OK) else _temporary() / "cass"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a user without one, as in some containers
+        return _temporary()
+
+
+def _temporary() -> Path:
+    """Return a folder that no other user writes to."""
+    folder = Path(tempfile.gettempdir()) / f"cass-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    if hasattr(os, "getuid") and (folder.is_symlink() or folder.stat().st_uid != os.getuid()):
+        folder = Path(tempfile.mkdtemp(prefix="cass-"))
+    return folder

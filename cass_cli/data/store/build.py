@@ -26,6 +26,10 @@ FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 ReadRows = Callable[[NDArray[np.int64], NDArray[np.uint8]], None]  # rows [B], and where to put them [B, 3, S, S]
 
 
+class CacheFolderError(DataError):
+    """The folder of the cache files cannot be made, written or locked; which is not to say that its disk is full."""
+
+
 @dataclass(frozen=True)
 class CacheFile:
     """A finished cache file, open: it stays readable when it is deleted meanwhile (not on Windows)."""
@@ -49,8 +53,8 @@ def state_of(result: Planes | BadImage) -> int:
 def cached_file(job: DecodeJob) -> CacheFile:
     """Return the cache file of the job's images; a second run that asks meanwhile waits, then opens the same file.
 
-    Raises `DataError` when the disk is too small or the directory cannot be used; what was written of the file
-    stays, and the next run goes on with it. Unreadable images are tried again each time.
+    Raises `DataError` when the disk is too small, `CacheFolderError` when the directory cannot be used; what was
+    written of the file stays, and the next run goes on with it. Unreadable images are tried again each time.
     """
     header, folder = header_of(job.table, job.size, job.fit), image_folder()
     path = folder / (header.key + FINISHED)
@@ -173,7 +177,7 @@ def _disk_errors(folder: Path, header: Header) -> Iterator[None]:
     except OSError as error:
         where = shown(str(folder))
         if error.errno not in FULL_DISK:
-            raise DataError(
+            raise CacheFolderError(
                 f"The cache directory {where} cannot be used: {error.strerror or error}.",
                 hint="Name another with $CASS_CACHE, or do without: --cache ram or --cache off.",
             ) from error

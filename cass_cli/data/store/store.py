@@ -22,13 +22,14 @@ from cass_cli.config.schema import FitName
 from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS
 from cass_cli.data.sources import SampleTable
 from cass_cli.data.space import SHARE, available_memory, fits_in_memory
-from cass_cli.data.store.build import ReadRows, cached_file, existing_file, state_of
+from cass_cli.data.store.build import CacheFolderError, ReadRows, cached_file, existing_file, state_of
 from cass_cli.data.store.decoding import BadImage, DecodeJob, bad_image_error, usable_cores
 from cass_cli.data.store.file import BAD, SEVERAL_PAGES
 from cass_cli.errors import DataError
 from cass_cli.words import shown
 
 CPU = torch.device("cpu")
+HELD_IN_MEMORY = "The images are held in memory."  # after why they are in no file
 UPLOAD_BYTES = 64 * 2**20  # copied to the device at a time
 
 
@@ -183,8 +184,17 @@ def _decoded(
 
 
 def _in_file(job: DecodeJob) -> ImageStore:
-    """Read batches from the cache file; `images` maps it, for those who want all of it."""
-    file = cached_file(job)
+    """Read batches from the cache file; `images` maps it, for those who want all of it.
+
+    Where there can be none, they are held in memory, if they fit.
+    """
+    try:
+        file = cached_file(job)
+    except CacheFolderError as error:
+        if job.bytes > available_memory():
+            raise
+        store = _in_memory(job)
+        return replace(store, notes=(f"{error.what} {HELD_IN_MEMORY}", *store.notes))
     kept = np.flatnonzero(file.states != BAD)
     notes = (*file.notes, *_page_notes(file.states))
     return ImageStore(torch.from_numpy(file.images), "disk", kept, file.bad, notes, file.path, file.read)

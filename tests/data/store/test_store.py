@@ -25,7 +25,7 @@ from cass_cli.data.space import default_cache_dir
 from cass_cli.data.store import decoding
 from cass_cli.data.store.file import PAGE, PartialFile, header_of
 from cass_cli.data.store.folder import clear_caches, image_folder, list_caches
-from cass_cli.data.store.store import ImageStore, build_store
+from cass_cli.data.store.store import HELD_IN_MEMORY, ImageStore, build_store
 from cass_cli.errors import DataError
 from cass_cli.lock import locked
 
@@ -425,11 +425,16 @@ def test_disk_that_fills_up_meanwhile_is_told_and_the_build_gone_on_with(
     assert sorted(rows) == list(range(12, 30))
 
 
-def test_cache_directory_that_is_a_file_is_an_error(
+def test_images_are_held_in_memory_where_the_cache_directory_cannot_be_used(
     table: SampleTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("CASS_CACHE", str(tmp_path / "file"))
+    store = build(table, "disk")
+    assert store.where == "ram"
+    assert np.array_equal(everything(store), expected(table))
+    assert [note for note in store.notes if "cannot be used" in note and note.endswith(HELD_IN_MEMORY)]
+    monkeypatch.setattr("cass_cli.data.store.store.available_memory", lambda: 0)
     with pytest.raises(DataError, match="cannot be used"):
         build(table, "disk")
 
