@@ -39,6 +39,7 @@ ENGINE_FILES = {
         "device",
         "distributed",
         "inference",
+        "memory",
         "optimisers",
         "fastest",
         "features",

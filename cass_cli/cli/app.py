@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from collections.abc import Collection
 from typing import Annotated
 
 import typer
@@ -17,6 +19,7 @@ from cass_cli.cli.evaluate import evaluate
 from cass_cli.cli.feature_maps import feature_maps
 from cass_cli.cli.finetune import finetune
 from cass_cli.cli.inspect import inspect
+from cass_cli.cli.memory import memory_error, memory_message
 from cass_cli.cli.predict import predict
 from cass_cli.cli.pretrain import pretrain
 from cass_cli.cli.report import report
@@ -69,18 +72,29 @@ WITH_OLD_NAMES = ("pretrain", "finetune", "evaluate", "compare")  # commands who
 
 
 def run(arguments: list[str]) -> int:
-    """Run `cass arguments` and return its exit code: 0, 1 (a fault of ours), 2 (yours), 130 or 143 (stopped)."""
+    """Run `cass arguments` and return its exit code: 0, 1 (a fault of ours), 2 (yours), 128 + a signal (stopped)."""
     arguments = _renamed(arguments)
     debug = "--debug" in arguments or os.environ.get("CASS_DEBUG", "") not in ("", "0")
     try:
         return int(app([a for a in arguments if a != "--debug"], prog_name="cass", standalone_mode=False) or 0)
     except (typer.Abort, KeyboardInterrupt):  # Ctrl-C where no state is at stake: decoding, exporting, …
-        _show_error("stopped.", "A run that had begun goes on with --resume.", title="Interrupted")
-        return 130
+        return _stopped(130)
+    except SystemExit as stopped:  # another signal, see `engine/signals.py`; or Click's, of a broken pipe
+        code = int(stopped.code or 0)
+        return _stopped(code) if code > 128 else 0
     except Exception as error:
+        from cass_cli.reports.streams import StreamError
+
+        if isinstance(error, StreamError | BrokenPipeError):
+            return 0  # `close_streams` tells whether that matters
         if debug and not isinstance(error, Interrupted):
             raise
-        return _explain(error)
+        return _explain(error, _options(arguments))
+
+
+def _stopped(code: int) -> int:
+    _show_error("stopped.", "A run that had begun goes on with --resume.", title="Interrupted")
+    return code
 
 
 def _renamed(arguments: list[str]) -> list[str]:
@@ -96,10 +110,13 @@ def _renamed(arguments: list[str]) -> list[str]:
     return found
 
 
-def _explain(error: Exception) -> int:
-    """Tell the user about `error`, and return the exit code."""
+def _explain(error: Exception, options: Collection[str]) -> int:
+    """Tell the user about `error` of a command with these `options`, and return the exit code."""
     code = 1
-    if isinstance(error, CassError):
+    if short := memory_error(error):
+        _show_error(*memory_message(short, options))
+        code = 2
+    elif isinstance(error, CassError):
         _show_error(error.what, error.hint)
         code = 2
     elif isinstance(error, Interrupted):
@@ -109,11 +126,8 @@ def _explain(error: Exception) -> int:
             title="Interrupted",
         )
         code = error.exit_code
-    elif isinstance(error, BrokenPipeError):
-        sys.stdout = None  # whoever read us has gone, and need not be told
-        code = 0
     elif isinstance(error, OSError) and error.strerror and error.filename:  # a full disk, no permission, …
-        _show_error(f"{error.filename}: {error.strerror}.", "Check the disk's space and the folder's permissions.")
+        _show_error(f"{error.filename}: {error.strerror}.", _elsewhere(error, options))
         code = 2
     elif hasattr(error, "exit_code") and hasattr(error, "format_message"):  # a wrong option; Typer hides the class
         from typer import rich_utils
@@ -128,6 +142,25 @@ def _explain(error: Exception) -> int:
 def _command(arguments: list[str]) -> str:
     """Return the subcommand among the arguments."""
     return next((argument for argument in arguments if not argument.startswith("-")), "pretrain")
+
+
+def _options(arguments: list[str]) -> Collection[str]:
+    """Return the options of the subcommand among the arguments."""
+    commands = getattr(typer.main.get_command(app), "commands", {})
+    parameters = commands[_command(arguments)].params if _command(arguments) in commands else []
+    return {option for parameter in parameters for option in parameter.opts}
+
+
+def _elsewhere(error: OSError, options: Collection[str]) -> str:
+    """Return what to try where a file cannot be written or read, by the options that the command has."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "Make room on the disk."
+    instead = ""
+    if "--out" in options:
+        instead = ", or write elsewhere with --out"
+    elif "--runs" in options:
+        instead = ", or work in another folder of runs with --runs, which may be a copy"
+    return f"Check the folder's permissions{instead}."
 
 
 def _show_error(what: str, hint: str, *, title: str = "Error") -> None:

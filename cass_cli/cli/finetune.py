@@ -240,6 +240,8 @@ def finetune(
     from cass_cli.config.load import Layer, parse_assignments, read_config_file
     from cass_cli.engine.finetuning.job import finetune_job
     from cass_cli.engine.finetuning.request import plan_on_run, plan_without_run
+    from cass_cli.engine.finetuning.shared import memory_settings
+    from cass_cli.engine.memory import memory_for
     from cass_cli.reports.finetuning import FinetuneDisplay, show_finetuned, show_implied
     from cass_cli.runs.names import find
 
@@ -252,13 +254,16 @@ def finetune(
     else:
         plan = plan_on_run(find(runs, run or name), layers, variant=variant, resume=resume, overwrite=overwrite)
     show_implied(plan.resolved)
+    enough_memory = memory_for(memory_settings(plan.resolved.config.finetune))
     how: dict[str, bool] = {"new_run": plan.new_run, "resume": resume, "overwrite": overwrite}
     if dry_run:
         from cass_cli.engine.timing.finetune_forecast import foresee_finetuning
         from cass_cli.reports.finetuning_plan import show_finetuning_plan
 
-        show_finetuning_plan(foresee_finetuning(plan.resolved, plan.run, plan.variant, **how), as_json=as_json)
+        with enough_memory:
+            foreseen = foresee_finetuning(plan.resolved, plan.run, plan.variant, **how)
+        show_finetuning_plan(foreseen, as_json=as_json)
         return
-    with FinetuneDisplay(to_stderr=as_json) as watch:
+    with FinetuneDisplay(to_stderr=as_json) as watch, enough_memory:
         result = finetune_job(plan.resolved, plan.run, plan.variant, watch=watch, verify=verify, **how)
     show_finetuned(result, as_json=as_json)

@@ -208,19 +208,26 @@ def pretrain(
         flags, preset=preset, file=config, assignments=assignments or [], saved=run.config if run else None
     )
     from cass_cli.engine.distributed import world_from_environment
+    from cass_cli.engine.memory import memory_for
     from cass_cli.engine.pretraining.job import pretrain_job
+    from cass_cli.engine.pretraining.plan import memory_settings
     from cass_cli.engine.pretraining.request import requested_settings
     from cass_cli.reports.pretraining import PretrainDisplay, Silent, show_plan, show_pretrained
     from cass_cli.runs.directory import default_name
 
     world = world_from_environment()
     resolved = requested_settings(asked, preset=preset, resume=run)
+    enough_memory = memory_for(memory_settings(resolved.config.train))
     if dry_run:
         from cass_cli.engine.timing.forecast import foresee
 
-        show_plan(foresee(resolved, resume=run), as_json=as_json)
+        with enough_memory:
+            show_plan(foresee(resolved, resume=run), as_json=as_json)
         return
-    with PretrainDisplay(resolved.config.train.epochs, to_stderr=as_json) if world.leads else Silent() as watch:
+    with (
+        PretrainDisplay(resolved.config.train.epochs, to_stderr=as_json) if world.leads else Silent() as watch,
+        enough_memory,
+    ):
         result = pretrain_job(
             resolved,
             out=runs,

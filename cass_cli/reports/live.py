@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from types import TracebackType
 from typing import Self
@@ -11,6 +12,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from cass_cli.reports.streams import lasting
+
 REDRAW_SECONDS = 0.25
 
 
@@ -18,7 +21,8 @@ class LiveDisplay:
     """Shows what it is told on stdout, or on stderr when stdout is kept for JSON; bars at a terminal only."""
 
     def __init__(self, *, to_stderr: bool = False) -> None:
-        self.console = Console(stderr=to_stderr, highlight=False, soft_wrap=True)
+        file = lasting(sys.stderr if to_stderr else sys.stdout)
+        self.console = Console(file=file, highlight=False, soft_wrap=True)
         self.live = Live(console=self.console, auto_refresh=False, transient=True)
         self.bars = Progress(
             TextColumn("{task.description:<9}"),

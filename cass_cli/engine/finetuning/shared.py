@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from cass_cli.config.schema import Config
+from cass_cli.config.schema import Config, Finetune
 from cass_cli.data.labelled_images import Images, LabelledData
 from cass_cli.data.views.spec import ImageSpec, spec_of
 from cass_cli.engine.compute import Compute
@@ -76,3 +76,10 @@ class Job:
 def reading_of(config: Config) -> Reading:
     """Return what a probe reads."""
     return Reading(spec_of(config.data), config.finetune.layers, config.finetune.mirrored)
+
+
+def memory_settings(tuned: Finetune) -> dict[str, int]:
+    """Return the options that decide how much memory a fine-tuning takes, with their present values."""
+    if tuned.recipe == "probe":
+        return {"--probe-size": tuned.probe_size} if tuned.probe_size else {}
+    return {"--batch-size": tuned.batch_size}

@@ -164,3 +164,12 @@ def _sides(method: Method, config: Config) -> list[int]:
 
 def _count(module: Any) -> int:
     return sum(p.numel() for p in module.parameters())
+
+
+def memory_settings(train: Train) -> dict[str, int]:
+    """Return the options that decide how much memory a step takes, with their present values."""
+    return {
+        "--batch-size": train.batch_size,
+        "--accumulate": train.accumulate,
+        "--gradient-checkpointing": int(train.gradient_checkpointing),
+    }

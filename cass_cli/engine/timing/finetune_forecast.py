@@ -8,8 +8,7 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -29,8 +28,7 @@ from cass_cli.engine.finetuning.shared import reading_of
 from cass_cli.engine.finetuning.trial import new_tuning
 from cass_cli.engine.regression import MOST_AXES, fit_regression
 from cass_cli.engine.timing.finetune_plan import TunePlan, has_probe, plan_finetuning, what_is_replaced
-from cass_cli.engine.timing.stepper import is_out_of_memory, synthetic_store, wait_for
-from cass_cli.errors import ConfigError
+from cass_cli.engine.timing.stepper import synthetic_store, wait_for
 from cass_cli.runs.directory import Run
 from cass_cli.runs.trials import Variant
 from cass_cli.words import count
@@ -113,10 +111,7 @@ def foresee_finetuning(
 
 
 def forecast_finetuning(p: Prepared, plan: TunePlan) -> TuneForecast:
-    """Time what the trials to do are made of, on noise, and project it. The arms stay as they are.
-
-    Raises `ConfigError` where a batch does not fit into memory.
-    """
+    """Time what the trials to do are made of, on noise, and project it. The arms stay as they are."""
     if not plan.todo:
         return TuneForecast(0.0, 0.0, 0.0, 0.0, ())
     timed: list[str] = []
@@ -137,12 +132,11 @@ def _passes(p: Prepared, plan: TunePlan, timed: list[str]) -> dict[str, float]:
     for name, body in p.bodies.items():
         if not plan.arms[name].unread and not trained:
             continue
-        with _explained(f"{BATCH} images", f"Try a smaller {'--image-size' if trained else '--probe-size'}."):
-            network = p.compute.place(copy.deepcopy(body.model)).eval()
-            read = partial(_read, network, pixels, reading, p.compute)
-            found[name], images = _seconds_an_image(
-                read, p.compute.device, flops=plan.arms[name].flops, least=1, most=BATCH
-            )
+        network = p.compute.place(copy.deepcopy(body.model)).eval()
+        read = partial(_read, network, pixels, reading, p.compute)
+        found[name], images = _seconds_an_image(
+            read, p.compute.device, flops=plan.arms[name].flops, least=1, most=BATCH
+        )
         timed.append(f"{count(images, 'image')} through {name}")
     return found
 
@@ -154,10 +148,9 @@ def _read(network: nn.Module, pixels: Tensor, reading: Reading, compute: Compute
 def _training(p: Prepared, plan: TunePlan, passes: dict[str, float], timed: list[str]) -> float:
     """Return the seconds of all steps and validations, if every trial takes all its epochs."""
     batch = min(p.config.finetune.batch_size, max(trial.labels for trial in plan.todo))
-    with _explained(f"A step of {batch} images", "Try a smaller --batch-size or --image-size."):
-        flops = 3 * sum(arm.flops for arm in plan.arms.values())  # a backward pass takes two forward ones
-        least = 2  # for batch norm
-        step, images = _seconds_an_image(_stepper(p, batch), p.compute.device, flops=flops, least=least, most=batch)
+    flops = 3 * sum(arm.flops for arm in plan.arms.values())  # a backward pass takes two forward ones
+    least = 2  # for batch norm
+    step, images = _seconds_an_image(_stepper(p, batch), p.compute.device, flops=flops, least=least, most=batch)
     timed.append(f"a step of {images} images")
     looked, unseen = sum(passes.values()), plan.images["val"] + plan.images["test"]
     return sum(
@@ -240,13 +233,3 @@ def _timed(work: Callable[[], object], device: torch.device) -> list[float]:
         wait_for(device)
         seconds.append(time.perf_counter() - began)
     return seconds[1:] or seconds
-
-
-@contextmanager
-def _explained(what: str, hint: str) -> Iterator[None]:
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ConfigError(f"{what} do not fit into memory.", hint=hint) from error

@@ -11,8 +11,7 @@ from cass_cli.data.dataset import find_dataset
 from cass_cli.engine.compute import Compute, choose_compute
 from cass_cli.engine.fastest import settle_compute
 from cass_cli.engine.pretraining.plan import Plan, plan_pretraining
-from cass_cli.engine.timing.stepper import Stepper, is_out_of_memory, synthetic_store
-from cass_cli.errors import ConfigError
+from cass_cli.engine.timing.stepper import Stepper, synthetic_store
 from cass_cli.methods.build import build_arms
 from cass_cli.runs.directory import Run
 
@@ -55,8 +54,7 @@ def foresee(resolved: Resolved, *, resume: Run | None = None) -> Foreseen:
 def forecast_run(config: Config, images: int) -> Forecast:
     """Time a few steps of the run that `config` describes, and project them on `images` training images.
 
-    On a CPU the first try has two images a step, and stays the only one where such a step takes seconds. Raises
-    `ConfigError` where a step does not fit into memory.
+    On a CPU the first try has two images a step, and stays the only one where such a step takes seconds.
     """
     compute = choose_compute(config.train)
     whole = config.train.batch_size
@@ -75,16 +73,8 @@ def _median_step(config: Config, compute: Compute, batch: int) -> float:
     train = config.train.model_copy(update={"batch_size": batch, "accumulate": 1, "compile": "off"})
     arms = config.arms.model_copy(update={"init": "random", "weights": {}})
     case = config.model_copy(update={"train": train, "arms": arms})
-    try:
-        stepper = Stepper(case, synthetic_store(max(2, batch), config.data.image_size), compute)
-        stepper.warm_up(1)
-        for _ in range(FORECAST_STEPS):
-            stepper.step()
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ConfigError(
-            f"A step of {batch} images does not fit into memory.",
-            hint="Try a smaller --batch-size, --accumulate 2 or more, or a smaller --image-size.",
-        ) from error
+    stepper = Stepper(case, synthetic_store(max(2, batch), config.data.image_size), compute)
+    stepper.warm_up(1)
+    for _ in range(FORECAST_STEPS):
+        stepper.step()
     return statistics.median(stepper.seconds)

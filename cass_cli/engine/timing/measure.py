@@ -22,8 +22,9 @@ import torch
 from cass_cli.config.schema import Config
 from cass_cli.data.store.store import ImageStore
 from cass_cli.engine.compute import Compute, choose_compute
+from cass_cli.engine.memory import lacks_memory
 from cass_cli.engine.pretraining.plan import count_cost, view_sides
-from cass_cli.engine.timing.stepper import Stepper, is_out_of_memory, wait_for
+from cass_cli.engine.timing.stepper import Stepper, wait_for
 
 PEAK_SIDE = {"cuda": 8192, "cpu": 1024}  # of the square product whose rate is called the peak
 PEAK_REPEATS = 10
@@ -115,8 +116,8 @@ def _in_turn(
                 stepper.step()
                 on_step(name, step + 1)
         return {name: _timing(stepper, _described(name, cases[name]), peak) for name, stepper in running.items()}
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
+    except Exception as error:
+        if not lacks_memory(error):
             raise
         return {}
     finally:

@@ -109,9 +109,3 @@ def _allocated(device: torch.device, *, reset: bool = False) -> int:
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
     return torch.cuda.max_memory_allocated(device)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error says that memory ran out, on a GPU or in the machine."""
-    said = str(error).lower()
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in said
