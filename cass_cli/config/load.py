@@ -11,7 +11,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from cass_cli.config.schema import Config
-from cass_cli.errors import ConfigError, did_you_mean
+from cass_cli.errors import ConfigError, RunError, did_you_mean
+from cass_cli.words import shown_list
+
+RESTORE = "Restore it from a copy, or start again."
 
 
 @dataclass(frozen=True)
@@ -79,18 +82,22 @@ def read_config_file(path: Path, origin: str) -> Layer:
     """Read a YAML file of nested settings; an `about` section is prose for people and left aside."""
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if document is None:
+            document = {}
+        if not isinstance(document, dict):
+            raise ConfigError(f"{path} holds no settings: expected `section:` lines with `key: value` below them.")
+        return Layer(origin, flatten({key: value for key, value in document.items() if key != "about"}))
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(f"Cannot read the configuration {path}: {reason}.", hint="Check the path.") from error
-    except (yaml.YAMLError, ValueError) as error:  # other bytes, no date, or too long a number
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+    ) as error:  # or no date; what holds itself
         raise ConfigError(
             f"{path} is not valid YAML: {error}", hint="Compare it with `cass presets show demo`."
         ) from error
-    if document is None:
-        document = {}
-    if not isinstance(document, dict):
-        raise ConfigError(f"{path} holds no settings: expected `section:` lines with `key: value` below them.")
-    return Layer(origin, flatten({key: value for key, value in document.items() if key != "about"}))
 
 
 def parse_assignments(assignments: list[str]) -> Layer:
@@ -141,8 +148,18 @@ def to_yaml(resolved: Resolved) -> str:
 
 
 def read_saved(path: Path) -> Resolved:
-    """Read what `to_yaml` wrote, origins included."""
-    resolved = resolve([read_config_file(path, str(path))])
+    """Read what `to_yaml` wrote, origins included.
+
+    Raises `RunError` for anything else: settings that came later have their defaults, but no section is missing.
+    """
+    try:
+        layer = read_config_file(path, "the file")
+        resolved = resolve([layer])
+    except ConfigError as error:
+        raise RunError(f"{path} is damaged: {error.what.replace(f'{path} ', 'it ')}", hint=RESTORE) from error
+    begun = {key.partition(".")[0] for key in layer.values}
+    if missing := Config.model_fields.keys() - begun:
+        raise RunError(f"{path} is damaged: it has no section {shown_list(sorted(missing))}.", hint=RESTORE)
     origins, section = dict(resolved.origins), ""
     for line in path.read_text(encoding="utf-8").splitlines():
         key, _, rest = line.partition(":")

@@ -49,6 +49,7 @@ METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
 DinoSetting = Literal["official", "paper"]
 OptimiserName = Literal["adam", "adamw", "sgd"]
 RecipeName = Literal["paper", "probe"]
+StartName = Literal["pretrained", "averaged", "imagenet", "random"]
 
 
 class Section(BaseModel):
@@ -254,9 +255,7 @@ class Finetune(Section):
         (1.0,), min_length=1, description="shares of the training labels that may be seen (Sec. 4.3)"
     )
     arm: Literal["both", "cnn", "vit"] = Field("both", description="which arms; both: all that the run has")
-    init: Literal["pretrained", "averaged", "imagenet", "random"] = Field(
-        "pretrained", description="starting weights; imagenet: the transfer baseline (Sec. 5.2)"
-    )
+    init: StartName = Field("pretrained", description="starting weights; imagenet: the transfer baseline (Sec. 5.2)")
     freeze: bool = Field(False, description="train the new head alone: a linear probe")
     seed: int = Field(0, ge=0, lt=2**32, description="first seed: of label subset, head, order and augmentation")
     seeds: int = Field(1, ge=1, le=1000, description="repetitions, with consecutive seeds (the paper: 5, C.6)")

@@ -6,7 +6,8 @@ Everything is a pure function of the table and an explicit seed.
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -249,18 +250,9 @@ def label_text(table: SampleTable, index: int) -> str:
 def read_splits(path: Path, table: SampleTable) -> tuple[str, ...]:
     """Return the split of each image of `table` as `write_splits` wrote it; "" for images that the file lacks.
 
-    Raises DataError for a missing file, one that is no splits.csv, and images in it that `table` has no longer.
+    Raises DataError as `split_rows` does, and for images in it that `table` has no longer.
     """
-    try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise DataError(f"Cannot read {shown(str(path))}: {error.strerror or error}.") from error
-    except csv.Error as error:
-        raise DataError(f"{shown(str(path))} is damaged: {error}.") from error
-    rows = [row for row in rows if not (row.get("status") or "").startswith(LEFT_OUT)]
-    if not rows or any(row.get("image") is None or row.get("split") not in SPLITS for row in rows):
-        raise DataError(f"{shown(str(path))} is no splits.csv: columns image and split (train, val, test) are needed.")
+    rows = [row for row in split_rows(path) if not row["status"].startswith(LEFT_OUT)]
     known = {row["image"]: row["split"] for row in rows}
     gone = sorted(known.keys() - set(table.names))
     if gone:
@@ -269,3 +261,44 @@ def read_splits(path: Path, table: SampleTable) -> tuple[str, ...]:
             hint="Is --data the folder that the run was made from?",
         )
     return tuple(known.get(name, "") for name in table.names)
+
+
+def split_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a splits.csv: image, split, label, group and status as text, "" for what it does not say.
+
+    The label of an image of several classes is their names joined by ";". Raises DataError for a file that cannot be
+    read, is no splits.csv, or has lost or gained cells.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            reader = csv.DictReader(file)
+            columns, rows = reader.fieldnames or (), list(reader)
+    except OSError as error:
+        raise DataError(f"Cannot read {shown(str(path))}: {error.strerror or error}.") from error
+    except csv.Error as error:
+        raise DataError(f"{shown(str(path))} is damaged: {error}.") from error
+    if not rows or not {"image", "split"} <= {*columns}:
+        raise DataError(f"{shown(str(path))} is no splits.csv: columns image and split (train, val, test) are needed.")
+    classes = [name for name in columns if name.startswith(CLASS_PREFIX)]
+    found = []
+    for number, row in enumerate(rows, 1):
+        if wrong := _amiss(row):
+            raise DataError(f"{shown(str(path))} is damaged: image {number} ({shown(str(row['image']))}) {wrong}.")
+        label = ";".join(name.removeprefix(CLASS_PREFIX) for name in classes if row[name] == "1")
+        found.append({**{name: row.get(name, "") for name in ("image", "split", "group", "status")},
+                      "label": row.get("label", label)})  # fmt: skip
+    if twice := [name for name, times in Counter(row["image"] for row in found).items() if times > 1]:
+        raise DataError(f"{shown(str(path))} is damaged: it names {shown_list(twice)} twice.")
+    return found
+
+
+def _amiss(row: Mapping[str | None, str | None]) -> str:
+    """Return what is wrong with a row of a splits.csv, "" where nothing is."""
+    if None in row or None in row.values():
+        return "has another number of cells than there are columns"
+    if not row["image"]:
+        return "has no name"
+    left_out = str(row.get("status", "")).startswith(LEFT_OUT)
+    if row["split"] not in (*SPLITS, *([""] if left_out else [])):
+        return f"is in the split '{shown(str(row['split']))}', not in train, val or test"
+    return ""

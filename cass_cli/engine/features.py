@@ -115,8 +115,8 @@ def feature_folders(
 
 
 def unread(place: Path, batches: Mapping[int, NDArray[np.int64]]) -> list[int]:
-    """Return those of the batches of readable rows of which the folder `place` has no features yet."""
-    return [number for number, rows in batches.items() if not _file(place, number, rows).is_file()]
+    """Return those of the batches of readable rows of which the folder `place` has no features yet, or damaged ones."""
+    return [number for number, rows in batches.items() if _saved(_file(place, number, rows), rows) is None]
 
 
 @torch.inference_mode()
@@ -167,13 +167,23 @@ def _load(folder: Path, batches: Mapping[int, NDArray[np.int64]], images: int) -
     widths: tuple[int, ...] = ()
     for number, readable in batches.items():
         path = _file(folder, number, readable)
-        try:
-            with np.load(path, allow_pickle=False) as saved:
-                rows.append(saved["rows"])
-                values.append(saved["values"])
-                widths = tuple(saved["widths"].tolist())
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise RunError(f"{path} is damaged.", hint=f"Delete {folder} and go on with --resume.") from error
+        saved = _saved(path, readable)
+        if saved is None:
+            raise RunError(f"{path} is damaged.", hint=f"Delete {folder} and go on with --resume.")
+        rows.append(readable)
+        values.append(saved[0])
+        widths = saved[1]
     place = np.full(images, -1)
     place[np.concatenate(rows)] = np.arange(sum(map(len, rows)))
     return ArmFeatures(np.concatenate(values), widths, place)
+
+
+def _saved(path: Path, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], tuple[int, ...]] | None:
+    """Return the features of `rows` that a file holds, and their widths; None where it is not there, or not whole."""
+    try:
+        with np.load(path, allow_pickle=False) as saved:  # which holds the contents against their checksums
+            held, values, widths = (saved[name] for name in ("rows", "values", "widths"))
+    except (OSError, ValueError, KeyError, EOFError, TypeError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        return None
+    whole = np.array_equal(held, rows) and values.shape == (len(rows), widths.sum()) and values.dtype == np.float32
+    return (values, tuple(widths.tolist())) if whole else None

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from cass_cli.errors import ModelError, did_you_mean
+from cass_cli.errors import ModelError, RunError, did_you_mean
 from cass_cli.files import whole_file, write_json
 from cass_cli.models.card import ArmCard, read_card
 from cass_cli.models.weights import WeightReport, check_finite, load_weights
@@ -169,6 +169,8 @@ def load_arm(path: Path) -> tuple[nn.Module, ArmCard]:
         model: nn.Module = timm.create_model(card.model, **card.options)
         tensors = load_file(path.with_suffix(".safetensors"))
         model.load_state_dict(tensors, strict=True)
+    except RunError:  # of the card
+        raise
     except Exception as error:
         raise ModelError(
             f"{path}.safetensors with {path.name}.json is not an arm saved by cass: {error}",

@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
-from cass_cli.config.schema import FIT_NAMES, FitName
+from annotated_types import Len
+from pydantic import AllowInfNan, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from typing_extensions import TypedDict  # as pydantic asks for: that of Python 3.11 forgets what is not required
+
+from cass_cli.config.schema import FitName
 from cass_cli.data.views.spec import ImageSpec
+from cass_cli.saved import read_json, with_more
+
+
+@with_more
+class Options(TypedDict):
+    """Arguments of timm.create_model."""
+
+    num_classes: NonNegativeInt
+
+
+class CardRecord(TypedDict):
+    """The JSON, key by key."""
+
+    model: str
+    options: Options
+    input_size: Annotated[Sequence[PositiveInt], Len(3, 3)]
+    mean: Annotated[Sequence[FiniteFloat], Len(3, 3)]
+    std: Annotated[Sequence[Annotated[PositiveFloat, AllowInfNan(False)]], Len(3, 3)]
+    fit: NotRequired[FitName]
+    classes: NotRequired[Sequence[str]]
+    multilabel: NotRequired[bool]
+    method: NotRequired[str]
+    epochs: NotRequired[NonNegativeInt]
+    averaged: NotRequired[bool]
+    started_from: NotRequired[str]
+    labels: NotRequired[NonNegativeInt]
+    best_epoch: NotRequired[NonNegativeInt]
 
 
 @dataclass(frozen=True)
@@ -34,20 +64,23 @@ class ArmCard:
 
     @property
     def outputs(self) -> int:
-        return int(self.options["num_classes"])
+        outputs: int = self.options["num_classes"]
+        return outputs
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> ArmCard:
+    def from_dict(cls, value: CardRecord) -> ArmCard:
         """Read what `as_dict` returned, without what a later version may have added to it.
 
-        Raises `KeyError`, `TypeError` or `ValueError` where something is missing or of another kind.
+        Cards from before there was a choice of `fit` squash.
         """
         return cls(
-            model=str(value["model"]),
-            options=dict(value["options"]),
-            spec=ImageSpec(int(value["input_size"][-1]), tuple(value["mean"]), tuple(value["std"]), _fit(value)),
+            model=value["model"],
+            options=value["options"],
+            spec=ImageSpec(
+                value["input_size"][-1], tuple(value["mean"]), tuple(value["std"]), value.get("fit", "squash")
+            ),
             classes=tuple(value.get("classes", ())),
-            **{key: value[key] for key in _OF_SOME if key in value},
+            **{key: value[key] for key in _OF_SOME if key in value},  # type: ignore[literal-required]
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -69,14 +102,6 @@ class ArmCard:
 _OF_SOME = ("multilabel", "method", "epochs", "averaged", "started_from", "labels", "best_epoch")
 
 
-def _fit(value: Mapping[str, Any]) -> FitName:
-    """Return how images are brought to a square: by squashing them, in cards from before there was a choice."""
-    fit: FitName = value.get("fit", "squash")
-    if fit not in FIT_NAMES:
-        raise ValueError(f"it takes images by '{fit}', which this version does not know")
-    return fit
-
-
 def read_card(path: Path) -> ArmCard:
-    """Return what the JSON at `path` says; raises what reading and `ArmCard.from_dict` do."""
-    return ArmCard.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    """Return what the JSON at `path` says; raise `RunError` if it is damaged."""
+    return ArmCard.from_dict(read_json(path, CardRecord, hint="Restore it from a copy, or train the arm again."))

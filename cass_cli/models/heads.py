@@ -13,13 +13,13 @@ Legend: B images, S image side, D features, C classes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import torch
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
@@ -28,6 +28,7 @@ from cass_cli.files import whole_file, write_json
 from cass_cli.models.arms import load_arm
 from cass_cli.models.layers import arm_features
 from cass_cli.models.weights import check_finite
+from cass_cli.saved import read_json
 
 ENDING = "-head"  # of a head's file, after the name of the arm that it makes a classifier
 
@@ -37,18 +38,12 @@ class HeadCard:
     """What a head's JSON says: what it reads, and how it was fitted. A field added later needs a default."""
 
     arms: tuple[str, ...]  # whose features it reads, in this order
-    layers: int  # of each arm, from the last
+    layers: PositiveInt  # of each arm, from the last
     mirrored: bool  # features are the mean of the image's and its mirror image's
     classes: tuple[str, ...]
     multilabel: bool
-    labels: int  # that it was fitted on
-    inverse_l2: float  # scikit-learn's C, on features of mean square 1
-
-    @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> HeadCard:
-        """Read what a JSON holds, without what a later version may have added; `TypeError` if some is missing."""
-        known = {each.name: value[each.name] for each in fields(cls) if each.name in value}
-        return cls(**{**known, "arms": tuple(value["arms"]), "classes": tuple(value["classes"])})
+    labels: NonNegativeInt  # that it was fitted on
+    inverse_l2: PositiveFloat  # scikit-learn's C, on features of mean square 1
 
 
 class LayerHead(nn.Module):
@@ -66,6 +61,12 @@ class LayerHead(nn.Module):
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """Return logits fp32 [B, C] from the features fp32 [B, D] of each arm."""
         joined = torch.cat([features[arm] for arm in self.card.arms], dim=1)
+        if joined.shape[1] != self.weight.shape[1]:
+            raise ModelError(
+                f"A head reads {self.weight.shape[1]:,} features, and {' and '.join(self.card.arms)} give "
+                f"{joined.shape[1]:,}: the head's files are not of these arms.",
+                hint="Fine-tune again.",
+            )
         logits: Tensor = joined @ self.weight.T + self.bias
         return logits
 
@@ -108,11 +109,14 @@ def save_head(path: Path, head: LayerHead) -> None:
 
 
 def load_head(path: Path) -> LayerHead:
-    """Return what `save_head` wrote; raises `ModelError` for anything else."""
+    """Return what `save_head` wrote; raises `RunError` for another card, `ModelError` for other weights."""
+    card = read_json(path.with_suffix(".json"), HeadCard, hint="Fine-tune again.")
     try:
-        card = HeadCard.from_dict(json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
         tensors = load_file(path.with_suffix(".safetensors"))
-        head = LayerHead(card, tensors["weight"], tensors["bias"])
+        weight, bias = itemgetter("weight", "bias")(tensors)
+        if weight.shape[:1] != bias.shape or bias.shape != (len(card.classes),):
+            raise ValueError(f"weights {list(weight.shape)} and {list(bias.shape)} for {len(card.classes)} classes")
+        head = LayerHead(card, weight, bias)
     except Exception as error:
         raise ModelError(
             f"{path}.safetensors with {path.name}.json is not a head saved by cass: {error}",

@@ -177,8 +177,9 @@ def plot_training(
     title: str = "Training",
     best_epoch: int | None = None,
     logarithmic: Sequence[str] = (),
+    first: int = 1,
 ) -> Path:
-    """Draw a panel for each quantity, below each other, with a curve [E] for each named series; epochs from 1.
+    """Draw a panel for each quantity, below each other, with a curve [E] for each named series; epochs from `first`.
 
     `panels` maps the y label, with its unit if it has one, to the series. NaN leaves a gap.
     `best_epoch` is marked in every panel; panels named in `logarithmic` get a log scale.
@@ -189,7 +190,7 @@ def plot_training(
     names = list(dict.fromkeys(name for series in panels.values() for name in series))
     for axes, (label, series) in zip(rows, panels.items(), strict=True):
         for name, values in series.items():
-            _plot_series(axes, np.asarray(values, dtype=np.float64), name, names.index(name))
+            _plot_series(axes, np.asarray(values, dtype=np.float64), name, names.index(name), first)
         if best_epoch is not None:
             axes.axvline(best_epoch, color=GREY, linestyle=":", linewidth=1, label=f"best epoch ({best_epoch})")
         axes.ticklabel_format(axis="y", scilimits=(-3, 4))  # a learning rate reads as 1.5 × 1e−4
@@ -204,9 +205,9 @@ def plot_training(
     return _save(figure, path)
 
 
-def _plot_series(axes: Axes, values: Floats, name: str, index: int) -> None:
+def _plot_series(axes: Axes, values: Floats, name: str, index: int, first: int) -> None:
     marker = "o" if len(values) <= 30 else None
-    epochs = np.arange(1, len(values) + 1)
+    epochs = np.arange(first, first + len(values))
     axes.plot(epochs, values, label=_text(name), marker=marker, markersize=3, linewidth=1.6, **_style(index))
 
 

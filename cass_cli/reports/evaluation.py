@@ -18,6 +18,7 @@ from cass_cli.reports.curves import plot_confusion, plot_reliability, plot_roc, 
 from cass_cli.reports.printing import print_json
 from cass_cli.runs.ancestry import older_note
 from cass_cli.runs.names import run_flags, trial_flags
+from cass_cli.runs.rows import TrialRow
 from cass_cli.runs.trials import Trial, method_name
 from cass_cli.scores.bootstrap import Estimate
 from cass_cli.scores.calibration import JOINT, MEAN
@@ -88,7 +89,7 @@ def write_predictions(found: Evaluation, path: Path) -> Path:
 
 def draw_training(trial: Trial, metric: str) -> list[Path]:
     """Draw the losses and the headline metric of each epoch of a trial; nothing where it left no rows."""
-    rows = trial.files.rows()
+    rows = trial.files.rows(TrialRow)
     if not rows:
         return []
     losses: dict[str, list[float]] = {}
@@ -100,7 +101,14 @@ def draw_training(trial: Trial, metric: str) -> list[Path]:
             losses[f"{name} validation"] = [_number(arm["val_loss"]) for arm in seen]
             scores[name] = [_number(arm["val_score"]) for arm in seen]
     panels = {"focal loss": losses} | ({f"validation {metric}": scores} if scores else {})
-    return [plot_training(panels, trial.figures / "training.png", title=f"Fine-tuning on {trial.fraction:g} of labels")]
+    return [
+        plot_training(
+            panels,
+            trial.figures / "training.png",
+            title=f"Fine-tuning on {trial.fraction:g} of labels",
+            first=rows[0]["epoch"],
+        )
+    ]
 
 
 def show_evaluation(found: Evaluation) -> None:

@@ -36,7 +36,14 @@ MARK = f'<meta name="generator" content="{GENERATOR}'  # by which a report is kn
 MARK_WITHIN = 1000  # characters from the beginning
 PER_CLASS = {"f1": "F1", "precision": "precision", "recall": "recall", "auroc": "AUROC"}
 MOST_ROWS = 30  # of a table of classes, which is folded where it has more
-STATES = {"healthy": "good", "finished": "good", "shrinking": "doubtful", "unfinished": "doubtful", "collapsed": "bad"}
+STATES = {
+    "healthy": "good",
+    "finished": "good",
+    "shrinking": "doubtful",
+    "unfinished": "doubtful",
+    "collapsed": "bad",
+    "damaged": "bad",
+}
 
 
 def check_replaceable(path: Path) -> None:
@@ -62,7 +69,7 @@ def write_report(report: Report, path: Path) -> int:
 
 
 def show_written(report: Report, path: Path, size: int, *, as_json: bool) -> None:
-    """Say where the page is and how large, and which runs in it are not finished."""
+    """Say where the page is and how large, which runs in it are not finished, and which files are damaged."""
     unfinished = [facts.name for facts in report.runs if facts.state == "unfinished"]
     older = {
         f"{facts.name}/finetune/{tuning.name}": tuning.older
@@ -70,15 +77,18 @@ def show_written(report: Report, path: Path, size: int, *, as_json: bool) -> Non
         for tuning in facts.finetunings
         if tuning.older
     }
+    damaged = [said for facts in report.runs for said in facts.damaged]
     if as_json:
         runs = [facts.run.path for facts in report.runs]
         told = {"report": path, "bytes": size, "runs": runs, "unfinished": unfinished}
-        print_json({**told, "older_than_arms": list(older)})
+        print_json({**told, "older_than_arms": list(older), "damaged": damaged})
         return
     console = Console(highlight=False, soft_wrap=True)
     console.print(Text(f"{path}", style="cyan").append(f"  ({size / 1000:,.0f} kB, one file)", style="default"))
     for name in unfinished:
         console.print(Text(f"• {name} is not finished, and the report says so.", style="yellow"))
+    for said in damaged:
+        console.print(Text(f"• {said} The report is made without it.", style="yellow"))
     for note in older.values():
         console.print(Text(f"• {note}", style="yellow"))
 
@@ -97,6 +107,7 @@ def render(report: Report) -> str:
         "estimate": estimate,
         "duration": duration,
         "shown": shown,
+        "lines": lambda text: Markup("<br>").join(map(shown, text.splitlines())),
         "setting": setting_text,
         "badge": badge,
         "quoted": lambda value: shown(shlex.quote(str(value))),

@@ -8,13 +8,14 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
 
 from cass_cli.errors import RunError
 from cass_cli.reports.curves import plot_training
 from cass_cli.runs.facts import RunFacts, Tuned
+from cass_cli.runs.rows import EpochRow
 from cass_cli.words import count, shown
 
 WORDS = {  # name of a figure's file → caption; the group is an arm or a split
@@ -32,6 +33,7 @@ WORDS = {  # name of a figure's file → caption; the group is an arm or a split
 }
 ARMS = {"cnn": "CNN", "vit": "Transformer"}
 MOST_CLASSES = 12  # told one by one in the words for a confusion matrix
+KINDS: tuple[Literal["outputs", "features"], ...] = ("outputs", "features")  # that are gauged
 SPAN = 100.0  # a loss that falls by more is drawn on a log scale
 
 
@@ -86,7 +88,7 @@ def _told(stem: str, tuned: Tuned) -> str:
     scores = found["scores"][found["recommended"]]
     if scores["multilabel"] or len(scores["classes"]) > MOST_CLASSES:
         return ""
-    rows = zip(scores["classes"], scores["confusion"], strict=True)
+    rows: Any = zip(scores["classes"], scores["confusion"], strict=True)  # counts, as the classes exclude each other
     parts = (f"{shown(name)} {row[i]} of {sum(row)}" for i, (name, row) in enumerate(rows))
     return f"Rightly answered: {', '.join(parts)}."
 
@@ -100,6 +102,7 @@ def curves(facts: RunFacts) -> list[Picture]:
     falls = min(losses) > 0 and max(losses) > SPAN * min(losses)
     epochs = count(len(rows), "epoch")
     loss = _draw(
+        rows,
         {"loss": {"loss": losses}, "learning rate": {"learning rate": [row["lr"] for row in rows]}},
         alt=f"Curves of loss and learning rate over {epochs}. The loss was {losses[0]:.4g} after the first epoch and "
         f"{losses[-1]:.4g} after the last.",
@@ -113,6 +116,7 @@ def curves(facts: RunFacts) -> list[Picture]:
     }
     last = ", ".join(f"{name} {values[-1]:.3f}" for name, values in panels["mean cosine"].items())
     gauges = _draw(
+        rows,
         panels,
         alt=f"Curves of spread, mean cosine and effective rank of both arms over {epochs}. "
         f"Mean cosine after the last: {last}.",
@@ -121,17 +125,23 @@ def curves(facts: RunFacts) -> list[Picture]:
     return [loss, gauges]
 
 
-def _gauge(rows: Sequence[Mapping[str, Any]], gauge: str) -> dict[str, list[float]]:
+def _gauge(rows: Sequence[EpochRow], gauge: Literal["spread", "cosine", "rank"]) -> dict[str, list[float]]:
     return {
         f"{arm} {kind}": [row["gauges"][arm][kind][gauge] for row in rows]
         for arm in rows[-1]["gauges"]
-        for kind in ("outputs", "features")
+        for kind in KINDS
     }
 
 
 def _draw(
-    panels: Mapping[str, Mapping[str, Sequence[float]]], *, alt: str, caption: str, logarithmic: Sequence[str] = ()
+    rows: Sequence[EpochRow],
+    panels: Mapping[str, Mapping[str, Sequence[float]]],
+    *,
+    alt: str,
+    caption: str,
+    logarithmic: Sequence[str] = (),
 ) -> Picture:
     with tempfile.TemporaryDirectory() as folder:
-        path = plot_training(panels, Path(folder) / "curves.svg", title="Pretraining", logarithmic=logarithmic)
+        path, first = Path(folder) / "curves.svg", rows[0]["epoch"]
+        plot_training(panels, path, title="Pretraining", logarithmic=logarithmic, first=first)
         return Picture(_data_uri("image/svg+xml", path.read_bytes()), alt, caption)

@@ -16,7 +16,7 @@ LOOKED_AT = 2**20  # bytes at either end of a file
 
 
 def mark_of(weights: Path) -> str:
-    """Return what tells a file of weights from others, "" where there is none.
+    """Return what tells a file of weights from others, "" where there is none that can be read.
 
     It is a digest of the file's length, beginning and end: training moves every weight, and a table of many
     fine-tunings need not read hundreds of megabytes for each.
@@ -28,7 +28,7 @@ def mark_of(weights: Path) -> str:
             for start in (0, max(0, length - LOOKED_AT)):
                 file.seek(start)
                 digest.update(file.read(LOOKED_AT))
-    except FileNotFoundError:
+    except OSError:
         return ""
     return digest.hexdigest()
 

@@ -20,6 +20,7 @@ from cass_cli.config.recipes import resolve_over
 from cass_cli.errors import RunError
 from cass_cli.files import append_text, is_draft, remove, telling, whole_file, write_text
 from cass_cli.runs.latest import INSTEAD, LATEST
+from cass_cli.runs.rows import AnyRow, read_rows, rows_until
 from cass_cli.runs.writers import LOCKS
 
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow", "safetensors")
@@ -63,17 +64,9 @@ class Run:
         """Append one row to metrics.jsonl."""
         append_text(self.metrics, json.dumps(row) + "\n", hint="Free some space and go on with --resume.")
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of metrics.jsonl, leaving out a last line cut short by a crash."""
-        if not self.metrics.exists():
-            return []
-        rows = []
-        for line in self.metrics.read_text(encoding="utf-8").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-        return rows
+    def rows(self, kind: type[AnyRow]) -> list[AnyRow]:
+        """Return the rows of metrics.jsonl as `read_rows` does."""
+        return read_rows(self.metrics, kind)
 
     def metrics_mark(self) -> dict[str, Any]:
         """Return the length in bytes and a digest of metrics.jsonl, for a checkpoint to hold."""
@@ -88,7 +81,7 @@ class Run:
         if not self.metrics.exists():  # nothing was logged, or it was deleted
             return
         if mark is None:  # a checkpoint from before there were marks
-            kept = [row for row in self.rows() if row["epoch"] <= epochs]
+            kept = rows_until(self.metrics, epochs)
             write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
             return
         text = self.metrics.read_bytes()[: mark["bytes"]]

@@ -1,29 +1,43 @@
 """The facts of one run or several, gathered from their folders for a report; nothing is computed anew or changed.
 
 Only what the run directories say is told: what a run has not done yet is named as missing, with the command
-that would do it.
+that would do it; a file that is damaged is named, and the rest told without it.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+
+from PIL import Image
 
 from cass_cli.config.load import Resolved, known_keys, read_saved
 from cass_cli.config.schema import Config
-from cass_cli.errors import RunError
+from cass_cli.errors import CassError, RunError
 from cass_cli.runs.ancestry import older_notes
 from cass_cli.runs.compare import Comparison, compare, trials_by_method
 from cass_cli.runs.directory import Run
 from cass_cli.runs.images_used import ImagesUsed, images_used
+from cass_cli.runs.records import (
+    Environment,
+    EvaluationRecord,
+    RunSummary,
+    read_environment,
+    read_evaluation,
+    read_run_summary,
+)
+from cass_cli.runs.rows import EpochRow, read_epochs
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial, Variant, method_name, variants_of
+from cass_cli.words import count
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -43,7 +57,7 @@ class Tuned:
 
     trial: Trial
     summary: TrialSummary
-    evaluations: Mapping[str, Mapping[str, Any]]  # what `cass evaluate` found, by split
+    evaluations: Mapping[str, EvaluationRecord]  # what `cass evaluate` found, by split
     figures: tuple[Path, ...]
 
 
@@ -76,19 +90,20 @@ class RunFacts:
     """All that a report says of one run."""
 
     run: Run
-    config: Config
-    state: str  # "finished", "unfinished" or "not pretrained"
+    config: Config | None  # None: damaged
+    state: str  # "finished", "unfinished", "not pretrained", or "damaged" where its settings are
     epochs: int  # done
     go_on: str  # command that finishes an unfinished run, else ""
     settings: tuple[Setting, ...]
     images: ImagesUsed | None
-    rows: tuple[Mapping[str, Any], ...]  # metrics.jsonl, an epoch each
-    summary: Mapping[str, Any]  # summary.json; {} unless pretraining ended
+    rows: tuple[EpochRow, ...]  # metrics.jsonl
+    summary: RunSummary | None  # None unless pretraining ended
     finetunings: tuple[FineTuning, ...]
     figures: tuple[Path, ...]
     cost: Cost
-    environment: Mapping[str, Any]
+    environment: Environment | None
     commands: tuple[str, ...]  # that made the run, in order
+    damaged: tuple[str, ...]  # sentences on the files that could not be read
 
     @property
     def name(self) -> str:
@@ -100,7 +115,7 @@ class RunFacts:
         ended = [f"{self.summary['device']}, {self.summary['precision']}"] if self.summary else []
         trials = [tuned.summary for each in self.finetunings for tuned in each.trials]
         said = next(iter([*ended, *(f"{trial.device}, {trial.precision}" for trial in trials)]), "not recorded")
-        gpu = self.environment.get("gpu")
+        gpu = self.environment.get("gpu") if self.environment else None
         return f"{said} ({gpu})" if gpu and said.startswith("cuda") else said
 
 
@@ -113,51 +128,88 @@ class Report:
 
 
 def gather_report(runs: Sequence[Run], *, check_leaks: bool = False) -> Report:
-    """Read everything that the folders of `runs` hold. Raises `CassError` for what is damaged."""
-    trials = [trial for run in runs for variant in variants_of(run) for trial in variant.trials()]
+    """Read everything that the folders of `runs` hold; what is damaged is named in `RunFacts.damaged`.
+
+    Raises `RunError` where nothing of a run can be read, and what the images raise with `check_leaks`.
+    """
+    facts = tuple(_facts(run, check_leaks=check_leaks) for run in runs)
+    trials = [tuned.trial for each in facts for tuning in each.finetunings for tuned in tuning.trials]
     return Report(
-        runs=tuple(_facts(run, check_leaks=check_leaks) for run in runs),
+        runs=facts,
         comparison=compare(trials_by_method(trials), notes=older_notes(trials)) if trials else None,
     )
 
 
+class _Damage(list[str]):
+    """Sentences on what could not be read."""
+
+    def told(self, read: Callable[P, T], *given: P.args, **named: P.kwargs) -> T | None:
+        """Return what `read` returns; where a file is damaged note that, and return None."""
+        try:
+            return read(*given, **named)
+        except CassError as error:
+            self.append(error.what)
+            return None
+
+
 def _facts(run: Run, *, check_leaks: bool) -> RunFacts:
-    saved, rows, summary = read_saved(run.config), run.rows(), _read_json(run.summary)
-    finetunings = tuple(_fine_tuning(variant, saved) for variant in variants_of(run))
+    damage = _Damage()
+    saved = damage.told(read_saved, run.config)
+    config = saved.config if saved else None
+    rows = damage.told(read_epochs, run.metrics) or []
+    summary = damage.told(read_run_summary, run.summary)
+    finetunings = tuple(_fine_tuning(variant, saved, damage) for variant in variants_of(run))
     trials = [tuned for finetuning in finetunings for tuned in finetuning.trials]
-    state, go_on = _state(run, saved.config, rows, summary, finetuned=bool(finetunings))
-    environment = _read_json(run.path / "environment.json")
+    environment = damage.told(read_environment, run.path / "environment.json")
     commands = [_command(environment), *(finetuning.command for finetuning in finetunings)]
+    multilabel = trials[0].summary.multilabel if trials else None
+    if check_leaks:  # whoever asks for it is told at once why it can't be done
+        images = images_used(run, config, multilabel=multilabel, check_leaks=True)
+    else:
+        images = damage.told(images_used, run, config, multilabel=multilabel, check_leaks=False)
+    if not (saved or rows or summary or trials or images):
+        raise RunError(f"Nothing of {run.path} can be read. {damage[0]}", hint="Restore it from a copy.")
+    state, go_on = _state(run, config, rows, summary, finetuned=bool(finetunings))
+    figures = _figures(run.path / "figures", damage)
+    _check_rows(run, rows, summary, damage)
     return RunFacts(
         run=run,
-        config=saved.config,
+        config=config,
         state=state,
         epochs=rows[-1]["epoch"] if rows else 0,
         go_on=go_on,
-        settings=_settings(saved, Resolved(Config(), dict.fromkeys(saved.origins, "default"))),
-        images=images_used(
-            run,
-            saved.config,
-            multilabel=trials[0].summary.multilabel if trials else None,
-            check_leaks=check_leaks,
-        ),
+        settings=_settings(saved, Resolved(Config(), dict.fromkeys(saved.origins, "default"))) if saved else (),
+        images=images,
         rows=tuple(rows),
         summary=summary,
         finetunings=finetunings,
-        figures=_figures(run.path / "figures"),
+        figures=figures,
         cost=_cost(rows, trials),
         environment=environment,
         commands=tuple(dict.fromkeys(command for command in commands if command)),
+        damaged=tuple(damage),
     )
 
 
+def _check_rows(run: Run, rows: Sequence[EpochRow], summary: RunSummary | None, damage: _Damage) -> None:
+    """Note which epochs of the run have no row any more."""
+    if rows and rows[0]["epoch"] > 1:
+        damage.append(f"{run.metrics} begins with epoch {rows[0]['epoch']}: those before are not shown.")
+    done = rows[-1]["epoch"] if rows else 0
+    if summary and done < summary["epochs"] and not any(str(run.metrics) in said for said in damage):
+        trained = count(summary["epochs"], "epoch")
+        damage.append(f"{run.metrics} is damaged: {trained} were trained, and it ends with epoch {done}.")
+
+
 def _state(
-    run: Run, config: Config, rows: Sequence[Mapping[str, Any]], summary: Mapping[str, Any], *, finetuned: bool
+    run: Run, config: Config | None, rows: Sequence[EpochRow], summary: RunSummary | None, *, finetuned: bool
 ) -> tuple[str, str]:
     """Return the state of the pretraining, and the command that goes on with it."""
     if not rows and not summary and finetuned:
         return "not pretrained", ""
-    if summary and summary.get("epochs", 0) >= config.train.epochs:
+    if config is None:
+        return "damaged", ""
+    if summary and summary["epochs"] >= config.train.epochs:
         return "finished", ""
     runs, name = shlex.quote(str(run.path.parent)), shlex.quote(run.path.name)
     return "unfinished", f"cass pretrain --resume --runs {runs} --name {name}"
@@ -173,34 +225,53 @@ def _settings(saved: Resolved, base: Resolved, *, only: str = "") -> tuple[Setti
     return tuple(s for s in found if not only or s.key.startswith(only) or s.changed)
 
 
-def _fine_tuning(variant: Variant, run: Resolved) -> FineTuning:
-    saved = read_saved(variant.config)
-    trials = tuple(_tuned(trial) for trial in variant.trials())
+def _fine_tuning(variant: Variant, run: Resolved | None, damage: _Damage) -> FineTuning:
+    saved, found = damage.told(read_saved, variant.config), variant.trials()
+    whole = (damage.told(_tuned, trial, damage) for trial in found)
+    trials = tuple(tuned for tuned in whole if tuned)
     begun = sum(path.is_dir() for path in variant.path.glob("*/seed*"))
-    base = run.config.model_copy(update={"finetune": Config().finetune})
+    settings: tuple[Setting, ...] = ()
+    if saved:
+        base = (run or saved).config.model_copy(update={"finetune": Config().finetune})
+        settings = _settings(saved, Resolved(base, saved.origins), only="finetune.")
+    environment = damage.told(read_environment, variant.path / "environment.json")
     return FineTuning(
         name=variant.name,
         method=method_name(trials[0].summary) if trials else variant.name,
-        settings=_settings(saved, Resolved(base, run.origins), only="finetune."),
+        settings=settings,
         trials=trials,
-        unfinished=begun - len(trials),
+        unfinished=begun - len(found),
         older=" ".join(older_notes(tuned.trial for tuned in trials)),
-        command=_command(_read_json(variant.path / "environment.json")),
+        command=_command(environment),
     )
 
 
-def _tuned(trial: Trial) -> Tuned:
-    found = {path.stem.removeprefix("evaluation-"): _read_json(path) for path in trial.path.glob("evaluation-*.json")}
-    return Tuned(trial, trial.summary(), dict(sorted(found.items(), reverse=True)), _figures(trial.figures))
+def _tuned(trial: Trial, damage: _Damage) -> Tuned:
+    summary = trial.summary()
+    paths = sorted(trial.path.glob("evaluation-*.json"), reverse=True)
+    found = {path: damage.told(read_evaluation, path) for path in paths}
+    evaluations = {path.stem.removeprefix("evaluation-"): each for path, each in found.items() if each}
+    return Tuned(trial, summary, evaluations, _figures(trial.figures, damage))
 
 
-def _figures(folder: Path) -> tuple[Path, ...]:
-    return tuple(sorted(path for path in folder.glob("*.png") if path.is_file()))
+def _figures(folder: Path, damage: _Damage) -> tuple[Path, ...]:
+    """Return the figures in a folder that are whole."""
+    paths = sorted(folder.glob("*.png"))
+    return tuple(path for path in paths if damage.told(_check_figure, path))
 
 
-def _cost(rows: Sequence[Mapping[str, Any]], trials: Sequence[Tuned]) -> Cost:
+def _check_figure(path: Path) -> bool:
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow's for a broken PNG
+        raise RunError(f"{path} is damaged: it is no readable figure.") from error
+    return True
+
+
+def _cost(rows: Sequence[EpochRow], trials: Sequence[Tuned]) -> Cost:
     seconds = sum(row["seconds"] for row in rows)
-    speeds = [row["images_per_second"] for row in rows if row.get("images_per_second")]
+    speeds = [speed for row in rows if (speed := row.get("images_per_second"))]
     return Cost(
         pretraining_seconds=seconds,
         images_per_second=median(speeds) if speeds else math.nan,
@@ -210,19 +281,6 @@ def _cost(rows: Sequence[Mapping[str, Any]], trials: Sequence[Tuned]) -> Cost:
     )
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file, {} where there is no such file; raise `RunError` for a damaged one."""
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}.", hint="Restore it, or make it again.") from error
-    if not isinstance(value, dict):
-        raise RunError(f"{path} is damaged: it holds no JSON object.", hint="Restore it, or make it again.")
-    return value
-
-
-def _command(environment: Mapping[str, Any]) -> str:
+def _command(environment: Environment | None) -> str:
     """Return the command that an environment.json names, quoted for a shell."""
-    return shlex.join(str(word) for word in environment.get("command", ()))
+    return shlex.join(environment.get("command", ())) if environment else ""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from cass_cli.config.load import read_saved
 from cass_cli.config.schema import Config
 from cass_cli.data.dataset import find_dataset
-from cass_cli.data.splits import SPLITS
+from cass_cli.data.splits import SPLITS, split_rows
 from cass_cli.errors import RunError
 from cass_cli.runs.directory import Run
 from cass_cli.words import count
@@ -39,14 +38,15 @@ class ImagesUsed:
         return sum(self.split_sizes.values())
 
 
-def images_used(run: Run, config: Config, *, multilabel: bool | None, check_leaks: bool) -> ImagesUsed | None:
+def images_used(run: Run, config: Config | None, *, multilabel: bool | None, check_leaks: bool) -> ImagesUsed | None:
     """Read the run's splits.csv; None where it has none yet. `multilabel` None: told from the separators.
 
-    With `check_leaks` the images themselves are compared, which needs them where the run had them.
+    With `check_leaks` the images themselves are compared, which needs them where the run had them, and its settings.
+    Raises `CassError` where that is not to be had, or splits.csv is damaged.
     """
-    if not run.splits.is_file():
+    if not run.splits.exists():
         return None
-    rows = _rows(run.splits)
+    rows = split_rows(run.splits)
     homes: dict[str, set[str]] = {}
     for row in rows:
         if row["group"]:
@@ -67,19 +67,6 @@ def images_used(run: Run, config: Config, *, multilabel: bool | None, check_leak
     )
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a splits.csv, with every column as text; raise `RunError` where it is none."""
-    columns = ("image", "split", "label", "group", "status")
-    try:
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            rows = [{name: row.get(name) or "" for name in columns} for row in csv.DictReader(file)]
-    except (OSError, csv.Error) as error:
-        raise RunError(f"{path} cannot be read: {error}.", hint="Start the run again.") from error
-    if any(row["split"] not in (*SPLITS, "") for row in rows):
-        raise RunError(f"{path} is damaged: a split is train, val or test.", hint="Start the run again.")
-    return rows
-
-
 def _class_counts(rows: Sequence[Mapping[str, str]], *, several: bool) -> dict[str, dict[str, int]]:
     """Return the images of each class in each split, classes in alphabetical order, those without a label last."""
     counts: Counter[tuple[str, str]] = Counter()
@@ -90,9 +77,10 @@ def _class_counts(rows: Sequence[Mapping[str, str]], *, several: bool) -> dict[s
     return {label: {split: counts[label, split] for split in SPLITS} for label in names}
 
 
-def _leaks(run: Run, config: Config, groups: Sequence[str], *, check_leaks: bool) -> tuple[str, bool, str]:
+def _leaks(run: Run, config: Config | None, groups: Sequence[str], *, check_leaks: bool) -> tuple[str, bool, str]:
     """Return a sentence, whether it is a warning, and the command that measures what it leaves open."""
     if check_leaks:
+        config = config or read_saved(run.config).config  # which tells what is wrong with them
         if config.data.path and not config.data.path.exists():
             raise RunError(
                 f"The images of {run.path} are no longer at {config.data.path}, so leaks can't be measured.",
@@ -107,7 +95,7 @@ def _leaks(run: Run, config: Config, groups: Sequence[str], *, check_leaks: bool
         if groups
         else ""
     )
-    if config.data.split_by_duplicates and config.data.splits is None:
+    if config and config.data.split_by_duplicates and config.data.splits is None:
         return f"{crossing}Near-identical images were kept in one split when the run was made.", bool(groups), command
     return (
         f"{crossing}Near-identical images in different splits were not measured for this report.",

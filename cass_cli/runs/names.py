@@ -158,8 +158,8 @@ def _at(path: Path) -> Named | None:
     resolved = path.resolve()
     for folder in (resolved, *resolved.parents):
         run = Run(folder.parent.parent)
-        is_run = run.config.is_file() and run.splits.is_file()  # not any folder with a config.yaml
-        if folder.parent.name == FOLDER and (folder / "config.yaml").is_file() and is_run:
+        is_run = run.config.exists() and run.splits.exists()  # not any folder with a config.yaml
+        if folder.parent.name == FOLDER and (folder / "config.yaml").exists() and is_run:
             return _within(Variant(run, folder.name), resolved.relative_to(folder).parts)
     if path.is_file() or (resolved.name == FOLDER and not (path / "config.yaml").is_file()):
         path, resolved = (path.parent if path.name == resolved.name else resolved.parent), resolved.parent

@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import AllowInfNan, FiniteFloat, NonNegativeFloat, NonNegativeInt
+
+from cass_cli.config.schema import StartName
 from cass_cli.errors import RunError
+from cass_cli.saved import read_json
+from cass_cli.scores.calibration import JOINT
+from cass_cli.scores.guard import FINE_TUNED, PROBE
 from cass_cli.scores.judgement import Judgement
+from cass_cli.scores.metrics import METRICS
 from cass_cli.words import shown_list
+
+HINT = "Fine-tune again."
 
 
 def read_summary(path: Path) -> TrialSummary:
     """Return what a trial's summary.json holds; raise `RunError` if it is damaged."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}.", hint="Fine-tune again.") from error
-    try:
-        return TrialSummary.from_dict(value)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{path} is no summary of a fine-tuning.", hint="Fine-tune again.") from error
+    found = read_json(path, TrialSummary, hint=HINT)
+    if wrong := _amiss(found):
+        raise RunError(f"{path} is damaged: {wrong}.", hint=HINT)
+    return found
+
+
+def _amiss(found: TrialSummary) -> str:
+    """Return what in a summary does not fit together, "" where all does."""
+    judged = found.judgement
+    temperatures = judged.temperatures.keys() - {JOINT}
+    if metrics := {found.metric, judged.metric} - METRICS.keys():
+        return f"there is no metric {shown_list(sorted(metrics))}"
+    if not found.arms or temperatures != found.arms.keys():
+        return f"judgement.temperatures are of {sorted(temperatures)}, the arms are {sorted(found.arms)}"
+    if wrong := [name for name, arm in found.arms.items() if arm.kept not in (FINE_TUNED, PROBE)]:
+        return f"arms.{wrong[0]}.kept is {found.arms[wrong[0]].kept!r}"
+    if judged.pick not in judged.candidates:
+        return f"judgement.pick is {judged.pick!r}, which it does not judge"
+    several = set(judged.candidates) if found.multilabel else set()
+    if judged.thresholds.keys() != several or any(len(of) != len(found.classes) for of in judged.thresholds.values()):
+        return "judgement.thresholds are not of its classes and candidates"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -32,7 +54,7 @@ class TrainedArm:
     model: str  # timm's name
     weights: str  # what it began with
     best_epoch: int  # 0 where it was not trained
-    kept: str = "fine-tuned"  # or "probe": the arm as it was, with a head over its layers
+    kept: str = FINE_TUNED  # or "probe": the arm as it was, with a head over its layers
     began: str = ""  # mark of the run's arm that it began with (`ancestry.py`); "": of none, or not known
 
 
@@ -43,43 +65,30 @@ class TrialSummary:
     run: str
     variant: str
     method: str  # of the pretraining; "none" without one
-    init: str
+    init: StartName
     frozen: bool
-    fraction: float
+    fraction: FiniteFloat
     seed: int
-    labels: int  # training labels seen
+    labels: NonNegativeInt  # training labels seen
     classes: tuple[str, ...]
     multilabel: bool
     metric: str
-    epochs: int
-    seconds: float
+    epochs: NonNegativeInt
+    seconds: Annotated[NonNegativeFloat, AllowInfNan(False)]
     device: str
     precision: str
     arms: Mapping[str, TrainedArm]
     judgement: Judgement
     images: Mapping[str, int]  # of the val and test splits
     test_digest: str  # equal for equal test splits
-    validation: Mapping[str, Mapping[str, float | None]]  # candidate → metric → value, None: undefined
-    test: Mapping[str, Mapping[str, float | None]]
+    validation: Mapping[str, Mapping[str, FiniteFloat | None]]  # candidate → metric → value, None: undefined
+    test: Mapping[str, Mapping[str, FiniteFloat | None]]
     recipe: str = "paper"
     guard: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by arm: what was kept, and why
     set_aside: Mapping[str, Mapping[str, Mapping[str, float | None]]] = field(default_factory=dict)
     """By arm and split: the scores of what was not kept, the fine-tuned arm or its probe."""
     unseen: Sequence[str] = ()  # classes that no training label seen shows
     untested: Sequence[str] = ()  # classes that no test image shows
-
-    @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> TrialSummary:
-        """Read what `as_dict` returned, without what a later version may have added to it.
-
-        Raises `KeyError`, `TypeError` or `AttributeError` where something is missing or of another kind.
-        """
-        typed = {
-            "classes": tuple(value["classes"]),
-            "arms": {name: TrainedArm(**_known(TrainedArm, arm)) for name, arm in value["arms"].items()},
-            "judgement": Judgement.from_dict(value["judgement"]),
-        }
-        return cls(**{**_known(cls, value), **typed})
 
     @property
     def unseen_note(self) -> str:
@@ -108,7 +117,3 @@ class TrialSummary:
 
 def _listed(classes: Sequence[str]) -> str:
     return shown_list([repr(name) for name in classes])
-
-
-def _known(kind: type[Any], value: Mapping[str, Any]) -> dict[str, Any]:
-    return {field.name: value[field.name] for field in fields(kind) if field.name in value}

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cass_cli.errors import RunError
 from cass_cli.runs.directory import Run
 from cass_cli.runs.latest import LATEST
-from cass_cli.runs.summary import TrialSummary, read_summary
+from cass_cli.runs.summary import HINT, TrialSummary, read_summary
 
 FOLDER = "finetune"
 
@@ -37,8 +38,12 @@ class Trial:
         return self.path / "figures"
 
     def summary(self) -> TrialSummary:
-        """Return what the finished trial said of itself; raise `RunError` if it is damaged."""
-        return read_summary(self.files.summary)
+        """Return what the finished trial said of itself; raise `RunError` if it is damaged, or of another trial."""
+        found = read_summary(self.files.summary)
+        if (f"{found.fraction:g}", found.seed) != (f"{self.fraction:g}", self.seed):
+            other = f"a trial of fraction {found.fraction:g} with seed {found.seed}"
+            raise RunError(f"{self.files.summary} is damaged: it is of {other}.", hint=HINT)
+        return found
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def variants_of(run: Run) -> list[Variant]:
     folder = run.path / FOLDER
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     own = [path for path in paths if path.name != LATEST and not path.is_symlink()]
-    return [Variant(run, path.name) for path in own if (path / "config.yaml").is_file()]
+    return [Variant(run, path.name) for path in own if (path / "config.yaml").exists()]
 
 
 def method_name(summary: TrialSummary) -> str:

@@ -6,11 +6,12 @@ The test split has no part in it: it is scored by what was decided. Shapes: N im
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AllowInfNan, FiniteFloat, PositiveFloat
 
 from cass_cli.data.splits import Labels, labelled
 from cass_cli.scores.calibration import fit_temperature, to_probabilities, tune_thresholds, with_mean
@@ -21,24 +22,21 @@ from cass_cli.scores.values import DEFAULT_THRESHOLD, Floats, decide, indicator
 FLAGGED_SHARE = 0.1  # of the rightly answered validation images
 FLAG_WITHOUT_VALIDATION = 0.5
 
+Temperature = Annotated[PositiveFloat, AllowInfNan(False)]
+
 
 @dataclass(frozen=True)
 class Judgement:
     """How to turn the arms' outputs into probabilities and decisions, and which candidate to trust."""
 
-    temperatures: Mapping[str, float]  # by arm, and of "joint"
-    thresholds: Mapping[str, Sequence[float]]  # [C] by candidate, for multi-label; empty otherwise
+    temperatures: Mapping[str, Temperature]  # by arm, and of "joint"
+    thresholds: Mapping[str, Sequence[FiniteFloat]]  # [C] by candidate, for multi-label; empty otherwise
     pick: str  # an arm, "mean" or "joint"
     reason: str
     metric: str
-    flag_below: float  # confidence of the pick below which an answer is flagged
+    flag_below: FiniteFloat  # confidence of the pick below which an answer is flagged
     flag_rule: str
     notes: Sequence[str] = ()
-
-    @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Judgement:
-        """Read what `as_dict` returned, without what a later version may have added; `TypeError` if some is missing."""
-        return cls(**{field.name: value[field.name] for field in fields(cls) if field.name in value})
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -93,7 +91,7 @@ def judge(
 
 
 def probabilities_of(
-    logits: Mapping[str, NDArray[np.float64]], temperatures: Mapping[str, float], *, multilabel: bool
+    logits: Mapping[str, NDArray[np.float64]], temperatures: Mapping[str, Temperature], *, multilabel: bool
 ) -> dict[str, Floats]:
     """Return the calibrated probabilities [N, C] of each arm, for two or more of their mean, and of "joint"."""
     return with_mean(

@@ -381,10 +381,22 @@ def test_images_new_to_a_splits_csv_belong_to_none_and_lost_ones_are_an_error(tm
         read_splits(tmp_path / "splits.csv", table.select([0]))
 
 
-@pytest.mark.parametrize("text", ["", "image,label\nx,y\n", "image,split\n000000.png,holdout\n"])
-def test_files_that_are_no_splits(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", r"is no splits\.csv"),
+        ("image,label\nx,y\n", r"is no splits\.csv"),
+        ("image,split\n", r"is no splits\.csv"),
+        ("image,split\n000000.png,holdout\n", r"image 1 \(000000\.png\) is in the split 'holdout'"),
+        ("image,split\n,test\n", "image 1 .* has no name"),
+        ("image,split\n000000.png,test\n000000.png,test\n", r"it names 000000\.png twice"),
+        ("image,split,label\n000000.png,test\n", "another number of cells"),
+        ("image,split\n000000.png,test,more\n", "another number of cells"),
+    ],
+)
+def test_files_that_are_no_splits(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "x.csv").write_text(text)
-    with pytest.raises(DataError, match=r"no splits\.csv"):
+    with pytest.raises(DataError, match=rf"x\.csv .*{said}"):
         read_splits(tmp_path / "x.csv", table_of([0]))
     with pytest.raises(DataError, match="Cannot read"):
         read_splits(tmp_path / "gone.csv", table_of([0]))

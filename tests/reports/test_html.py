@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from cass_cli.errors import CassError, RunError
-from cass_cli.reports.html import check_replaceable, render, write_report
+from cass_cli.errors import RunError
+from cass_cli.reports.html import check_replaceable, render, show_written, write_report
 from cass_cli.runs.facts import gather_report
 from cass_cli.runs.names import find_runs
 from tests.reports.runs_on_disk import SCORES, add_trial, draw, write_run
@@ -206,14 +206,39 @@ def test_several_runs_are_compared_as_cass_compare_does(run: Path, tmp_path: Pat
     assert "CASS and Transfer give the same macro F1 on all 2 seeds" in page.text
 
 
-def test_damage_is_explained(run: Path, tmp_path: Path) -> None:
-    (run / "figures" / "attention-average-vit.png").write_bytes(b"no picture")
-    with pytest.raises(RunError, match="no readable figure"):
-        page_of(run)
-    broken = write_run(tmp_path / "broken")
-    (broken / "summary.json").write_text("{")
-    with pytest.raises(CassError, match=r"summary\.json cannot be read"):
-        page_of(broken)
+def test_what_is_whole_is_shown_and_what_is_not_is_named(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figure = run / "figures" / "attention-average-vit.png"
+    figure.write_bytes(figure.read_bytes()[:100])
+    (run / "summary.json").write_text("{}")
+    trial = run / "finetune" / "pretrained-paper" / "1" / "seed0"
+    evaluation = json.loads((trial / "evaluation-test.json").read_text())
+    (trial / "evaluation-test.json").write_text(json.dumps(evaluation | {"recommended": "nobody"}))
+    (trial.with_name("seed1") / "summary.json").write_text("[]")
+    report = gather_report(find_runs(Path(), [str(run)]))
+    said = report.runs[0].damaged
+    named = ("one/summary.json", "seed0/evaluation-test.json", "seed1/summary.json", figure.name)
+    assert all(name in sentence for name, sentence in zip(named, said, strict=True)), said
+    show_written(report, run / "report.html", 1, as_json=False)
+    page, terminal = page_of(run), capsys.readouterr().out
+    assert all(sentence in page.text and sentence in terminal for sentence in said)
+    assert "Recommended" not in page.text
+    assert [tuned.trial.seed for tuned in report.runs[0].finetunings[0].trials] == [0]
+    assert [cell.values.keys() for cell in report.comparison.cells if cell.candidate == "cnn"] == [{0}]
+
+
+def test_a_run_without_readable_settings_is_shown_without_them(run: Path) -> None:
+    (run / "config.yaml").write_text("")
+    facts = gather_report(find_runs(Path(), [str(run)])).runs[0]
+    assert (facts.state, facts.settings, facts.epochs, len(facts.damaged)) == ("damaged", (), 3, 1)
+    page = page_of(run)
+    assert "config.yaml is damaged: it has no section arm" in page.text
+    assert "Its settings cannot be read; 3 epochs" in page.text
+
+
+def test_a_run_of_which_nothing_can_be_read(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("")
+    with pytest.raises(RunError, match=r"Nothing of .* can be read. .*config\.yaml is damaged"):
+        gather_report(find_runs(Path(), [str(tmp_path)]))
 
 
 def test_replaces_a_report_and_nothing_else(run: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from cass_cli.runs.summary import TrialSummary
+from cass_cli.saved import parse
 
 JUDGEMENT = {
     **{"temperatures": {"cnn": 1.0, "vit": 1.5}, "thresholds": {}, "pick": "vit", "reason": "It is better."},
@@ -33,4 +34,4 @@ def summary_json(**changes: Any) -> dict[str, Any]:
 
 def summary_of(**changes: Any) -> TrialSummary:
     """The same, read."""
-    return TrialSummary.from_dict(summary_json(**changes))
+    return parse(json.dumps(summary_json(**changes)), TrialSummary)

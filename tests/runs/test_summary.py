@@ -10,7 +10,8 @@ import pytest
 from cass_cli.errors import RunError
 from cass_cli.files import write_json
 from cass_cli.runs.summary import TrialSummary, read_summary
-from tests.runs.summaries import JUDGEMENT, summary_json, summary_of
+from cass_cli.saved import parse
+from tests.runs.summaries import ARMS, JUDGEMENT, summary_json, summary_of
 
 SCORES = {"cnn": {"macro_f1": 0.5, "auroc": None}, "vit": {"macro_f1": 0.75, "auroc": 1.0}}
 
@@ -32,18 +33,26 @@ def test_values_have_their_types() -> None:
 def test_what_a_later_version_adds_is_left_out() -> None:
     later = summary_json(judgement=JUDGEMENT | {"later": 1}) | {"later": {"more": 1}}
     later["arms"]["cnn"]["later"] = 1
-    assert TrialSummary.from_dict(later) == summary_of()
+    assert parse(json.dumps(later), TrialSummary) == summary_of()
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"run": "r"', "cannot be read"),
-        ("[]", "is no summary of a fine-tuning"),
-        ("null", "is no summary of a fine-tuning"),
-        (json.dumps(summary_json(judgement={"pick": "cnn"})), "is no summary of a fine-tuning"),
-        (json.dumps(summary_json(arms=["cnn"])), "is no summary of a fine-tuning"),
-        (json.dumps({k: v for k, v in summary_json().items() if k != "test"}), "is no summary of a fine-tuning"),
+        ('{"run": "r"', "it holds no JSON"),
+        ("[]", r"it should be an object, not \[\]"),
+        ("null", "it should be an object, not None"),
+        (json.dumps(summary_json(judgement={"pick": "cnn"})), r"judgement\.temperatures is missing; .* and 3 more"),
+        (json.dumps(summary_json(arms=["cnn"])), r"arms should be an object, not \['cnn'\]"),
+        (json.dumps({k: v for k, v in summary_json().items() if k != "test"}), "test is missing"),
+        (json.dumps(summary_json(seed="0")), "seed should be a valid integer, not '0'"),
+        (json.dumps(summary_json(seconds=float("nan"))), "seconds should be a finite number"),
+        (json.dumps(summary_json(init="elsewhere")), "init should be 'pretrained'"),
+        (json.dumps(summary_json(metric="luck")), "there is no metric luck"),
+        (json.dumps(summary_json(arms={"cnn": ARMS["cnn"]})), r"the arms are \['cnn'\]"),
+        (json.dumps(summary_json(judgement=JUDGEMENT | {"pick": "joint"})), "judgement.pick is 'joint'"),
+        (json.dumps(summary_json(judgement=JUDGEMENT | {"thresholds": {"cnn": [0.5]}})), "judgement.thresholds"),
+        (json.dumps(summary_json(arms=ARMS | {"cnn": ARMS["cnn"] | {"kept": "none"}})), "arms.cnn.kept is 'none'"),
     ],
 )
 def test_a_damaged_file_is_named(tmp_path: Path, text: str, message: str) -> None:

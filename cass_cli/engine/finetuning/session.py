@@ -6,8 +6,9 @@ Legend: n labelled images, m validation images, C classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,13 @@ from cass_cli.config.schema import Finetune
 from cass_cli.data.splits import Labels
 from cass_cli.data.store.store import ImageStore
 from cass_cli.data.views.spec import ImageSpec
+from cass_cli.engine.batches import batch_bounds
 from cass_cli.engine.compute import Compute
 from cass_cli.engine.finetuning.focal import Form, class_weights, focal_loss
 from cass_cli.engine.finetuning.imbalance import logit_adjustment
 from cass_cli.engine.finite import check_restored, diverged, not_finite_in
 from cass_cli.engine.inference import store_logits
+from cass_cli.engine.state import first, optimiser_unlike, unlike
 from cass_cli.errors import RunError
 from cass_cli.scores.calibration import to_probabilities
 from cass_cli.scores.values import metric_values
@@ -201,6 +204,38 @@ def tuning_state(t: Tuning) -> dict[str, Any]:
         for name, arm in t.arms.items()
     }
     return {"arms": arms, "epoch": t.epoch, "batch": t.batch, "images": t.images}
+
+
+def check_state(t: Tuning, state: Mapping[str, Any], path: Path) -> None:
+    """Raise `RunError` where `state`, which was read from `path`, cannot be brought into `t`.
+
+    A state of other arms or images is no damage.
+    """
+    if wrong := first(_faults(t, state)):
+        raise RunError(f"{path} is damaged: {wrong}.", hint="Restore it from a copy, or start again with --overwrite.")
+
+
+def _faults(t: Tuning, state: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what in `state` is missing, of another kind or impossible: the first counts."""
+    now = tuning_state(t)
+    yield from (f"it lacks {key}" for key in now if key not in state)
+    yield from unlike({key: state[key] for key in now} | {"arms": 0}, now | {"arms": 0}, "it")
+    if not isinstance(state["arms"], Mapping):
+        yield "it has no arms"
+    if state["arms"].keys() != t.arms.keys() or state["images"] != t.images:
+        return
+    for name, arm in t.arms.items():
+        saved, like = state["arms"][name], now["arms"][name]
+        if not isinstance(saved, Mapping):
+            yield f"arms.{name} is no table of values"
+        best = like["network"] if saved.get("best") else {}
+        yield from unlike(saved | {"optimiser": 0}, like | {"optimiser": 0, "best": best}, f"arms.{name}")
+        yield from optimiser_unlike(saved.get("optimiser"), arm.optimiser, f"arms.{name}.optimiser")
+        if not 0 <= saved["best_epoch"] <= state["epoch"]:
+            yield f"the best epoch of {name} is {saved['best_epoch']}, of {state['epoch']}"
+    batches = len(batch_bounds(t.images, t.settings.batch_size))
+    if not (0 <= state["epoch"] <= t.settings.epochs and 0 <= state["batch"] <= batches):
+        yield f"it stands in epoch {state['epoch']}, batch {state['batch']}, which cannot be"
 
 
 def restore_tuning(t: Tuning, state: Mapping[str, Any]) -> None:

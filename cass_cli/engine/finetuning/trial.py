@@ -20,6 +20,7 @@ from cass_cli.engine.finetuning.loop import finetune
 from cass_cli.engine.finetuning.probe import fit_probe
 from cass_cli.engine.finetuning.session import (
     Tuning,
+    check_state,
     loss_arguments,
     outputs,
     prepare_arm,
@@ -95,6 +96,7 @@ def _go_on(job: Job, trial: Trial, t: Tuning) -> None:
     """Bring `t` to where the trial was interrupted, if it was."""
     if trial.files.checkpoint.exists():
         state = load_checkpoint(trial.files.checkpoint)
+        check_state(t, state, trial.files.checkpoint)
         if state["images"] != t.images or state["arms"].keys() != t.arms.keys():
             raise RunError(f"{trial.path} was begun on other images or arms.", hint="Start it again with --overwrite.")
         if state.get("began", job.began) != job.began:

@@ -54,7 +54,7 @@ def arms_of_run(run: Run, *, averaged: bool, label: str = "") -> dict[ArmName, S
     """Load the exported arms of `run`, by arm name; raises `RunError` when there are none yet."""
     ending = "-averaged" if averaged else ""
     files: dict[ArmName, Path] = {arm: run.arms / f"{arm}{ending}.json" for arm in ARM_NAMES}
-    found = {arm: path for arm, path in files.items() if path.is_file()}
+    found = {arm: path for arm, path in files.items() if path.exists()}
     of = find(run.path.parent, str(run.path.absolute()))
     if not found and averaged and of.variant:
         raise RunError("Fine-tuned arms are not averaged.", hint="Leave out --averaged.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -27,7 +26,14 @@ from cass_cli.engine.pretraining.loop import EpochStats, StepStats, pretrain
 from cass_cli.engine.pretraining.moved import moved
 from cass_cli.engine.pretraining.plan import Plan, plan_pretraining
 from cass_cli.engine.pretraining.probe import probe_arms, probe_data
-from cass_cli.engine.pretraining.session import Session, build_session, refresh_averages, restore_session, session_state
+from cass_cli.engine.pretraining.session import (
+    Session,
+    build_session,
+    check_state,
+    refresh_averages,
+    restore_session,
+    session_state,
+)
 from cass_cli.engine.signals import StopRequest, resumed_by, stop_on_signal
 from cass_cli.errors import RunError
 from cass_cli.files import sweep, write_json, write_text
@@ -38,6 +44,8 @@ from cass_cli.runs.directory import ENVIRONMENT, Run, barely_begun, check_new, c
 from cass_cli.runs.latest import point_latest
 from cass_cli.runs.manifest import check_images, manifest_of, replace_recorded, write_manifest
 from cass_cli.runs.names import run_flags
+from cass_cli.runs.records import read_run_summary
+from cass_cli.runs.rows import EpochRow
 from cass_cli.runs.writers import writing_run
 
 
@@ -139,6 +147,7 @@ def _pretrain_job(
             looked_at = probe_data(dataset, store, config.data, device=device, on_progress=watch.decoding)
             session.probe = partial(probe_arms, probes=looked_at, layers=config.finetune.layers)
         if state:
+            check_state(session, state, run.checkpoint)
             _check_same_images(state, session)
             restore_session(session, state)
         if state and world.leads:
@@ -175,7 +184,7 @@ def _train(
             watch.epoch(stats)
     exported = _export(session, run, config) if world.leads else {}
     world.wait()
-    last = run.rows()[-1]  # of an earlier process, if that one died before its arms were exported
+    last = run.rows(EpochRow)[-1]  # of an earlier process, if that one died before its arms were exported
     result = PretrainResult(
         run=run.path,
         method=config.method.name,
@@ -186,7 +195,7 @@ def _train(
         arms=exported,
         states=last["states"],
         gauges=last["gauges"],
-        probes=last["probes"],
+        probes=last.get("probes", {}),
         weights={arm: str(built.weights) for arm, built in session.arms.items()},
         labelled=labelled,
         device=str(session.device),
@@ -199,9 +208,8 @@ def _train(
 
 def _finished(run: Run, session: Session) -> bool:
     """Whether all epochs are trained and their arms exported."""
-    if session.epoch < session.train.epochs or not run.summary.exists():
-        return False
-    return bool(json.loads(run.summary.read_text(encoding="utf-8"))["epochs"] == session.epoch)
+    summary = read_run_summary(run.summary)
+    return session.epoch >= session.train.epochs and summary is not None and summary["epochs"] == session.epoch
 
 
 def _export(session: Session, run: Run, config: Config) -> dict[str, Path]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-
 from cass_cli.config.load import read_saved
 from cass_cli.config.schema import Config
 from cass_cli.data.dataset import Dataset
-from cass_cli.data.splits import label_text
+from cass_cli.data.splits import label_text, split_rows
 from cass_cli.errors import DataError
 from cass_cli.runs.directory import Run
 from cass_cli.words import count, shown_list
@@ -30,8 +28,7 @@ def moved(run: Run, config: Config, dataset: Dataset) -> str:
 
 
 def _check_labels(run: Run, dataset: Dataset) -> None:
-    with run.splits.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        labels = {row["image"]: row.get("label") or "" for row in csv.DictReader(file)}
+    labels = {row["image"]: row["label"] for row in split_rows(run.splits)}
     table = dataset.table
     other = [name for i, name in enumerate(table.names) if name in labels and labels[name] != label_text(table, i)]
     if other:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from cass_cli.engine.finite import check_restored, diverged, not_finite_in
 from cass_cli.engine.optimisers import build_optimiser
 from cass_cli.engine.pretraining.collapse import ArmGauges, Gauge
 from cass_cli.engine.pretraining.plan import check_batches
+from cass_cli.engine.state import first, optimiser_unlike, unlike
 from cass_cli.errors import ModelError, RunError
 from cass_cli.methods.build import build_method
 from cass_cli.methods.method import Method
@@ -157,6 +159,31 @@ def stopped(s: Session, what: str) -> RunError:
     hint = "Start again with a lower --lr, or --precision fp32 if this was bf16: with --overwrite, or another --name."
     go_on = "\n--resume goes on from that state, with the settings as they are."
     return diverged(what, hint + (go_on if s.saved else ""), saved=s.saved)
+
+
+def check_state(s: Session, state: Mapping[str, Any], path: Path) -> None:
+    """Raise `RunError` where `state`, which was read from `path`, cannot be brought into `s`."""
+    if wrong := first(_faults(s, state)):
+        raise RunError(f"{path} is damaged: {wrong}.", hint="Restore it from a copy, or start the run again.")
+
+
+def _faults(s: Session, state: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what in `state` is missing, of another kind or impossible: the first counts."""
+    gauges = dict.fromkeys(s.method.arms, asdict(ArmGauges(Gauge(0.0, 0.0, 0.0), Gauge(0.0, 0.0, 0.0))))
+    now = {**session_state(s), "start_gauges": gauges}
+    yield from (f"it lacks {key}" for key in now if key not in state)
+    yield from unlike({key: state[key] for key in now} | {"optimisers": 0}, now | {"optimisers": 0}, "it")
+    if not isinstance(state["optimisers"], Mapping):
+        yield "it has no optimisers"
+    for name, optimiser in s.optimisers.items():
+        yield from optimiser_unlike(state["optimisers"].get(name), optimiser, f"optimisers.{name}")
+    batches = len(batch_bounds(state["images"], s.train.batch_size, smallest=2 * s.world.size))
+    epoch, batch, step, seen = (state["position"][key] for key in ("epoch", "batch", "step", "seen"))
+    fitting = 0 <= batch <= batches and 0 <= seen <= state["images"] and epoch >= 0
+    if (
+        not fitting or abs(step - epoch * batches - batch) > epoch
+    ):  # with other processes an epoch has one more, or less
+        yield f"it stands in epoch {epoch}, batch {batch} after {step} steps and {seen} images, which cannot be"
 
 
 def restore_session(s: Session, state: Mapping[str, Any]) -> None:

@@ -31,6 +31,7 @@ from cass_cli.engine.pretraining.plan import count_backward
 from cass_cli.engine.regression import MOST_AXES
 from cass_cli.models.arms import Arm
 from cass_cli.models.layers import arm_features
+from cass_cli.runs.rows import TrialRow
 from cass_cli.runs.trials import Trial
 from cass_cli.words import count
 
@@ -142,7 +143,7 @@ def what_is_replaced(p: Prepared) -> str:
 
 def _planned(p: Prepared, trial: Trial) -> PlannedTrial:
     labels, settings, kept = len(p.subsets[trial.path]), p.config.finetune, trial not in p.todo
-    begun = len(trial.files.rows()) if trial.files.checkpoint.exists() and not p.overwrite else 0
+    begun = len(trial.files.rows(TrialRow)) if trial.files.checkpoint.exists() and not p.overwrite else 0
     epochs = 0 if kept or settings.recipe == "probe" else max(0, settings.epochs - begun)
     steps = epochs * len(batch_bounds(labels, settings.batch_size))
     return PlannedTrial(trial.path, trial.fraction, trial.seed, labels, kept, epochs, steps)

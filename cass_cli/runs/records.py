@@ -1,0 +1,109 @@
+"""What the records of a run hold, key by key: its summary, its environment, its evaluations.
+
+Its rows are in `rows.py`, a trial's summary in `summary.py`, the card of an arm in `models/card.py`. A key that came
+later is `NotRequired`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NotRequired
+
+from pydantic import FiniteFloat, NonNegativeInt
+from typing_extensions import TypedDict  # as pydantic asks for: see `rows.py`
+
+from cass_cli.config.schema import ArmName
+from cass_cli.errors import RunError
+from cass_cli.saved import read_json, with_more
+from cass_cli.scores.judgement import Judgement
+from cass_cli.scores.metrics import METRICS, PER_CLASS
+
+
+@with_more
+class RunSummary(TypedDict):
+    """What a finished pretraining says of itself."""
+
+    method: str
+    epochs: NonNegativeInt
+    device: str
+    precision: str
+    weights: Mapping[ArmName, str]
+
+
+@with_more
+class Environment(TypedDict):
+    """What a run ran on: versions, machine, command."""
+
+    cass: str
+    gpu: NotRequired[str | None]
+    command: NotRequired[Sequence[str]]
+
+
+class EstimateRecord(TypedDict):
+    """A value with its interval; None: not defined."""
+
+    value: FiniteFloat | None
+    low: FiniteFloat | None
+    high: FiniteFloat | None
+
+
+@with_more
+class ScoresRecord(TypedDict):
+    """The scores of one candidate."""
+
+    classes: Sequence[str]
+    multilabel: bool
+    images: NonNegativeInt
+    metrics: Mapping[str, EstimateRecord]
+    per_class: Mapping[str, Mapping[str, EstimateRecord]]
+    support: Mapping[str, NonNegativeInt]
+    confusion: Sequence[Sequence[NonNegativeInt | Sequence[NonNegativeInt]]]
+    notes: Sequence[str]
+
+
+@with_more
+class EvaluationRecord(TypedDict):
+    """What `cass evaluate` found on one split."""
+
+    metric: str
+    recommended: str
+    judgement: Judgement
+    scores: Mapping[str, ScoresRecord]
+    notes: Sequence[str]
+
+
+def read_run_summary(path: Path) -> RunSummary | None:
+    """Return what the summary.json of a pretraining says, None where it has none; raise `RunError` if it is damaged."""
+    hint = "Restore it from a copy; or remove it, and finish the run again: cass pretrain --resume"
+    return read_json(path, RunSummary, hint=hint) if path.exists() else None
+
+
+def read_environment(path: Path) -> Environment | None:
+    """Return what an environment.json says, None where there is none; raise `RunError` if it is damaged."""
+    return read_json(path, Environment, hint="Restore it from a copy, or remove it.") if path.exists() else None
+
+
+def read_evaluation(path: Path) -> EvaluationRecord:
+    """Return what `cass evaluate` wrote; raise `RunError` if it is damaged."""
+    found = read_json(path, EvaluationRecord, hint="Make it again: cass evaluate")
+    wrong = _amiss(found)
+    if wrong:
+        raise RunError(f"{path} is damaged: {wrong}.", hint="Make it again: cass evaluate")
+    return found
+
+
+def _amiss(found: EvaluationRecord) -> str:
+    """Return what in an evaluation does not fit together, "" where all does."""
+    if found["recommended"] not in found["scores"]:
+        return f"it recommends {found['recommended']!r}, which it does not score"
+    if found["metric"] not in METRICS:
+        return f"there is no metric {found['metric']!r}"
+    for name, scores in found["scores"].items():
+        classes = set(scores["classes"])
+        per_class = [scores["support"], *(scores["per_class"].get(kind, {}) for kind in PER_CLASS)]
+        counts = [[cell for cell in row if isinstance(cell, int)] for row in scores["confusion"]]
+        sides = {len(counts), *(() if scores["multilabel"] else map(len, counts))}
+        if sides != {len(classes)} or any(of.keys() != classes for of in per_class):
+            return f"scores.{name} lacks some of its classes"
+    return ""
