@@ -52,9 +52,9 @@ class LayerHead(nn.Module):
     weight: Tensor  # fp32 [C, D]
     bias: Tensor  # fp32 [C]
 
-    def __init__(self, card: HeadCard, weight: Tensor, bias: Tensor) -> None:
+    def __init__(self, card: HeadCard, weight: Tensor, bias: Tensor, *, source: str = "The head") -> None:
         super().__init__()
-        self.card = card
+        self.card, self.source = card, source  # the file that it was read from
         self.register_buffer("weight", weight)
         self.register_buffer("bias", bias)
 
@@ -63,8 +63,8 @@ class LayerHead(nn.Module):
         joined = torch.cat([features[arm] for arm in self.card.arms], dim=1)
         if joined.shape[1] != self.weight.shape[1]:
             raise ModelError(
-                f"A head reads {self.weight.shape[1]:,} features, and {' and '.join(self.card.arms)} give "
-                f"{joined.shape[1]:,}: the head's files are not of these arms.",
+                f"{self.source} reads {self.weight.shape[1]:,} features, and {' and '.join(self.card.arms)} give "
+                f"{joined.shape[1]:,}: it is of other arms.",
                 hint="Fine-tune again.",
             )
         logits: Tensor = joined @ self.weight.T + self.bias
@@ -116,7 +116,7 @@ def load_head(path: Path) -> LayerHead:
         weight, bias = itemgetter("weight", "bias")(tensors)
         if weight.shape[:1] != bias.shape or bias.shape != (len(card.classes),):
             raise ValueError(f"weights {list(weight.shape)} and {list(bias.shape)} for {len(card.classes)} classes")
-        head = LayerHead(card, weight, bias)
+        head = LayerHead(card, weight, bias, source=f"{path}.safetensors")
     except Exception as error:
         raise ModelError(
             f"{path}.safetensors with {path.name}.json is not a head saved by cass: {error}",

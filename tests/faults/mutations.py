@@ -208,8 +208,8 @@ def run_attack(field: Field, attack: Attack, *, commands: tuple[str, ...] = ()) 
 
 
 def _first_line(said: str) -> str:
-    lines = [line for line in said.splitlines() if line.startswith(("Error", "Failed", "•"))]
-    return lines[0] if lines else ""
+    lines = said.splitlines()
+    return next((line for mark in ("Error", "•") for line in lines if line.startswith(mark)), "")
 
 
 # ---- what is done to files ----
@@ -375,7 +375,7 @@ READ_BY: Mapping[str, tuple[str, ...]] = {
     f"{PROBE_TRIAL}/arms/cnn-head.json": ("evaluate-probe", "attention-probe"),
     f"{PROBE_TRIAL}/arms/joint-head.json": ("predict-probe",),
     f"{PROBE_TRIAL}/arms/cnn-head.safetensors": ("predict-probe",),
-    f"{STOPPED_TRIAL}/metrics.jsonl": ("finetune-resume", "finetune-plan"),
+    f"{STOPPED_TRIAL}/metrics.jsonl": ("finetune-resume",),  # the plan counts the rows that there are
     f"{STOPPED_TRIAL}/checkpoints/last/state.pt": ("finetune-resume",),
     "latest": ("latest",),
 }
@@ -390,7 +390,7 @@ def attacks(runs: Path) -> Iterator[Attack]:
     """Yield every attack on `runs`, the same each time."""
     for file, commands in READ_BY.items():
         for name, damage in (ANY_FILE if file.endswith(BINARY) else TEXT).items():
-            harmless = (file == "latest" or "/features/" in file) or (file.endswith("jsonl") and name == "empty")
+            harmless = file.endswith("jsonl") and name == "empty"  # there is one figure less
             yield Attack(f"{file}: {name}", file, damage, commands, harmless=harmless)
     for file in JSON_FILES:
         yield from _edits_of(runs, file)

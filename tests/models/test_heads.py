@@ -9,7 +9,7 @@ import timm
 import torch
 
 from cass_cli.data.views.spec import ImageSpec
-from cass_cli.errors import ModelError
+from cass_cli.errors import ModelError, RunError
 from cass_cli.models.arms import save_arm
 from cass_cli.models.card import ArmCard
 from cass_cli.models.heads import HeadCard, LayerHead, join, load_head, save_head
@@ -52,5 +52,5 @@ def test_what_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="vit"):
         join(path)
     path.with_suffix(".json").write_text("{}")
-    with pytest.raises(ModelError, match="x-head"):
+    with pytest.raises(RunError, match="x-head"):
         load_head(path)

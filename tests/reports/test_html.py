@@ -223,6 +223,7 @@ def test_what_is_whole_is_shown_and_what_is_not_is_named(run: Path, capsys: pyte
     assert all(sentence in page.text and sentence in terminal for sentence in said)
     assert "Recommended" not in page.text
     assert [tuned.trial.seed for tuned in report.runs[0].finetunings[0].trials] == [0]
+    assert report.comparison
     assert [cell.values.keys() for cell in report.comparison.cells if cell.candidate == "cnn"] == [{0}]
 
 
