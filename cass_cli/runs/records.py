@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NotRequired
 
-from pydantic import FiniteFloat, NonNegativeInt
+from pydantic import FiniteFloat, NonNegativeInt, PositiveInt
 from typing_extensions import TypedDict  # as pydantic asks for: see `rows.py`
 
 from cass_cli.config.schema import ArmName
@@ -36,6 +36,15 @@ class Environment(TypedDict):
     """What a run ran on: versions, machine, command."""
 
     cass: str
+    python: NotRequired[str]
+    torch: NotRequired[str]
+    torchvision: NotRequired[str]
+    timm: NotRequired[str]
+    numpy: NotRequired[str]
+    pillow: NotRequired[str]
+    safetensors: NotRequired[str]
+    platform: NotRequired[str]
+    threads: NotRequired[PositiveInt]
     gpu: NotRequired[str | None]
     command: NotRequired[Sequence[str]]
 
