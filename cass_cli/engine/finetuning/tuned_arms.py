@@ -45,7 +45,7 @@ def load_tuned(trial: Trial, compute: Compute) -> TunedArms:
             heads[name] = load_head(trial.files.arms / f"{name}{ENDING}")
             classes = heads[name].card.classes
         if classes != summary.classes:
-            raise RunError(f"{trial.files.arms / name} was trained for other classes than its run.")
+            raise RunError(f"{trial.files.arms / name}.json names other classes than its run.", hint="Fine-tune again.")
         networks[name] = compute.place(network).eval().requires_grad_(False)
     if JOINT in summary.judgement.temperatures:
         heads[JOINT] = load_head(trial.files.arms / f"{JOINT}{ENDING}")
