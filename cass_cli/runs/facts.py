@@ -23,6 +23,7 @@ from cass_cli.runs.ancestry import older_notes
 from cass_cli.runs.compare import Comparison, compare, trials_by_method
 from cass_cli.runs.directory import Run
 from cass_cli.runs.images_used import ImagesUsed, images_used
+from cass_cli.runs.manifest import check_files
 from cass_cli.runs.records import (
     Environment,
     EvaluationRecord,
@@ -154,6 +155,7 @@ class _Damage(list[str]):
 
 def _facts(run: Run, *, check_leaks: bool) -> RunFacts:
     damage = _Damage()
+    damage.told(check_files, run.path)
     saved = damage.told(read_saved, run.config)
     config = saved.config if saved else None
     rows = damage.told(read_epochs, run.metrics) or []
@@ -226,6 +228,7 @@ def _settings(saved: Resolved, base: Resolved, *, only: str = "") -> tuple[Setti
 
 
 def _fine_tuning(variant: Variant, run: Resolved | None, damage: _Damage) -> FineTuning:
+    damage.told(check_files, variant.path)
     saved, found = damage.told(read_saved, variant.config), variant.trials()
     whole = (damage.told(_tuned, trial, damage) for trial in found)
     trials = tuple(tuned for tuned in whole if tuned)
