@@ -53,10 +53,10 @@ def holder(path: Path) -> str:
 
 def _sign(file: BinaryIO) -> None:
     since = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
+    said = f"process {os.getpid()} on {platform.node()} since {since}\n".encode()[:LONGEST]
     with suppress(OSError):  # a full disk: the lock holds all the same
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()} since {since}\n".encode()[:LONGEST])
-        file.flush()
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), said)  # past the buffer, which would be written, and refused, again on closing
 
 
 def _same_file(path: Path, file: BinaryIO) -> bool:
