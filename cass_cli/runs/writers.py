@@ -50,14 +50,15 @@ def writing_finetuning(run: Path, name: str) -> Iterator[None]:
 
 @contextmanager
 def _folder(run: Path) -> Iterator[Path]:
-    """Make the folder of the run's locks; remove it, and the folder of runs, where nothing is in them afterwards."""
-    folder = run.parent / LOCKS / run.name
+    """Make the folder of the run's locks; afterwards remove what was made of it, if nothing else is in there now."""
+    place = run.resolve()  # a link to a run and the run have the same lock
+    folder, made = place.parent / LOCKS / place.name, not place.parent.exists()
     try:
         with telling(run, "Choose another --runs."):
             folder.mkdir(parents=True, exist_ok=True)
         yield folder
     finally:
-        for path in (folder, folder.parent, run.parent):
+        for path in (folder, folder.parent, *([place.parent] if made else [])):
             with suppress(OSError):  # of a folder that is not empty
                 path.rmdir()
 
@@ -69,15 +70,20 @@ def _held(lock: Path, what: Path) -> Iterator[None]:
             with telling(what, "Choose another --runs."):
                 alone = _enter(stack, lock)
         except DataError:
-            lock.unlink(missing_ok=True)
+            _unlink(lock)
             raise
         if not alone:
             who = holder(lock)
             raise RunError(
                 f"{what} is being written by {who or 'another process'}.", hint="Wait for it, or stop it first."
             )
-        stack.callback(lock.unlink, missing_ok=True)
+        stack.callback(_unlink, lock)
         yield
+
+
+def _unlink(lock: Path) -> None:
+    with suppress(OSError):  # Windows removes no open file; one that stays is as good as none
+        lock.unlink()
 
 
 def _enter(stack: ExitStack, lock: Path) -> bool:
