@@ -1,17 +1,19 @@
 """The one way in which cass writes files: whole or not at all; and removes them: at once, for whoever looks.
 
-A draft beside the file, `.NAME.PID-N.part`, is opened exclusively, written, brought to the disk and put in the file's
-place. What is removed is first renamed to `.NAME.PID-N.removed`. A process that is killed leaves such drafts, and
-nothing else; the next one sweeps them.
+A draft beside the file, `.NAME.HOST-PID-N.part`, is opened exclusively, written, brought to the disk and put in the
+file's place. What is removed is first renamed to `.NAME.HOST-PID-N.removed`. A process that is killed leaves such
+drafts, and nothing else; the next one sweeps them.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import itertools
 import json
 import os
+import platform
 import re
 import shutil
 import sys
@@ -31,8 +33,9 @@ FULL = {
 }
 BUFFER = 1 << 20  # bytes
 LONGEST = 100  # characters of a file's name that its draft bears
-DRAFT = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)-\d+\.(part|removed)", re.DOTALL)
-OLD_AFTER = 24 * 3600  # seconds after which a draft is left over where it can't be told whether its process lives
+HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]  # other machines may write to the same folder
+DRAFT = re.compile(r"\.(?P<name>.+)\.(?P<host>[0-9a-f]{6})-(?P<pid>\d+)-\d+\.(?P<ending>part|removed)", re.DOTALL)
+OLD_AFTER = 3600  # seconds since the last write after which a draft is left over, if nobody can ask for its process
 
 _numbers = itertools.count()
 _live: set[Path] = set()  # drafts that this process is writing or removing
@@ -98,7 +101,7 @@ def write_json(path: Path, value: Any, *, hint: str = "") -> None:
 
 
 def append_text(path: Path, text: str, *, hint: str = "") -> None:
-    """Write `text` at the end of `path`, in one piece; where it does not fit, the file stays as it was."""
+    """Write `text` at the end of `path`, in one piece, and to the disk; where it does not fit, nothing changes."""
     with telling(path, hint):
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         before = os.fstat(descriptor).st_size
@@ -106,12 +109,16 @@ def append_text(path: Path, text: str, *, hint: str = "") -> None:
         try:
             with io.BufferedWriter(raw, BUFFER) as file:
                 file.write(text.encode("utf-8", "surrogateescape"))
+                file.flush()
+                raw.sync()
         except OSError:
             with suppress(OSError):
                 os.truncate(path, before)
             raise
         finally:
             raw.abandon()
+    if not before:
+        _sync_folder(path.parent)
 
 
 def remove(path: Path) -> None:
@@ -141,7 +148,7 @@ def sweep(folder: Path, *, deep: bool = False) -> None:
 
 def draft_of(path: Path, ending: str = "part") -> Path:
     """Return a name beside `path` that nobody else has, and that is swept if this process is killed."""
-    return path.with_name(f".{path.name[:LONGEST]}.{os.getpid()}-{next(_numbers)}.{ending}")
+    return path.with_name(f".{path.name[:LONGEST]}.{HOST}-{os.getpid()}-{next(_numbers)}.{ending}")
 
 
 def is_draft(path: Path) -> bool:
@@ -246,15 +253,16 @@ def _left_over(folder: Path, *, deep: bool) -> Iterable[Path]:
     if not folder.is_dir():
         return []
     found = list(folder.rglob(".*") if deep else folder.glob(".*"))
-    return [path for path in found if (match := DRAFT.fullmatch(path.name)) and not _in_use(path, int(match["pid"]))]
+    drafts = [(path, match) for path in found if (match := DRAFT.fullmatch(path.name))]
+    return [path for path, match in drafts if not _in_use(path, match["host"], int(match["pid"]))]
 
 
-def _in_use(path: Path, pid: int) -> bool:
-    """Whether the process `pid` of this machine may still be writing the draft."""
-    if pid == os.getpid():
+def _in_use(path: Path, host: str, pid: int) -> bool:
+    """Whether the process `pid` of the machine `host` may still be writing the draft."""
+    if host == HOST and pid == os.getpid():
         return path in _live
     try:
-        if sys.platform == "win32":  # where asking would end it
+        if host != HOST or sys.platform == "win32":  # where asking would end it
             return time.time() - path.lstat().st_mtime < OLD_AFTER
         os.kill(pid, 0)
     except (ProcessLookupError, FileNotFoundError):
