@@ -9,10 +9,10 @@ the run beside it of which it is a copy.
 from __future__ import annotations
 
 import filecmp
+from contextlib import suppress
 from pathlib import Path
 
-from cass_cli.errors import RunError
-from cass_cli.files import draft_of
+from cass_cli.files import draft_of, telling, write_text
 
 LATEST, INSTEAD = "latest", ".latest"
 RECORDS = ("config.yaml", "environment.json", "metrics.jsonl", "summary.json")  # by which a copy is known
@@ -25,16 +25,18 @@ def point_latest(path: Path) -> None:
         return
     latest, instead = path.parent / LATEST, path.parent / INSTEAD
     ours = latest.is_symlink() or not latest.exists() or bool(_name_in(latest))
-    draft = draft_of(path)
-    try:
-        if not (ours and _linked(draft, path.name)):
-            draft.write_text(path.name + "\n", encoding="utf-8", errors="surrogateescape")
-        draft.replace(latest if ours else instead)
+    draft, target = draft_of(path), latest if ours else instead
+    with telling(target, "Check the disk and the folder's permissions, or choose another --runs."):
+        try:
+            if not (ours and _linked(draft, path.name)):
+                write_text(draft, path.name + "\n")
+            draft.replace(target)
+        except BaseException:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise
         if ours:
             instead.unlink(missing_ok=True)
-    except OSError as error:
-        what = f"Cannot write {latest if ours else instead}: {error.strerror or error}."
-        raise RunError(what, hint="Check the folder's permissions, or choose another --runs.") from error
 
 
 def latest_of(folder: Path) -> Path | None:
