@@ -11,6 +11,7 @@ from pathlib import Path
 from cass_cli.engine.finetuning.session import Tuning
 from cass_cli.engine.finetuning.shared import Job
 from cass_cli.engine.starting_arms import without_head
+from cass_cli.files import draft_of
 from cass_cli.models.arms import Arm, save_arm
 from cass_cli.models.card import ArmCard
 from cass_cli.models.heads import ENDING, LayerHead, save_head
@@ -55,8 +56,7 @@ def _share(trial: Trial, weights: Path) -> None:
     others = (other.files.arms / weights.name for other in trial.variant.trials() if other.path != trial.path)
     first = next((path for path in others if path.is_file()), None)
     if first and filecmp.cmp(first, weights, shallow=False):
-        part = weights.with_suffix(".part")
+        draft = draft_of(weights)
         with suppress(OSError):  # a file system without links
-            part.unlink(missing_ok=True)
-            os.link(first, part)
-            part.replace(weights)
+            os.link(first, draft)
+            draft.replace(weights)
