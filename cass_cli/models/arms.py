@@ -13,12 +13,12 @@ from typing import Any
 
 import timm
 import torch
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from cass_cli.errors import ModelError, RunError, did_you_mean
 from cass_cli.files import whole_file, write_json
 from cass_cli.models.card import ArmCard, read_card
+from cass_cli.models.sealed import load_file, save
 from cass_cli.models.weights import WeightReport, check_finite, load_weights
 
 

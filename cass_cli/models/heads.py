@@ -20,13 +20,13 @@ from pathlib import Path
 
 import torch
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
-from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from cass_cli.errors import ModelError
 from cass_cli.files import whole_file, write_json
 from cass_cli.models.arms import load_arm
 from cass_cli.models.layers import arm_features
+from cass_cli.models.sealed import load_file, save
 from cass_cli.models.weights import check_finite
 from cass_cli.saved import read_json
 

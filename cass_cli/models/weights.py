@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cass_cli.errors import ModelError
+from cass_cli.models.sealed import load_file
 
 # Where training scripts put the model's tensors inside a checkpoint.
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "state_dict_ema")
