@@ -30,6 +30,7 @@ def available_arms(run: Run, config: Config) -> list[ArmName]:
         return wanted
     found = [name for name in wanted if run.arm(name, averaged=init == "averaged").exists()]
     if found:
+        _check_one_age(run, found, averaged=init == "averaged")
         return found
     kind = "averaged " if init == "averaged" else ""
     names = " or ".join(wanted)
@@ -40,6 +41,16 @@ def available_arms(run: Run, config: Config) -> list[ArmName]:
             f"cass pretrain --resume{run_flags(run, option='--name', always=True)}",
         )
     raise RunError(f"{run.path} has no {kind}arm {names}.", hint="Choose another --arm or --init-from.")
+
+
+def _check_one_age(run: Run, names: list[ArmName], *, averaged: bool) -> None:
+    """Raise `RunError` where a process was stopped between writing the one arm and the other."""
+    epochs = {name: read_card(run.arm(name, averaged=averaged).with_suffix(".json")).epochs for name in names}
+    if len({*epochs.values()}) > 1:
+        raise RunError(
+            f"The arms of {run.path} are of different epochs: {', '.join(f'{k} {v}' for k, v in epochs.items())}.",
+            hint=f"Write both again: cass pretrain --resume{run_flags(run, option='--name', always=True)}",
+        )
 
 
 def starting_body(run: Run, config: Config, name: str, *, seed: int) -> Arm:
