@@ -55,6 +55,8 @@ def plan_on_run(
             resolved = with_labels_found(settings_over(saved.config, layers))
             check_recipe(resolved, layers)
             return FinetunePlan(resolved, opened, saved)
+        if saved and not started:  # by its name alone nobody knows what it was to be
+            raise RunError(f"{saved.path} has not been begun.", hint="Start it as it was to be, without --resume.")
     resolved = with_labels_found(settings_over(opened.config, layers))
     check_recipe(resolved, layers)
     return FinetunePlan(resolved, opened, _variant(opened, variant, resolved))
