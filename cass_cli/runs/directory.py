@@ -73,17 +73,18 @@ class Run:
         text = self.metrics.read_bytes() if self.metrics.is_file() else b""
         return {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
 
-    def rewind(self, epochs: int, mark: Mapping[str, Any] | None) -> None:
-        """Drop the rows after `epochs`: a run resumed from there writes them again.
+    def rewind(self, epochs: int, mark: Mapping[str, Any] | None) -> str:
+        """Drop the rows after `epochs`: a run resumed from there writes them again. Return a note where all are gone.
 
         Raises `RunError` where what the log held when the checkpoint was saved, its `mark`, was changed since.
         """
-        if not self.metrics.exists():  # nothing was logged, or it was deleted
-            return
+        if not self.metrics.exists():
+            logged = mark["bytes"] if mark else epochs
+            return f"{self.metrics} is gone: it goes on without the rows so far." if logged else ""
         if mark is None:  # a checkpoint from before there were marks
             kept = rows_until(self.metrics, epochs)
             write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
-            return
+            return ""
         text = self.metrics.read_bytes()[: mark["bytes"]]
         if hashlib.sha256(text).hexdigest() != mark["sha256"]:
             raise RunError(
@@ -92,6 +93,7 @@ class Run:
             )
         with whole_file(self.metrics) as file:
             file.write(text)
+        return ""
 
 
 # What a run or fine-tuning writes before it has anything that would be a pity to lose.
@@ -108,8 +110,11 @@ BEGINNING = (
 )
 
 
-def barely_begun(path: Path) -> bool:
-    """Whether the folder of a run or fine-tuning holds nothing worth keeping: its process was stopped too early."""
+def barely_begun(path: Path, *, ours: bool = False) -> bool:
+    """Whether the folder of a run or fine-tuning holds nothing worth keeping: its process was stopped too early.
+
+    One that is not known to be `ours`, of cass, has to say so itself.
+    """
     found = set()
     for folder, _, names in os.walk(path):
         for name in names:
@@ -117,7 +122,7 @@ def barely_begun(path: Path) -> bool:
                 found.add(name)
                 if name not in BEGINNING:
                     return False
-    return path.is_dir() and (not found or (path / ENVIRONMENT).is_file())
+    return path.is_dir() and (ours or not found or (path / ENVIRONMENT).is_file())
 
 
 def create_run(out: Path, name: str, *, overwrite: bool = False) -> Run:

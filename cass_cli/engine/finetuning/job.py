@@ -13,7 +13,7 @@ from cass_cli.data.labelled_images import LabelledData, check_trainable, decode,
 from cass_cli.data.splits import write_splits
 from cass_cli.engine.finetuning.prepare import changed_settings, check_made_from, prepare
 from cass_cli.engine.finetuning.shared import Watcher
-from cass_cli.engine.finetuning.trial import run_trial
+from cass_cli.engine.finetuning.trial import run_trial, tidy
 from cass_cli.engine.signals import resumed_by, stop_on_signal
 from cass_cli.errors import CassError
 from cass_cli.files import remove, sweep, telling, write_json, write_text
@@ -95,6 +95,8 @@ def _finetune_job(
             if trial in p.todo:
                 stop.check()
                 run_trial(job, trial, p.subsets[trial.path], (number, len(p.trials)), watch, stop)
+            else:
+                tidy(trial)  # of a process that was killed when it had written the summary
             watch.finished(trial.summary())
     summaries = tuple(trial.summary() for trial in p.trials)
     return FinetuneResult(variant.path, p.config.finetune.metric, summaries, time.monotonic() - began)

@@ -224,7 +224,7 @@ def _within_data(resolved: Resolved) -> Path | None:
 
 def _check_free(trials: list[Trial], arms: list[ArmName], *, resume: bool, overwrite: bool) -> None:
     """Raise `RunError` where a trial exists already and neither --resume nor --overwrite says what to do."""
-    taken = [trial for trial in trials if trial.path.exists() and not barely_begun(trial.path)]
+    taken = [trial for trial in trials if trial.path.exists() and not barely_begun(trial.path, ours=True)]
     if taken and not resume and not overwrite:
         raise RunError(
             f"{taken[0].path} exists already{f', and {len(taken) - 1} more' if len(taken) > 1 else ''}.",

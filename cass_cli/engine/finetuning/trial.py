@@ -74,13 +74,17 @@ def run_trial(
         answers = Answers(probe.logits)
     else:
         arms, t = new_tuning(job, trial, bodies, subset)
-        _go_on(job, trial, t)
+        _go_on(job, trial, t, watch)
         begins(t.epoch, settings.epochs)
         _train(job, trial, t, watch, stop)
         answers = _guarded(job, trial, arms, t, bodies, subset, watch, stop)
     summary = _summary(job, trial, bodies, answers, seen=seen, seconds=time.monotonic() - began)
     write_json(trial.files.summary, summary.as_dict())
-    # A finished trial is never gone on with.
+    tidy(trial)
+
+
+def tidy(trial: Trial) -> None:
+    """Remove the checkpoint of a finished trial, which is never gone on with."""
     remove(trial.files.checkpoint.parents[1])
 
 
@@ -92,7 +96,7 @@ def _bodies(job: Job, trial: Trial) -> dict[str, Arm]:
     return {name: starting_body(job.variant.run, job.config, name, seed=seed) for name in job.bodies}
 
 
-def _go_on(job: Job, trial: Trial, t: Tuning) -> None:
+def _go_on(job: Job, trial: Trial, t: Tuning, watch: Watcher) -> None:
     """Bring `t` to where the trial was interrupted, if it was."""
     if trial.files.checkpoint.exists():
         state = load_checkpoint(trial.files.checkpoint)
@@ -103,7 +107,8 @@ def _go_on(job: Job, trial: Trial, t: Tuning) -> None:
             what = f"The arms of {job.variant.run.path} were pretrained further, or replaced, after {trial.path} began."
             raise RunError(what, hint="Start it again with --overwrite.")
         restore_tuning(t, state)
-        trial.files.rewind(t.epoch, state.get("metrics"))
+        if note := trial.files.rewind(t.epoch, state.get("metrics")):
+            watch.note(note)
     else:
         trial.files.metrics.unlink(missing_ok=True)
 

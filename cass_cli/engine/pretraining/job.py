@@ -151,7 +151,7 @@ def _pretrain_job(
             _check_same_images(state, session)
             restore_session(session, state)
         if state and world.leads:
-            _record_resumed(run, resolved, session.epoch, state)
+            _record_resumed(run, resolved, session.epoch, state, watch)
         elif world.leads:
             create_run(run.path.parent, run.path.name, overwrite=overwrite)
             _record_start(run, resolved, dataset, store)
@@ -182,9 +182,12 @@ def _train(
             if world.leads:
                 run.log(stats.row())
             watch.epoch(stats)
+    rows = run.rows(EpochRow)  # of an earlier process, if that one died before its arms were exported
+    if not rows:
+        raise RunError(f"{run.metrics} has no rows.", hint="Put it back, or train on: --epochs N.")
+    last = rows[-1]
     exported = _export(session, run, config) if world.leads else {}
     world.wait()
-    last = run.rows(EpochRow)[-1]  # of an earlier process, if that one died before its arms were exported
     result = PretrainResult(
         run=run.path,
         method=config.method.name,
@@ -208,8 +211,13 @@ def _train(
 
 def _finished(run: Run, session: Session) -> bool:
     """Whether all epochs are trained and their arms exported."""
-    summary = read_run_summary(run.summary)
-    return session.epoch >= session.train.epochs and summary is not None and summary["epochs"] == session.epoch
+    if session.epoch < session.train.epochs:
+        return False
+    try:
+        summary = read_run_summary(run.summary)
+    except RunError:  # damaged: it is written anew
+        return False
+    return summary is not None and summary["epochs"] == session.epoch
 
 
 def _export(session: Session, run: Run, config: Config) -> dict[str, Path]:
@@ -232,9 +240,10 @@ def _export(session: Session, run: Run, config: Config) -> dict[str, Path]:
     return {file_name: run.arms / f"{file_name}.safetensors" for file_name in networks}
 
 
-def _record_resumed(run: Run, resolved: Resolved, epoch: int, state: Mapping[str, Any]) -> None:
+def _record_resumed(run: Run, resolved: Resolved, epoch: int, state: Mapping[str, Any], watch: Watcher) -> None:
     """Its splits stay as they are: images that came since belong to none."""
-    run.rewind(epoch, state.get("metrics"))
+    if note := run.rewind(epoch, state.get("metrics")):
+        watch.note(note)
     replace_recorded(run.config, to_yaml(resolved))
     write_json(run.path / ENVIRONMENT, environment())
     point_latest(run.path)
