@@ -309,11 +309,12 @@ def test_a_setting_of_training_chooses_the_recipe_that_trains(runs: Path, capsys
 
 
 def test_settings_saved_without_a_recipe_are_the_papers(runs: Path) -> None:
-    """As a run of an earlier version has them: no recipe, no guard."""
+    """As a run of an earlier version has them: no recipe, no guard; and no manifest."""
     config = runs / "p" / "config.yaml"
     new = ("recipe", "layers", "mirrored", "probe_size", "guard")
     kept = [line for line in config.read_text().splitlines() if line.split(":")[0].strip() not in new]
     config.write_text("\n".join(kept) + "\n")
+    (runs / "p" / "manifest.json").unlink()
     assert run(["finetune", "--runs", str(runs), *QUICK]) == 0
     found = summary(runs, "pretrained-paper/1/seed0")
     assert (found["recipe"], found["guard"], found["epochs"]) == ("paper", {}, 1)
