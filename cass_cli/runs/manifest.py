@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,14 +61,16 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     write_text(folder / NAME, "{\n" + ",\n".join(parts) + "\n}\n")
 
 
-def manifest_of(folder: Path, names: tuple[str, ...], **of: Any) -> Manifest:
-    """Return a manifest with the digests that these files of the folder have now."""
-    return Manifest({name: (_digest((folder / name).read_bytes()),) for name in names}, **of)
+def manifest_of(folder: Path, names: Iterable[str], *, coming: Mapping[str, str] | None = None, **of: Any) -> Manifest:
+    """Return a manifest with the digests that these files of the folder have now, and texts that are `coming`."""
+    files = {name: _digest((folder / name).read_bytes()) for name in names}
+    files |= {name: _digest(_encoded(text)) for name, text in (coming or {}).items()}
+    return Manifest({name: (digest,) for name, digest in files.items()}, **of)
 
 
 def replace_recorded(path: Path, text: str) -> None:
     """Write `text` to a file that a manifest beside it records, so that they agree whenever the process dies."""
-    manifest, digest = read_manifest(path.parent), _digest(text.encode("utf-8", "surrogateescape"))
+    manifest, digest = read_manifest(path.parent), _digest(_encoded(text))
     if manifest is None:
         write_text(path, text)
         return
@@ -131,6 +133,10 @@ def _with(manifest: Manifest, name: str, digests: tuple[str, ...]) -> Manifest:
 def _lines(values: Mapping[str, Any]) -> str:
     lines = [f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in values.items()]
     return "{\n" + ",\n".join(lines) + "\n }" if lines else "{}"
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _digest_of(path: Path) -> str:

@@ -103,10 +103,12 @@ def _finetune_job(
 
 
 def _record_run(run: Run, resolved: Resolved, data: LabelledData) -> None:
+    """The settings come last: with them it is a run, of which nothing is missing whenever the process dies."""
+    settings = to_yaml(resolved)
     write_json(run.path / ENVIRONMENT, environment())
-    write_text(run.config, to_yaml(resolved))
     write_splits(run.splits, data.table, data.dataset.splits)
-    write_manifest(run.path, manifest_of(run.path, (run.config.name, run.splits.name)))
+    write_manifest(run.path, manifest_of(run.path, [run.splits.name], coming={run.config.name: settings}))
+    write_text(run.config, settings)
 
 
 def _record_variant(
