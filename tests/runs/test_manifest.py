@@ -1,0 +1,109 @@
+"""What a run was made from is compared before it goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cass_cli.data.fingerprints import Fingerprint, differences
+from cass_cli.errors import RunError
+from cass_cli.files import write_text
+from cass_cli.runs import manifest as manifests
+from cass_cli.runs.manifest import (
+    NAME,
+    check_files,
+    check_images,
+    check_labels,
+    manifest_of,
+    read_manifest,
+    replace_recorded,
+    write_manifest,
+)
+
+IMAGES = {"é/ü.png": Fingerprint(10, 100, "aa"), "b.png": Fingerprint(20, 200, "bb")}
+LABELS = {"é/ü.png": "dark", "b.png": "light"}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    (tmp_path / "config.yaml").write_text("lr: 1\n")
+    (tmp_path / "splits.csv").write_text("image,split\n")
+    write_manifest(tmp_path, manifest_of(tmp_path, ("config.yaml", "splits.csv"), images=IMAGES, labels=LABELS))
+    return tmp_path
+
+
+def test_it_reads_what_it_wrote(run: Path) -> None:
+    read = read_manifest(run)
+    assert read is not None
+    assert (read.images, read.labels) == (IMAGES, LABELS)
+    check_files(run)
+    assert check_images(run, IMAGES) == ""
+    check_labels(run, LABELS)
+
+
+def test_changed_files_are_named(run: Path) -> None:
+    (run / "config.yaml").write_text("lr: 2\n")
+    (run / "splits.csv").unlink()
+    with pytest.raises(RunError, match=r"config\.yaml, .*splits\.csv"):
+        check_files(run)
+
+
+def test_without_a_manifest_all_is_believed(run: Path) -> None:
+    (run / NAME).unlink()
+    (run / "config.yaml").write_text("lr: 2\n")
+    check_files(run)
+    check_labels(run, {})
+    assert check_images(run, {}) == ""
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "files": [], "images": {}, "labels": {}}', "\0"])
+def test_a_damaged_one_is_said(run: Path, text: str) -> None:
+    (run / NAME).write_text(text)
+    with pytest.raises(RunError, match=r"manifest\.json is damaged"):
+        check_files(run)
+
+
+@pytest.mark.parametrize("dies", range(1, 4))
+def test_a_file_and_its_digest_agree_whenever_the_process_dies(
+    run: Path, monkeypatch: pytest.MonkeyPatch, dies: int
+) -> None:
+    writes, usual = 0, write_text
+
+    def write(path: Path, text: str) -> None:
+        nonlocal writes
+        writes += 1
+        if writes == dies:
+            raise KeyboardInterrupt
+        usual(path, text)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(manifests, "write_text", write)
+        replace_recorded(run / "config.yaml", "lr: 3\n")
+    check_files(run)
+    replace_recorded(run / "config.yaml", "lr: 3\n")
+    check_files(run)
+    read = read_manifest(run)
+    assert read is not None
+    assert len(read.files["config.yaml"]) == 1
+
+
+def test_sizes_and_contents_decide_and_times_are_noted() -> None:
+    stat = {name: Fingerprint(one.size, one.time) for name, one in IMAGES.items()}
+    assert differences(IMAGES, stat) == ("", "")
+    assert differences(IMAGES, {**stat, "b.png": Fingerprint(20, 201)}) == ("", "1 file of another time (b.png)")
+    assert differences(IMAGES, {**IMAGES, "b.png": Fingerprint(20, 201, "bb")}) == ("", "")
+    assert differences(IMAGES, {**IMAGES, "b.png": Fingerprint(20, 200, "cc")})[0] == "1 file of other contents (b.png)"
+    assert differences(IMAGES, {**stat, "b.png": Fingerprint(21, 200)})[0] == "1 file of another size (b.png)"
+    assert differences(IMAGES, {"b.png": stat["b.png"], "c": Fingerprint(1, 1)})[0] == (
+        "1 file gone (é/ü.png); 1 file new (c)"
+    )
+
+
+def test_other_images_and_labels_are_named(run: Path) -> None:
+    with pytest.raises(RunError, match=r"1 file of another size \(b\.png\)"):
+        check_images(run, {**IMAGES, "b.png": Fingerprint(1, 1)})
+    assert "--verify" in check_images(run, {**IMAGES, "b.png": Fingerprint(20, 1)})
+    for labels in ({**LABELS, "b.png": "dark"}, {"é/ü.png": "dark"}, {**LABELS, "c": "dark"}):
+        with pytest.raises(RunError, match="1 image labelled otherwise"):
+            check_labels(run, labels)
