@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: help demo figures test test-everywhere check format benchmarks clean
+.PHONY: help demo figures test attack test-everywhere check format benchmarks clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ figures: demo  ## draw the README's pictures anew, from the demo
 
 test: $(BIN)/cass  ## run all tests (CPU, no network, minutes)
 	$(BIN)/python -m pytest -n auto
+
+attack: $(BIN)/cass  ## kill, fill, change and signal commands some 900 times; write how they ended (about 40 minutes)
+	$(BIN)/python -m tests.faults.attack --out benchmarks/results/attacks.md
 
 test-everywhere: $(BIN)/cass  ## run them with each instruction set of this processor, then with 2 and 4 threads (an hour)
 	$(BIN)/python tests/everywhere.py
