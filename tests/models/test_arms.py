@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cass_cli.data.views.spec import ImageSpec
-from cass_cli.errors import ModelError
+from cass_cli.errors import ModelError, RunError
 from cass_cli.models.arms import build_arm, embed, load_arm, save_arm
 from cass_cli.models.card import ArmCard
 
@@ -124,7 +124,7 @@ def test_saved_arm_loads_with_timm_alone(tmp_path: Path) -> None:
     network, read = load_arm(tmp_path / "vit")
     assert torch.equal(network.eval()(images), arm.model(images))
     assert read == saved
-    with pytest.raises(ModelError, match="not an arm saved by cass"):
+    with pytest.raises(RunError, match="cannot be read"):
         load_arm(tmp_path / "nothing")
 
 

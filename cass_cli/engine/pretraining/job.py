@@ -24,7 +24,7 @@ from cass_cli.engine.distributed import World, process_group
 from cass_cli.engine.fastest import settle_compute
 from cass_cli.engine.pretraining.loop import EpochStats, StepStats, pretrain
 from cass_cli.engine.pretraining.moved import moved
-from cass_cli.engine.pretraining.plan import Plan, plan_pretraining
+from cass_cli.engine.pretraining.plan import Plan, check_batches, plan_pretraining
 from cass_cli.engine.pretraining.probe import probe_arms, probe_data
 from cass_cli.engine.pretraining.session import (
     Session,
@@ -126,6 +126,7 @@ def _pretrain_job(
         watch.note(note)
     for warning in dataset.warnings:
         watch.warn(warning)
+    check_batches(config.train, dataset.counts["train"], world.size)
     arms = build_arms(config)
     for arm, built in arms.items():
         watch.note(f"{arm} {built.name}: {built.weights}")
