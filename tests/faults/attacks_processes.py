@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -115,7 +116,7 @@ def _second(world: World, job: Job, second: Sequence[str]) -> Result:
         outcome = world.run(second)
         changed = differences(before, world.seen())
         pid, code = first.process.pid, first.end()
-        if outcome.traceback or outcome.code != 2 or f"process {pid} on" not in outcome.said:
+        if outcome.traceback or outcome.code != 2 or not re.search(rf"process {pid} on|exists already", outcome.said):
             return Result("traceback" if outcome.traceback else "silent difference", outcome.said)
         if changed or code != 0:
             return Result("lost", f"{changed}; the first ended with {code}: {first.said()}")
@@ -181,7 +182,7 @@ PHASES: dict[str, tuple[Job, str, int]] = {
     "a checkpoint": (LONG, f"{JOB}:save_checkpoint", 2),
     "the last checkpoint": (LONG, f"{JOB}:save_checkpoint", 3),
     "exporting": (LONG, f"{JOB}:save_arm", 2),
-    "the summary": (LONG, f"{JOB}:asdict", 1),
+    "the summary": (LONG, f"{JOB}:write_json", 2),
     "a step of fine-tuning": (LONG_PAPER, "cass_cli.engine.finetuning.loop:tune_step", 4),
     "exporting a classifier": (LONG_PAPER, f"{TRIAL}:export_tuned", 1),
     "the summary of a trial": (LONG_PAPER, f"{TRIAL}:write_json", 1),

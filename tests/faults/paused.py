@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 
-def main(folder: str, place: str, number: str, *arguments: str) -> int:
-    """Run `cass arguments`, and return its exit code."""
+def main(folder: str, place: str, number: str, *arguments: str) -> None:
+    """Run `cass arguments` to its end."""
     import torch
 
-    from cass_cli.cli.app import run
+    from cass_cli.__main__ import main as cass
     from cass_cli.engine import fastest
 
     torch.set_num_threads(1)
     fastest.other_ways = lambda train: []  # noqa: ARG005
     _pause(place, int(number), Path(folder))
-    return run([*arguments])
+    sys.argv = ["cass", *arguments]
+    cass()
 
 
 def _pause(place: str, number: int, folder: Path) -> None:
@@ -46,4 +47,4 @@ def _pause(place: str, number: int, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    main(*sys.argv[1:])
