@@ -97,7 +97,12 @@ def write_text(path: Path, text: str, *, hint: str = "") -> None:
 
 def write_json(path: Path, value: Any, *, hint: str = "") -> None:
     """Write `value` to `path` as indented JSON, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, default=str) + "\n", hint=hint)
+    write_text(path, json_text(value), hint=hint)
+
+
+def json_text(value: Any) -> str:
+    """Return what `write_json` writes."""
+    return json.dumps(value, indent=2, default=str) + "\n"
 
 
 def append_text(path: Path, text: str, *, hint: str = "") -> None:

@@ -16,9 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from cass_cli.errors import ModelError, RunError, did_you_mean
-from cass_cli.files import whole_file, write_json
 from cass_cli.models.card import ArmCard, read_card
-from cass_cli.models.sealed import load_file, save
+from cass_cli.models.sealed import load_file, write_sealed
 from cass_cli.models.weights import WeightReport, check_finite, load_weights
 
 
@@ -157,9 +156,7 @@ def save_arm(path: Path, model: nn.Module, card: ArmCard) -> None:
     >>> model.load_state_dict(load_file("cnn.safetensors"), strict=True)
     """
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in model.state_dict().items()}
-    with whole_file(path.with_suffix(".safetensors")) as file:
-        file.write(save(tensors, metadata={"format": "pt"}))
-    write_json(path.with_suffix(".json"), card.as_dict())
+    write_sealed(path, tensors, card.as_dict())
 
 
 def load_arm(path: Path) -> tuple[nn.Module, ArmCard]:

@@ -13,6 +13,7 @@ from typing_extensions import TypedDict  # as pydantic asks for: that of Python 
 
 from cass_cli.config.schema import FitName
 from cass_cli.data.views.spec import ImageSpec
+from cass_cli.models.sealed import check_card
 from cass_cli.saved import read_json, with_more
 
 
@@ -104,4 +105,6 @@ _OF_SOME = ("multilabel", "method", "epochs", "averaged", "started_from", "label
 
 def read_card(path: Path) -> ArmCard:
     """Return what the JSON at `path` says; raise `RunError` if it is damaged."""
-    return ArmCard.from_dict(read_json(path, CardRecord, hint="Restore it from a copy, or train the arm again."))
+    found = read_json(path, CardRecord, hint="Restore it from a copy, or train the arm again.")
+    check_card(path)
+    return ArmCard.from_dict(found)

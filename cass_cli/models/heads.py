@@ -23,10 +23,9 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from cass_cli.errors import ModelError
-from cass_cli.files import whole_file, write_json
 from cass_cli.models.arms import load_arm
 from cass_cli.models.layers import arm_features
-from cass_cli.models.sealed import load_file, save
+from cass_cli.models.sealed import check_card, load_file, write_sealed
 from cass_cli.models.weights import check_finite
 from cass_cli.saved import read_json
 
@@ -102,15 +101,13 @@ def join(head: Path | str) -> Joined:
 
 def save_head(path: Path, head: LayerHead) -> None:
     """Write `path`.safetensors and `path`.json."""
-    weights, facts = path.with_suffix(".safetensors"), path.with_suffix(".json")
-    with whole_file(weights) as file:
-        file.write(save({key: value.contiguous() for key, value in head.state_dict().items()}))
-    write_json(facts, asdict(head.card))
+    write_sealed(path, {key: value.contiguous() for key, value in head.state_dict().items()}, asdict(head.card))
 
 
 def load_head(path: Path) -> LayerHead:
     """Return what `save_head` wrote; raises `RunError` for another card, `ModelError` for other weights."""
     card = read_json(path.with_suffix(".json"), HeadCard, hint="Fine-tune again.")
+    check_card(path.with_suffix(".json"))
     try:
         tensors = load_file(path.with_suffix(".safetensors"))
         weight, bias = itemgetter("weight", "bias")(tensors)

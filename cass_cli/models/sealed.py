@@ -1,6 +1,7 @@
 """Tensors on the disk with a digest of them in the file, so that a bit that a disk or a copy lost is found on reading.
 
-Other programs read such a file as any safetensors file.
+So is a change in the JSON beside them, their card, of which there is a digest too. Other programs read such a file as
+any safetensors file.
 """
 
 from __future__ import annotations
@@ -9,20 +10,32 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch as plain
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-SEAL, ABOUT = "sha256", "__metadata__"  # among what a safetensors file says of itself
+from cass_cli.errors import RunError
+from cass_cli.files import json_text, whole_file, write_text
+
+SEAL, CARD, ABOUT = "sha256", "card", "__metadata__"  # among what a safetensors file says of itself
 LENGTH = 8  # bytes that say how long the header is, to whole multiples of which it is filled up
 
 
-def save(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
-    """Return tensors on the CPU, and `metadata`, as a safetensors file with a digest of the tensors."""
+def write_sealed(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
+    """Write tensors on the CPU to `path`.safetensors, and `card` to `path`.json."""
+    text = json_text(card)
+    with whole_file(path.with_suffix(".safetensors")) as file:
+        file.write(sealed(tensors, {"format": "pt", CARD: _digest_of(text.encode())}))
+    write_text(path.with_suffix(".json"), text)
+
+
+def sealed(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> bytes:
+    """Return tensors on the CPU, and what is said `about` them, as a safetensors file with a digest of the tensors."""
     held = dict(tensors)
-    data = plain.save(held, metadata={**(metadata or {}), SEAL: _digest(held)})
+    data = plain.save(held, metadata={**about, SEAL: _digest(held)})
     length = int.from_bytes(data[:LENGTH], "little")
     header = json.loads(data[LENGTH:][:length])
     header[ABOUT] = dict(sorted(header[ABOUT].items()))  # in which it has no order: equal tensors, equal files
@@ -42,6 +55,21 @@ def load_file(path: Path) -> dict[str, Tensor]:
     if said not in (None, _digest(tensors)):
         raise ValueError("its tensors are not those that were saved: the file was damaged or changed")
     return tensors
+
+
+def check_card(path: Path) -> None:
+    """Raise `RunError` where the JSON at `path` is not the one that was written beside its tensors."""
+    try:
+        with safe_open(path.with_suffix(".safetensors"), framework="pt") as file:
+            said = (file.metadata() or {}).get(CARD)
+    except (OSError, SafetensorError):  # no tensors, or damaged ones: whoever reads them says so
+        return
+    if said not in (None, _digest_of(path.read_bytes())):
+        raise RunError(f"{path} was changed since cass wrote it.", hint="Put it back as it was, or train again.")
+
+
+def _digest_of(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

@@ -113,6 +113,9 @@ def _amiss(found: EvaluationRecord) -> str:
         per_class = [scores["support"], *(scores["per_class"].get(kind, {}) for kind in PER_CLASS)]
         counts = [[cell for cell in row if isinstance(cell, int)] for row in scores["confusion"]]
         sides = {len(counts), *(() if scores["multilabel"] else map(len, counts))}
+        bounds = [scores["metrics"], *scores["per_class"].values()]
+        if any((one["low"] is None) != (one["high"] is None) for kind in bounds for one in kind.values()):
+            return f"scores.{name} has intervals with one end"
         if sides != {len(classes)} or any(of.keys() != classes for of in per_class):
             return f"scores.{name} lacks some of its classes"
     return ""

@@ -193,7 +193,8 @@ def run_attack(field: Field, attack: Attack, *, commands: tuple[str, ...] = ()) 
         found = sorted(field.runs.glob(attack.file)) or [field.runs / attack.file]
         attack.damage(found[0])
         code, result, said = field.run(command)
-        told = (found[0].stem if found[0].suffix == ".npz" else found[0].name) in said
+        arm = found[0].parent.name == "arms" and f"/arms/{found[0].stem}." in said
+        told = arm or (found[0].stem if found[0].suffix == ".npz" else found[0].name) in said
         if (code, result) == usual or (attack.harmless and code == 0):
             kind = "whole"
         elif code == 2:
