@@ -301,3 +301,26 @@ def test_a_damaged_arm_is_named(runs: Path, capsys: pytest.CaptureFixture[str]) 
         path.unlink()
     assert finetune(runs) == 2
     assert "no pretrained arms" in capsys.readouterr().err
+
+
+def test_arms_of_different_epochs_are_not_fine_tuned(
+    pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a process leaves them that is killed when it has written one of the two anew."""
+    shutil.copytree(pretrained, tmp_path / "runs", symlinks=True)
+    card = tmp_path / "runs/p/arms/vit.json"
+    card.write_text(json.dumps({**json.loads(card.read_text()), "epochs": 7}))
+    assert run(["finetune", "--runs", str(tmp_path / "runs"), "--run", "p"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "are of different epochs: cnn 1, vit 7" in said
+    assert "cass pretrain --resume" in said
+
+
+def test_a_name_alone_does_not_resume_what_was_not_begun(
+    pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(pretrained, tmp_path / "runs", symlinks=True)
+    named = ["finetune", "--runs", str(tmp_path / "runs"), "--run", "p", "--resume", "--variant", "mine"]
+    assert run(named) == 2
+    assert "has not been begun" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "runs/p/finetune").exists()
