@@ -2,7 +2,7 @@
 
 A draft beside the file, `.NAME.HOST-PID-N.part`, is opened exclusively, written, brought to the disk and put in the
 file's place. What is removed is first renamed to `.NAME.HOST-PID-N.removed`. A process that is killed leaves such
-drafts, and nothing else; the next one sweeps them.
+drafts; the next one sweeps them.
 """
 
 from __future__ import annotations
@@ -32,8 +32,18 @@ FULL = {
     errno.EFBIG: "it is larger than files may be here (ulimit -f)",
 }
 BUFFER = 1 << 20  # bytes
-LONGEST = 100  # characters of a file's name that its draft bears
-HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:6]  # other machines may write to the same folder
+LONGEST = 100  # bytes of a file's name that its draft bears
+
+
+def _machine() -> str:
+    """Return what tells this machine, or container, from others that may write to the same folder."""
+    numbers = Path("/proc/self/ns/pid")  # of processes; a container has its own
+    with suppress(OSError):
+        return f"{platform.node()} {numbers.readlink()}"
+    return platform.node()
+
+
+HOST = hashlib.sha256(_machine().encode()).hexdigest()[:6]
 DRAFT = re.compile(r"\.(?P<name>.+)\.(?P<host>[0-9a-f]{6})-(?P<pid>\d+)-\d+\.(?P<ending>part|removed)", re.DOTALL)
 OLD_AFTER = 3600  # seconds since the last write after which a draft is left over, if nobody can ask for its process
 
@@ -153,7 +163,8 @@ def sweep(folder: Path, *, deep: bool = False) -> None:
 
 def draft_of(path: Path, ending: str = "part") -> Path:
     """Return a name beside `path` that nobody else has, and that is swept if this process is killed."""
-    return path.with_name(f".{path.name[:LONGEST]}.{HOST}-{os.getpid()}-{next(_numbers)}.{ending}")
+    name = os.fsencode(path.name)[:LONGEST].decode("utf-8", "ignore")
+    return path.with_name(f".{name}.{HOST}-{os.getpid()}-{next(_numbers)}.{ending}")
 
 
 def is_draft(path: Path) -> bool:

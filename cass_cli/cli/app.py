@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Collection
@@ -80,8 +79,8 @@ def run(arguments: list[str]) -> int:
     except (typer.Abort, KeyboardInterrupt):  # Ctrl-C where no state is at stake: decoding, exporting, …
         return _stopped(130)
     except SystemExit as stopped:  # another signal, see `engine/signals.py`; or Click's, of a broken pipe
-        code = int(stopped.code or 0)
-        return _stopped(code) if code > 128 else 0
+        code = stopped.code if isinstance(stopped.code, int) else int(stopped.code is not None)
+        return _stopped(code) if code > 128 else code
     except Exception as error:
         from cass_cli.reports.streams import StreamError
 
@@ -153,7 +152,9 @@ def _options(arguments: list[str]) -> Collection[str]:
 
 def _elsewhere(error: OSError, options: Collection[str]) -> str:
     """Return what to try where a file cannot be written or read, by the options that the command has."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    from cass_cli.files import FULL
+
+    if error.errno in FULL:
         return "Make room on the disk."
     instead = ""
     if "--out" in options:

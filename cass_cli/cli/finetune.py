@@ -42,6 +42,7 @@ from cass_cli.cli.options import (
     SPLIT_VALUES,
     UNCERTAIN,
     VERIFY,
+    VERIFY_ALONE,
     WORKERS,
 )
 
@@ -242,9 +243,12 @@ def finetune(
     from cass_cli.engine.finetuning.request import plan_on_run, plan_without_run
     from cass_cli.engine.finetuning.shared import memory_settings
     from cass_cli.engine.memory import memory_for
+    from cass_cli.errors import ConfigError
     from cass_cli.reports.finetuning import FinetuneDisplay, show_finetuned, show_implied
     from cass_cli.runs.names import find
 
+    if verify and not resume:
+        raise ConfigError(VERIFY_ALONE[0], hint=VERIFY_ALONE[1])
     given = {key: value for key, value in flags.items() if value is not None}
     file = [read_config_file(config, f"file {config}")] if config else []
     layers = [*file, Layer("flag", given), parse_assignments(assignments or [])]

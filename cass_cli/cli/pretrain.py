@@ -42,6 +42,7 @@ from cass_cli.cli.options import (
     SPLIT_VALUES,
     UNCERTAIN,
     VERIFY,
+    VERIFY_ALONE,
     WORKERS,
 )
 
@@ -202,7 +203,10 @@ def pretrain(
         "optim.lr": lr,
     }
     from cass_cli.config.recipes import asked_settings
+    from cass_cli.errors import ConfigError
 
+    if verify and not resume:
+        raise ConfigError(VERIFY_ALONE[0], hint=VERIFY_ALONE[1])
     run = _to_resume(runs, name) if resume else None
     asked = asked_settings(
         flags, preset=preset, file=config, assignments=assignments or [], saved=run.config if run else None

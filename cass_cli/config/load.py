@@ -147,10 +147,13 @@ def to_yaml(resolved: Resolved) -> str:
     return "\n".join(lines) + "\n"
 
 
+SINCE_EVER = {"data", "arms", "augment", "method", "optim", "train"}  # the sections that every saved file has
+
+
 def read_saved(path: Path) -> Resolved:
     """Read what `to_yaml` wrote, origins included.
 
-    Raises `RunError` for anything else: settings that came later have their defaults, but no section is missing.
+    Raises `RunError` for anything else: settings and sections that came later have their defaults.
     """
     try:
         layer = read_config_file(path, "the file")
@@ -158,7 +161,7 @@ def read_saved(path: Path) -> Resolved:
     except ConfigError as error:
         raise RunError(f"{path} is damaged: {error.what.replace(f'{path} ', 'it ')}", hint=RESTORE) from error
     begun = {key.partition(".")[0] for key in layer.values}
-    if missing := Config.model_fields.keys() - begun:
+    if missing := SINCE_EVER - begun:
         raise RunError(f"{path} is damaged: it has no section {shown_list(sorted(missing))}.", hint=RESTORE)
     origins, section = dict(resolved.origins), ""
     for line in path.read_text(encoding="utf-8").splitlines():

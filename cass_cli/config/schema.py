@@ -39,11 +39,11 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 NotNegative = Annotated[float, Field(ge=0, le=1e6)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
-Deviation = Annotated[float, Field(ge=1e-3, le=1)]
+Mean = Annotated[float, Field(ge=-10, le=10)]
+Deviation = Annotated[float, Field(ge=1e-3, le=10)]
 ArmName = Literal["cnn", "vit"]
 ARM_NAMES: tuple[ArmName, ...] = get_args(ArmName)
 FitName = Literal["squash", "pad", "crop"]
-FIT_NAMES: tuple[FitName, ...] = get_args(FitName)
 MethodName = Literal["cass", "dino", "byol", "mae"]
 METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
 DinoSetting = Literal["official", "paper"]
@@ -114,9 +114,7 @@ class Data(Section):
         "squash",
         description="how other shapes become that square: stretched, padded with the colour of their edges, or cropped",
     )
-    mean: tuple[Probability, Probability, Probability] = Field(
-        IMAGENET_MEAN, description="channel means, of 0..1 (C.5.2)"
-    )
+    mean: tuple[Mean, Mean, Mean] = Field(IMAGENET_MEAN, description="channel means, of 0..1 (C.5.2)")
     std: tuple[Deviation, Deviation, Deviation] = Field(IMAGENET_STD, description="channel deviations, of 0..1 (C.5.2)")
     cache: Literal["auto", "ram", "disk", "device", "off"] = Field(
         "auto", description="where decoded images are held; auto: RAM when they fit, else a file"

@@ -31,7 +31,9 @@ Fingerprints = Mapping[str, Fingerprint]
 
 def fingerprints(table: SampleTable, rows: Iterable[int]) -> dict[str, Fingerprint]:
     """Return size and time of the files of these rows; of one that is gone, sizes and times of 0."""
-    return {name: _stat(path) for name, path in _files(table, rows).items()}
+    files = _files(table, rows)
+    with _pool() as pool:
+        return dict(zip(files, pool.map(_stat, files.values()), strict=True))
 
 
 def with_digests(
@@ -42,12 +44,12 @@ def with_digests(
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> dict[str, Fingerprint]:
     """Return them with digests; those of `known` are taken where size and time are the same, all others read."""
-    files, found = _files(table, rows), dict[str, Fingerprint]()
-    for name, path in files.items():
-        stat, before = _stat(path), (known or {}).get(name)
-        found[name] = before if before and (before.size, before.time) == (stat.size, stat.time) else stat
+    files, found = _files(table, rows), fingerprints(table, rows)
+    for name, before in (known or {}).items():
+        if name in found and (before.size, before.time) == (found[name].size, found[name].time):
+            found[name] = before
     todo = [name for name, one in found.items() if not one.digest]
-    with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 1)) as pool:
+    with _pool() as pool:
         for done, (name, digest) in enumerate(zip(todo, pool.map(lambda n: _digest(files[n]), todo), strict=True), 1):
             found[name] = Fingerprint(found[name].size, found[name].time, digest)
             on_progress(done, len(todo))
@@ -72,6 +74,10 @@ def differences(before: Fingerprints, now: Fingerprints) -> tuple[str, str]:
         _told(contents, "of other contents"),
     )
     return "; ".join(filter(None, told)), _told(times, "of another time")
+
+
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 1))
 
 
 def _told(names: Sequence[str], what: str) -> str:

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
 from cass_cli.errors import RunError
 from cass_cli.models.weights import not_finite
+
+
+class Saved(Protocol):
+    """What knows whether there is a checkpoint of it."""
+
+    saved: bool
+
+
+S = TypeVar("S", bound=Saved)
+
+
+def finite_only(save: Callable[[S], None], check: Callable[[S], None]) -> Callable[[S], None]:
+    """Return `save`, after a look at what it would put in the place of the last good state."""
+
+    def checked(state: S) -> None:
+        check(state)
+        save(state)
+        state.saved = True
+
+    return checked
 
 
 def not_finite_in(state: Mapping[str, Any]) -> str:

@@ -28,12 +28,12 @@ def write_sealed(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, A
     """Write tensors on the CPU to `path`.safetensors, and `card` to `path`.json."""
     text = json_text(card)
     with whole_file(path.with_suffix(".safetensors")) as file:
-        file.write(sealed(tensors, {"format": "pt", CARD: _digest_of(text.encode())}))
+        file.writelines(sealed(tensors, {"format": "pt", CARD: _digest_of(text.encode())}))
     write_text(path.with_suffix(".json"), text)
 
 
-def sealed(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> bytes:
-    """Return tensors on the CPU, and what is said `about` them, as a safetensors file with a digest of the tensors."""
+def sealed(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> tuple[bytes, bytes, memoryview]:
+    """Return tensors on the CPU, and what is said `about` them, as the parts of a safetensors file with a digest."""
     held = dict(tensors)
     data = plain.save(held, metadata={**about, SEAL: _digest(held)})
     length = int.from_bytes(data[:LENGTH], "little")
@@ -41,7 +41,7 @@ def sealed(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> bytes:
     header[ABOUT] = dict(sorted(header[ABOUT].items()))  # in which it has no order: equal tensors, equal files
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text = text.ljust(-(-len(text) // LENGTH) * LENGTH)
-    return len(text).to_bytes(LENGTH, "little") + text + data[LENGTH + length :]
+    return len(text).to_bytes(LENGTH, "little"), text, memoryview(data)[LENGTH + length :]
 
 
 def load_file(path: Path) -> dict[str, Tensor]:

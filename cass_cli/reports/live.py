@@ -32,7 +32,7 @@ class LiveDisplay:
             TimeRemainingColumn(compact=True),
             console=self.console,
         )
-        self.decoding_task = self.add_bar("Decoding")
+        self.decoding_task, self.fingerprint_task = self.add_bar("Decoding"), self.add_bar("Reading")
         self.noted: set[str] = set()
         self.drawn = 0.0
 
@@ -63,6 +63,11 @@ class LiveDisplay:
     def decoding(self, done: int, total: int) -> None:
         """Show how many images are decoded."""
         self.bars.update(self.decoding_task, completed=done, total=total, visible=done < total)
+        self.draw()
+
+    def fingerprinting(self, done: int, total: int) -> None:
+        """Show of how many files the contents are recorded or compared."""
+        self.bars.update(self.fingerprint_task, completed=done, total=total, visible=done < total)
         self.draw()
 
     def below_bars(self) -> list[RenderableType]:

@@ -18,7 +18,7 @@ from cass_cli import __version__
 from cass_cli.config.load import Layer, Resolved, read_saved
 from cass_cli.config.recipes import resolve_over
 from cass_cli.errors import RunError
-from cass_cli.files import append_text, is_draft, remove, telling, whole_file, write_text
+from cass_cli.files import DRAFT, append_text, is_draft, remove, telling, whole_file, write_text
 from cass_cli.runs.latest import INSTEAD, LATEST
 from cass_cli.runs.rows import AnyRow, read_rows, rows_until
 from cass_cli.runs.writers import LOCKS
@@ -102,6 +102,7 @@ BEGINNING = (
     ENVIRONMENT,
     "config.yaml",
     "splits.csv",
+    "images.json",
     "manifest.json",
     "metrics.jsonl",
     ".lock",
@@ -113,16 +114,26 @@ BEGINNING = (
 def barely_begun(path: Path, *, ours: bool = False) -> bool:
     """Whether the folder of a run or fine-tuning holds nothing worth keeping: its process was stopped too early.
 
-    One that is not known to be `ours`, of cass, has to say so itself.
+    One that is not known to be `ours`, of cass, has to say so itself; in a folder of others nothing is a draft but what
+    only cass calls so. Raises `RunError` where the folder cannot be looked through.
     """
-    found = set()
-    for folder, _, names in os.walk(path):
-        for name in names:
-            if not is_draft(Path(folder, name)):
-                found.add(name)
-                if name not in BEGINNING:
-                    return False
-    return path.is_dir() and (ours or not found or (path / ENVIRONMENT).is_file())
+    if not path.is_dir():
+        return False
+    ours = ours or (path / ENVIRONMENT).is_file()
+    found = False
+    with telling(path, "Check the disk and the folder's permissions."):
+        for folder, _, names in os.walk(path, onerror=_raise):
+            for name in names:
+                file = Path(folder, name)
+                if not (is_draft(file) if ours else DRAFT.fullmatch(name)):
+                    found = True
+                    if name not in BEGINNING or (name == "metrics.jsonl" and file.read_bytes().count(b"\n") > 1):
+                        return False
+    return ours or not found
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def create_run(out: Path, name: str, *, overwrite: bool = False) -> Run:
@@ -131,9 +142,10 @@ def create_run(out: Path, name: str, *, overwrite: bool = False) -> Run:
     Raises `RunError` if it exists with something worth keeping, unless `overwrite` is given: then the old run goes.
     """
     run = check_new(out, name, overwrite=overwrite)
-    remove(run.path)
+    place = run.path.resolve()  # of a link what it leads to is replaced
+    remove(place)
     with telling(run.path, "Choose another --runs."):
-        run.path.mkdir(parents=True, exist_ok=True)
+        place.mkdir(parents=True, exist_ok=True)
     return run
 
 

@@ -12,7 +12,7 @@ import filecmp
 from contextlib import suppress
 from pathlib import Path
 
-from cass_cli.files import draft_of, telling, write_text
+from cass_cli.files import DRAFT, draft_of, telling, write_text
 
 LATEST, INSTEAD = "latest", ".latest"
 RECORDS = ("config.yaml", "environment.json", "metrics.jsonl", "summary.json")  # by which a copy is known
@@ -78,7 +78,8 @@ def _name_in(path: Path) -> str:
 
 def _original(copy: Path) -> Path:
     """Return the folder beside `copy` that has the same records, of several the last by name; else `copy` itself."""
-    beside = [path for path in sorted(copy.parent.iterdir()) if path.is_dir() and path.name != copy.name]
+    others = [path for path in sorted(copy.parent.iterdir()) if path.name != copy.name]
+    beside = [path for path in others if path.is_dir() and not DRAFT.fullmatch(path.name)]
     alike = [path for path in beside if all(_same(path / name, copy / name) for name in RECORDS)]
     return alike[-1] if alike else copy
 

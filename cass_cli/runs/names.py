@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cass_cli.errors import RunError, did_you_mean
+from cass_cli.files import DRAFT
 from cass_cli.runs.directory import Run
 from cass_cli.runs.latest import LATEST, by_name, latest_of
 from cass_cli.runs.trials import FOLDER, Trial, Variant, variants_of
@@ -200,7 +201,8 @@ def _rank(variant: Variant) -> tuple[int, str]:
 
 def _names(runs: Path) -> list[str]:
     """Return the names of the runs in a folder."""
-    folders = sorted(runs.iterdir()) if runs.is_dir() else []
+    beside = sorted(runs.iterdir()) if runs.is_dir() else []
+    folders = [path for path in beside if not DRAFT.fullmatch(path.name)]
     return [path.name for path in folders if path.name != LATEST and (path / "config.yaml").is_file()]
 
 

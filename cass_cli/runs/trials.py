@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cass_cli.errors import RunError
+from cass_cli.files import DRAFT
 from cass_cli.runs.directory import Run
 from cass_cli.runs.latest import LATEST
 from cass_cli.runs.summary import HINT, TrialSummary, read_summary
@@ -81,7 +82,7 @@ def variants_of(run: Run) -> list[Variant]:
     """Return the fine-tunings of a run, by name."""
     folder = run.path / FOLDER
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
-    own = [path for path in paths if path.name != LATEST and not path.is_symlink()]
+    own = [path for path in paths if path.name != LATEST and not path.is_symlink() and not DRAFT.fullmatch(path.name)]
     return [Variant(run, path.name) for path in own if (path / "config.yaml").exists()]
 
 

@@ -55,12 +55,21 @@ def _folder(run: Path) -> Iterator[Path]:
     folder, made = place.parent / LOCKS / place.name, not place.parent.exists()
     try:
         with telling(run, "Choose another --runs."):
-            folder.mkdir(parents=True, exist_ok=True)
+            _make(folder)
         yield folder
     finally:
         for path in (folder, folder.parent, *([place.parent] if made else [])):
             with suppress(OSError):  # of a folder that is not empty
                 path.rmdir()
+
+
+def _make(folder: Path) -> None:
+    """Make the folder; that of all locks is as open to others as the folder of runs that it lies in."""
+    if not folder.parent.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):
+            folder.parent.chmod(folder.parent.parent.stat().st_mode & 0o7777)
+    folder.mkdir(exist_ok=True)
 
 
 @contextmanager
@@ -91,4 +100,4 @@ def _enter(stack: ExitStack, lock: Path) -> bool:
         try:
             return stack.enter_context(locked(lock, wait=PATIENCE))
         except FileNotFoundError:  # another process had the last lock of the folder, and removed both
-            lock.parent.mkdir(parents=True, exist_ok=True)
+            _make(lock.parent)

@@ -250,7 +250,7 @@ def _of_manifest(file: str) -> Iterator[Damage]:
     yield Damage("manifest is a list", file, lambda path: path.write_text("[]"))
     yield Damage("manifest of another version", file, edited(lambda value: value.update(format=9)))
     yield Damage("manifest without files", file, edited(lambda value: value.pop("files")))
-    yield Damage("manifest with wrong images", file, edited(lambda value: value.update(images={"a": 1})))
+    yield Damage("manifest with wrong files", file, edited(lambda value: value.update(files={"config.yaml": "abc"})))
     yield Damage("manifest with a wrong format", file, edited(lambda value: value.update(format="x")))
 
 
@@ -262,6 +262,7 @@ def _pretraining() -> Iterator[Damage]:
     yield from _pictures()
     yield from _log(f"{run}/metrics.jsonl")
     yield from _of_manifest(f"{run}/manifest.json")
+    yield Damage("images.json cut", f"{run}/images.json", _cut(0.5))
     yield from _checkpoint(f"{run}/checkpoints/last/state.pt")
 
 
@@ -272,6 +273,7 @@ def _fine_tuning() -> Iterator[Damage]:
     yield from _pictures()
     yield from _log(f"{VARIANT}/1/seed0/metrics.jsonl")
     yield from _of_manifest(f"{VARIANT}/manifest.json")
+    yield Damage("images.json empty", f"{VARIANT}/images.json", _cut(0))
     yield from _checkpoint(f"{VARIANT}/1/seed0/checkpoints/last/state.pt")
 
 

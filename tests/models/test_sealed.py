@@ -22,8 +22,8 @@ TENSORS = {
 
 def test_it_is_a_safetensors_file_and_equal_for_equal_tensors(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
-    data = sealed(TENSORS, {"format": "pt"})
-    assert {sealed(TENSORS, {"format": "pt"}) for _ in range(20)} == {data}
+    data = b"".join(sealed(TENSORS, {"format": "pt"}))
+    assert {b"".join(sealed(TENSORS, {"format": "pt"})) for _ in range(20)} == {data}
     path.write_bytes(data)
     for read in (load_file(path), plain.load_file(path)):
         assert all(torch.equal(read[name], TENSORS[name]) for name in TENSORS)
@@ -36,7 +36,7 @@ def test_a_file_of_another_program_is_read(tmp_path: Path) -> None:
 
 def test_every_flipped_bit_of_the_tensors_is_found(tmp_path: Path) -> None:
     path, random = tmp_path / "a.safetensors", Random(0)
-    data = sealed(TENSORS, {})
+    data = b"".join(sealed(TENSORS, {}))
     tensors = len(data) - (48 + 24 + 2)
     for place in [*range(tensors, len(data), 7), *(random.randrange(tensors) for _ in range(30))]:
         changed = bytearray(data)
@@ -52,7 +52,7 @@ def test_every_flipped_bit_of_the_tensors_is_found(tmp_path: Path) -> None:
 
 
 def test_the_error_says_so(tmp_path: Path) -> None:
-    data = bytearray(sealed(TENSORS, {}))
+    data = bytearray(b"".join(sealed(TENSORS, {})))
     data[-1] ^= 1
     (tmp_path / "a.safetensors").write_bytes(data)
     with pytest.raises(ValueError, match="not those that were saved"):

@@ -6,40 +6,33 @@ from pathlib import Path
 
 import pytest
 
+from cass_cli import files
 from cass_cli.data.fingerprints import Fingerprint, differences
 from cass_cli.errors import RunError
 from cass_cli.files import write_text
+from cass_cli.runs import made_from
 from cass_cli.runs import manifest as manifests
-from cass_cli.runs.manifest import (
-    NAME,
-    check_files,
-    check_images,
-    check_labels,
-    manifest_of,
-    read_manifest,
-    replace_recorded,
-    write_manifest,
-)
+from cass_cli.runs.made_from import MadeFrom, check_made_from, read_made_from, write_made_from
+from cass_cli.runs.manifest import NAME, check_files, read_manifest, replace_recorded, write_manifest
 
 IMAGES = {"é/ü.png": Fingerprint(10, 100, "aa"), "b.png": Fingerprint(20, 200, "bb")}
 LABELS = {"é/ü.png": "dark", "b.png": "light"}
+MADE_FROM = MadeFrom(IMAGES, LABELS)
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     (tmp_path / "config.yaml").write_text("lr: 1\n")
     (tmp_path / "splits.csv").write_text("image,split\n")
-    write_manifest(tmp_path, manifest_of(tmp_path, ("config.yaml", "splits.csv"), images=IMAGES, labels=LABELS))
+    write_made_from(tmp_path, MADE_FROM)
+    write_manifest(tmp_path, ("config.yaml", "splits.csv", made_from.NAME))
     return tmp_path
 
 
 def test_it_reads_what_it_wrote(run: Path) -> None:
-    read = read_manifest(run)
-    assert read is not None
-    assert (read.images, read.labels) == (IMAGES, LABELS)
+    assert read_made_from(run) == MADE_FROM
     check_files(run)
-    assert check_images(run, IMAGES) == ""
-    check_labels(run, LABELS)
+    assert check_made_from(run, MADE_FROM) == ""
 
 
 def test_changed_files_are_named(run: Path) -> None:
@@ -51,13 +44,13 @@ def test_changed_files_are_named(run: Path) -> None:
 
 def test_without_a_manifest_all_is_believed(run: Path) -> None:
     (run / NAME).unlink()
+    (run / made_from.NAME).unlink()
     (run / "config.yaml").write_text("lr: 2\n")
     check_files(run)
-    check_labels(run, {})
-    assert check_images(run, {}) == ""
+    assert check_made_from(run, MadeFrom({}, {})) == ""
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "files": [], "images": {}, "labels": {}}', "\0"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "files": []}', '{"format": 2, "files": {}}', "\0"])
 def test_a_damaged_one_is_said(run: Path, text: str) -> None:
     (run / NAME).write_text(text)
     with pytest.raises(RunError, match=r"manifest\.json is damaged"):
@@ -70,7 +63,7 @@ def test_a_file_and_its_digest_agree_whenever_the_process_dies(
 ) -> None:
     writes, usual = 0, write_text
 
-    def write(path: Path, text: str) -> None:
+    def write(path: Path, text: str, *, hint: str = "") -> None:
         nonlocal writes
         writes += 1
         if writes == dies:
@@ -79,13 +72,14 @@ def test_a_file_and_its_digest_agree_whenever_the_process_dies(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(manifests, "write_text", write)
+        patch.setattr(files, "write_text", write)
         replace_recorded(run / "config.yaml", "lr: 3\n")
     check_files(run)
     replace_recorded(run / "config.yaml", "lr: 3\n")
     check_files(run)
     read = read_manifest(run)
     assert read is not None
-    assert len(read.files["config.yaml"]) == 1
+    assert len(read["config.yaml"]) == 1
 
 
 def test_sizes_and_contents_decide_and_times_are_noted() -> None:
@@ -102,8 +96,17 @@ def test_sizes_and_contents_decide_and_times_are_noted() -> None:
 
 def test_other_images_and_labels_are_named(run: Path) -> None:
     with pytest.raises(RunError, match=r"1 file of another size \(b\.png\)"):
-        check_images(run, {**IMAGES, "b.png": Fingerprint(1, 1)})
-    assert "--verify" in check_images(run, {**IMAGES, "b.png": Fingerprint(20, 1)})
+        check_made_from(run, MadeFrom({**IMAGES, "b.png": Fingerprint(1, 1)}, LABELS))
     for labels in ({**LABELS, "b.png": "dark"}, {"é/ü.png": "dark"}, {**LABELS, "c": "dark"}):
         with pytest.raises(RunError, match="1 image labelled otherwise"):
-            check_labels(run, labels)
+            check_made_from(run, MadeFrom(IMAGES, labels))
+
+
+def test_another_time_is_noted_until_it_was_verified(run: Path) -> None:
+    copied = {name: Fingerprint(one.size, 9) for name, one in IMAGES.items()}
+    assert "2 files of another time" in check_made_from(run, MadeFrom(copied, LABELS))
+    read = {name: Fingerprint(one.size, 9, one.digest) for name, one in IMAGES.items()}
+    assert check_made_from(run, MadeFrom(read, LABELS)) == ""
+    assert check_made_from(run, MadeFrom(copied, LABELS)) == ""
+    assert read_made_from(run) == MadeFrom(read, LABELS)
+    check_files(run)

@@ -18,10 +18,9 @@ from cass_cli.data.store.decoding import BadImage, DecodeJob, Planes
 from cass_cli.data.store.file import BAD, READ, SEVERAL_PAGES, Header, PartialFile, finished_states, header_of
 from cass_cli.data.store.folder import FINISHED, LOCK, PARTIAL, image_folder
 from cass_cli.errors import DataError
+from cass_cli.files import FULL
 from cass_cli.lock import locked
 from cass_cli.words import shown
-
-FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 ReadRows = Callable[[NDArray[np.int64], NDArray[np.uint8]], None]  # rows [B], and where to put them [B, 3, S, S]
 
@@ -176,7 +175,7 @@ def _disk_errors(folder: Path, header: Header) -> Iterator[None]:
         yield
     except OSError as error:
         where = shown(str(folder))
-        if error.errno not in FULL_DISK:
+        if error.errno not in FULL:
             raise CacheFolderError(
                 f"The cache directory {where} cannot be used: {error.strerror or error}.",
                 hint="Name another with $CASS_CACHE, or do without: --cache ram or --cache off.",

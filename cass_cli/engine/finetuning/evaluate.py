@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cass_cli.config.load import Resolved
-from cass_cli.data.labelled_images import decode, find_labelled
+from cass_cli.data.labelled_images import decode, find_labelled, labels_told
 from cass_cli.data.splits import Labels
 from cass_cli.engine.compute import choose_compute
 from cass_cli.engine.fastest import unless_measured_elsewhere
@@ -25,6 +25,7 @@ from cass_cli.engine.inference import store_logits
 from cass_cli.errors import DataError, RunError
 from cass_cli.runs.ancestry import older_than_arms
 from cass_cli.runs.compare import Cell, cells_of
+from cass_cli.runs.made_from import MadeFrom, otherwise_labelled, read_made_from
 from cass_cli.runs.manifest import check_files
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial, method_name
@@ -32,7 +33,7 @@ from cass_cli.scores.bootstrap import RESAMPLES
 from cass_cli.scores.judgement import probabilities_of, score_candidates
 from cass_cli.scores.metrics import Scores
 from cass_cli.scores.values import Floats
-from cass_cli.words import shown_list
+from cass_cli.words import count, shown_list
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def evaluate(
     compute = choose_compute(config.train)
     arms = load_tuned(trial, compute)
     data = find_labelled(config, trial.variant.run.splits)
-    summary = arms.summary
+    summary, before = arms.summary, read_made_from(trial.variant.path)
     if data.table.classes != summary.classes:
         known, learned = (shown_list(classes) for classes in (data.table.classes, summary.classes))
         differing = shown_list(sorted({*data.table.classes} ^ {*summary.classes})) or "their order"
@@ -133,7 +134,12 @@ def evaluate(
         images=tuple(data.table.names[i] for i in rows),
         labels=labels,
         probabilities=candidates,
-        notes=(*data.notes, *images.store.notes, *_split_note(split, len(rows))),
+        notes=(
+            *data.notes,
+            *images.store.notes,
+            *_relabelled(before, labels_told(data, data.rows[split])),
+            *_split_note(split, len(rows)),
+        ),
         older_than_arms=older_than_arms(trial, summary),
     )
 
@@ -141,6 +147,13 @@ def evaluate(
 def _over_seeds(trial: Trial, metric: str) -> tuple[Cell, ...]:
     summaries = [other.summary() for other in trial.variant.trials() if other.fraction == trial.fraction]
     return tuple(cells_of("", summaries, metric)) if len(summaries) > 1 else ()
+
+
+def _relabelled(before: MadeFrom | None, now: Mapping[str, str]) -> tuple[str, ...]:
+    """Say which of the images that are scored had other labels when the fine-tuning began."""
+    other = otherwise_labelled({k: v for k, v in before.labels.items() if k in now}, now) if before else []
+    what = f"{count(len(other), 'image')} labelled otherwise than when the fine-tuning began: {shown_list(other, 3)}."
+    return (what,) if other else ()
 
 
 def _split_note(split: str, images: int) -> tuple[str, ...]:

@@ -11,19 +11,21 @@ from cass_cli.config.load import Resolved, to_yaml
 from cass_cli.data.fingerprints import with_digests
 from cass_cli.data.labelled_images import LabelledData, check_trainable, decode, labels_told
 from cass_cli.data.splits import write_splits
-from cass_cli.engine.finetuning.prepare import changed_settings, check_made_from, prepare
+from cass_cli.engine.finetuning.prepare import comparable, prepare
 from cass_cli.engine.finetuning.shared import Watcher
 from cass_cli.engine.finetuning.trial import run_trial, tidy
 from cass_cli.engine.signals import resumed_by, stop_on_signal
-from cass_cli.errors import CassError
 from cass_cli.files import remove, sweep, telling, write_json, write_text
 from cass_cli.runs.directory import ENVIRONMENT, Run, barely_begun, check_new, create_run, environment
 from cass_cli.runs.latest import point_latest
-from cass_cli.runs.manifest import check_files, manifest_of, read_manifest, replace_recorded, write_manifest
+from cass_cli.runs.made_from import NAME as IMAGES
+from cass_cli.runs.made_from import MadeFrom, read_made_from, write_made_from
+from cass_cli.runs.manifest import replace_recorded, write_manifest
 from cass_cli.runs.names import variant_flags
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial, Variant
 from cass_cli.runs.writers import writing_finetuning, writing_run
+from cass_cli.words import count
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def _finetune_job(
         with writing_run(run.path, besides=variant.name):
             create_run(run.path.parent, run.path.name, overwrite=overwrite)
             _record_run(run, p.resolved, p.data)
-    _record_variant(variant, p.resolved, p.data, p.trials, overwrite=overwrite)
+    _record_variant(variant, p.resolved, p.data, p.trials, watch, overwrite=overwrite)
     job = p.job(images)
     go_on = f"cass finetune --resume{variant_flags(variant)}"
     with stop_on_signal() as stop, resumed_by(go_on):
@@ -107,18 +109,27 @@ def _record_run(run: Run, resolved: Resolved, data: LabelledData) -> None:
     settings = to_yaml(resolved)
     write_json(run.path / ENVIRONMENT, environment())
     write_splits(run.splits, data.table, data.dataset.splits)
-    write_manifest(run.path, manifest_of(run.path, [run.splits.name], coming={run.config.name: settings}))
+    write_manifest(run.path, [run.splits.name], coming={run.config.name: settings})
     write_text(run.config, settings)
 
 
 def _record_variant(
-    variant: Variant, resolved: Resolved, data: LabelledData, trials: Sequence[Trial], *, overwrite: bool
+    variant: Variant,
+    resolved: Resolved,
+    data: LabelledData,
+    trials: Sequence[Trial],
+    watch: Watcher,
+    *,
+    overwrite: bool,
 ) -> None:
     """Make the variant's folder; with `overwrite` without the trials that are made again.
 
     Other settings, images or labels than before make all that is there incomparable, so then it goes as a whole.
     """
-    if overwrite and variant.path.exists() and not _comparable(variant, resolved, data):
+    if overwrite and variant.path.exists() and not comparable(variant, resolved, data):
+        if others := [trial for trial in variant.trials() if trial not in trials]:
+            what = f"{count(len(others), 'other trial')} of {variant.path}"
+            watch.warn(f"{what} went too: made with other settings, images or labels, they could not be compared.")
         remove(variant.path)
     if overwrite:
         for trial in trials:
@@ -132,24 +143,16 @@ def _record_variant(
         replace_recorded(variant.config, to_yaml(resolved))
     else:
         write_text(variant.config, to_yaml(resolved))
-        _record_images(variant, data)
+        _record_images(variant, data, watch)
     point_latest(variant.path)
     point_latest(variant.run.path)
 
 
-def _comparable(variant: Variant, resolved: Resolved, data: LabelledData) -> bool:
-    """Whether what is there was made as the trials to come would be."""
-    try:
-        check_files(variant.path)
-        check_made_from(variant, data)
-        return not changed_settings(variant, resolved)
-    except CassError:  # damaged, or of other images
-        return False
-
-
-def _record_images(variant: Variant, data: LabelledData) -> None:
-    """Write the variant's manifest; what the run's knows of files need not be read again."""
-    of_run = read_manifest(variant.run.path)
-    images = with_digests(data.table, data.all_rows, known=of_run.images if of_run else None)
-    labels = labels_told(data, data.all_rows)
-    write_manifest(variant.path, manifest_of(variant.path, (variant.config.name,), images=images, labels=labels))
+def _record_images(variant: Variant, data: LabelledData, watch: Watcher) -> None:
+    """Record what the variant is made from; what the run knows of files need not be read again."""
+    of_run = read_made_from(variant.run.path)
+    images = with_digests(
+        data.table, data.all_rows, known=of_run.images if of_run else None, on_progress=watch.fingerprinting
+    )
+    write_made_from(variant.path, MadeFrom(images, labels_told(data, data.all_rows)))
+    write_manifest(variant.path, (variant.config.name, IMAGES))

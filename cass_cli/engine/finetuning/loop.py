@@ -24,7 +24,7 @@ from cass_cli.engine.batches import batch_bounds, epoch_order, prefetch
 from cass_cli.engine.finetuning.focal import focal_loss
 from cass_cli.engine.finetuning.imbalance import balanced_order
 from cass_cli.engine.finetuning.session import ArmTuning, Tuning, check_finite, stopped, validate
-from cass_cli.engine.finite import not_finite_in
+from cass_cli.engine.finite import finite_only, not_finite_in
 from cass_cli.engine.optimisers import cosine_lr
 from cass_cli.engine.signals import StopRequest
 from cass_cli.errors import Interrupted
@@ -98,7 +98,7 @@ def finetune(
     `Interrupted` is raised for `stop`. Raises `RunError` when a loss, or what would be saved, is no longer finite; the
     last saved state is then the last good one. The best weights are kept aside in `t`.
     """
-    save = _finite_only(save)
+    save = finite_only(save, check_finite)
     bounds = batch_bounds(t.images, t.settings.batch_size)
     check_every = GPU_CHECK_EVERY if t.device.type == "cuda" else 1
     while t.epoch < t.settings.epochs and t.learning:
@@ -122,17 +122,6 @@ def finetune(
         lr = _lr(t, (t.epoch + 1) * len(bounds) - 1)  # of the last step, which a resumed run may not have taken
         yield _end_epoch(t, lr=lr, seconds=time.monotonic() - began)
         save(t)  # only now: what a checkpoint holds has been told, whenever the process dies
-
-
-def _finite_only(save: Callable[[Tuning], None]) -> Callable[[Tuning], None]:
-    """Return `save`, after a look at what it would put in the place of the last good state."""
-
-    def checked(t: Tuning) -> None:
-        check_finite(t)
-        save(t)
-        t.saved = True
-
-    return checked
 
 
 def _order(t: Tuning) -> Tensor:

@@ -21,11 +21,12 @@ from cass_cli.engine.features import batches_with
 from cass_cli.engine.finetuning.request import NO_RUN
 from cass_cli.engine.finetuning.shared import Job, Listener
 from cass_cli.engine.starting_arms import available_arms, starting_body
-from cass_cli.errors import RunError
+from cass_cli.errors import CassError, RunError
 from cass_cli.models.arms import Arm
 from cass_cli.runs.ancestry import mark_of, older_notes
 from cass_cli.runs.directory import Run, barely_begun, check_new
-from cass_cli.runs.manifest import check_files, check_images, check_labels
+from cass_cli.runs.made_from import MadeFrom, check_made_from
+from cass_cli.runs.manifest import check_files
 from cass_cli.runs.trials import Trial, Variant
 from cass_cli.seeds import trial_seed
 
@@ -92,9 +93,10 @@ def prepare(
     With `look_for_leaks` the images of a new run are compared, for which each is decoded. With `verify` the contents
     of images are compared with those that the fine-tuning was begun with, not only their sizes.
     """
-    for folder in (run.path, variant.path):
-        if not overwrite:
-            check_files(folder)
+    if not (new_run and overwrite):
+        check_files(run.path)
+    if not overwrite:
+        check_files(variant.path)
     if not new_run and not variant.config.is_file():  # the trials of one variant are computed alike
         resolved = unless_measured_elsewhere(resolved)
     config = probed_size(resolved.config)
@@ -109,7 +111,7 @@ def prepare(
     if new_run:
         check_new(run.path.parent, run.path.name, overwrite=overwrite)
     data = _find(resolved, None if new_run else run.splits, watch, look_for_leaks=look_for_leaks)
-    if not overwrite and (note := check_made_from(variant, data, verify=verify)):
+    if not overwrite and (note := check_made_from(variant.path, made_from(data, verify=verify))):
         watch.note(note)
     bodies: dict[str, Arm] = {name: starting_body(run, config, name, seed=0) for name in arms}
     if resolved.origins["finetune.init"] == NO_RUN:
@@ -193,14 +195,20 @@ def _check_settings(variant: Variant, asked: Resolved, *, overwrite: bool) -> No
         )
 
 
-def check_made_from(variant: Variant, data: LabelledData, *, verify: bool = False) -> str:
-    """Return a note on images that may be others than when the variant was begun; "" where there is none to make.
-
-    Raises `RunError` where labels or images are others.
-    """
-    check_labels(variant.path, labels_told(data, data.all_rows))
+def made_from(data: LabelledData, *, verify: bool = False) -> MadeFrom:
+    """Return what a fine-tuning on these images is made from; with `verify` also what is in them."""
     look = with_digests if verify else fingerprints
-    return check_images(variant.path, look(data.table, data.all_rows))
+    return MadeFrom(look(data.table, data.all_rows), labels_told(data, data.all_rows))
+
+
+def comparable(variant: Variant, resolved: Resolved, data: LabelledData) -> bool:
+    """Whether what is there was made as trials with these settings, images and labels would be."""
+    try:
+        check_files(variant.path)
+        check_made_from(variant.path, made_from(data))
+        return not changed_settings(variant, resolved)
+    except CassError:  # damaged, or of other images
+        return False
 
 
 def changed_settings(variant: Variant, asked: Resolved) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,7 +86,8 @@ def run_trial(
 
 def tidy(trial: Trial) -> None:
     """Remove the checkpoint of a finished trial, which is never gone on with."""
-    remove(trial.files.checkpoint.parents[1])
+    with suppress(RunError):  # of a file system that keeps what is open: the next start tries again
+        remove(trial.files.checkpoint.parents[1])
 
 
 def _bodies(job: Job, trial: Trial) -> dict[str, Arm]:

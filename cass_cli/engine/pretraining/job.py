@@ -10,21 +10,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from cass_cli.config.load import Resolved, to_yaml
 from cass_cli.config.schema import Config
 from cass_cli.data.dataset import Dataset, find_dataset, load_training_images
-from cass_cli.data.fingerprints import fingerprints, with_digests
+from cass_cli.data.fingerprints import Fingerprints, fingerprints, with_digests
 from cass_cli.data.splits import write_splits
 from cass_cli.data.store.store import ImageStore
 from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
 from cass_cli.engine.compute import choose_compute
 from cass_cli.engine.distributed import World, process_group
 from cass_cli.engine.fastest import settle_compute
+from cass_cli.engine.finite import not_finite_in
 from cass_cli.engine.pretraining.loop import EpochStats, StepStats, pretrain
 from cass_cli.engine.pretraining.moved import moved
-from cass_cli.engine.pretraining.plan import Plan, check_batches, plan_pretraining
+from cass_cli.engine.pretraining.plan import Plan, check_batches, fewest_images, plan_pretraining
 from cass_cli.engine.pretraining.probe import probe_arms, probe_data
 from cass_cli.engine.pretraining.session import (
     Session,
@@ -42,7 +44,9 @@ from cass_cli.models.arms import save_arm
 from cass_cli.models.card import ArmCard
 from cass_cli.runs.directory import ENVIRONMENT, Run, barely_begun, check_new, create_run, environment
 from cass_cli.runs.latest import point_latest
-from cass_cli.runs.manifest import check_images, manifest_of, replace_recorded, write_manifest
+from cass_cli.runs.made_from import NAME as IMAGES
+from cass_cli.runs.made_from import MadeFrom, check_made_from, write_made_from
+from cass_cli.runs.manifest import replace_recorded, write_manifest
 from cass_cli.runs.names import run_flags
 from cass_cli.runs.records import read_run_summary
 from cass_cli.runs.rows import EpochRow
@@ -55,6 +59,7 @@ class Watcher(Protocol):
     def note(self, text: str) -> None: ...
     def warn(self, text: str) -> None: ...
     def decoding(self, done: int, total: int) -> None: ...
+    def fingerprinting(self, done: int, total: int) -> None: ...
     def started(self, session: Session, plan: Plan, run: Run) -> None: ...
     def step(self, stats: StepStats) -> None: ...
     def epoch(self, stats: EpochStats) -> None: ...
@@ -114,20 +119,10 @@ def _pretrain_job(
     compute = choose_compute(config.train, local_rank=world.local_rank)
     device = compute.device
     state = load_checkpoint(run.checkpoint) if resume else None
-    dataset = find_dataset(
-        config.data,
-        seed=config.train.seed,
-        saved_splits=run.splits if resume else None,
-        check_leaks=config.data.check_leaks and world.leads and not resume,
-        on_progress=watch.decoding,
-    )
-    came = [moved(run, config, dataset), _check_images(run, dataset, verify=verify)] if resume else []
-    for note in (*dataset.table.notes, *filter(None, came)):
-        watch.note(note)
-    for warning in dataset.warnings:
-        watch.warn(warning)
-    check_batches(config.train, dataset.counts["train"], world.size)
+    dataset, images = _find(config, run, world, watch, resume=resume, verify=verify)
     arms = build_arms(config)
+    fewest = fewest_images(arm.model for arm in arms.values())  # what the method adds to them is seen when it is built
+    check_batches(config.train, dataset.counts["train"], world.size, fewest=fewest)
     for arm, built in arms.items():
         watch.note(f"{arm} {built.name}: {built.weights}")
     if not resume and world.size == 1:  # several processes would each measure beside the others
@@ -155,11 +150,36 @@ def _pretrain_job(
             _record_resumed(run, resolved, session.epoch, state, watch)
         elif world.leads:
             create_run(run.path.parent, run.path.name, overwrite=overwrite)
-            _record_start(run, resolved, dataset, store)
+            _record_start(run, resolved, dataset, store, images)
         world.wait()
         watch.started(session, plan, run)
         with stop_on_signal() as stop:  # to the end: a run whose epochs are trained gets its arms
             return _train(session, run, config, watch, stop, labelled=dataset.table.labels is not None)
+
+
+def _find(
+    config: Config, run: Run, world: World, watch: Watcher, *, resume: bool, verify: bool
+) -> tuple[Dataset, Fingerprints]:
+    """List the images, hold them against those that the run to resume was made from, and say what is worth knowing.
+
+    Returns, on the leading process, the fingerprints of their files too.
+    """
+    dataset = find_dataset(
+        config.data,
+        seed=config.train.seed,
+        saved_splits=run.splits if resume else None,
+        check_leaks=config.data.check_leaks and world.leads and not resume,
+        on_progress=watch.decoding,
+    )
+    images = _fingerprints(dataset, watch, contents=verify or not resume) if world.leads else {}
+    came = [moved(run, config, dataset)] if resume else []
+    if resume and world.leads:
+        came.append(check_made_from(run.path, MadeFrom(images)))
+    for note in (*dataset.table.notes, *filter(None, came)):
+        watch.note(note)
+    for warning in dataset.warnings:
+        watch.warn(warning)
+    return dataset, images
 
 
 def _train(
@@ -187,7 +207,7 @@ def _train(
     if not rows:
         raise RunError(f"{run.metrics} has no rows.", hint="Put it back, or train on: --epochs N.")
     last = rows[-1]
-    exported = _export(session, run, config) if world.leads else {}
+    exported = _export(session, run, config, watch) if world.leads else {}
     world.wait()
     result = PretrainResult(
         run=run.path,
@@ -221,24 +241,32 @@ def _finished(run: Run, session: Session) -> bool:
     return summary is not None and summary["epochs"] == session.epoch
 
 
-def _export(session: Session, run: Run, config: Config) -> dict[str, Path]:
+def _export(session: Session, run: Run, config: Config, watch: Watcher) -> dict[str, Path]:
     """Save both arms, raw and averaged, for timm."""
-    run.arms.mkdir(exist_ok=True)
-    networks = {name: (name, network) for name, network in session.method.arms.items()}
-    networks |= {f"{name}-averaged": (name, net) for name, net in refresh_averages(session).items()}
-    for file_name, (name, network) in networks.items():
-        arm = session.arms[name]
+    exported = {}
+
+    def export(name: str, network: nn.Module, *, averaged: bool) -> None:
+        arm, path = session.arms[name], run.arm(name, averaged=averaged)
         card = ArmCard(
             model=arm.name,
             options=arm.options,
             spec=session.spec,
             method=config.method.name,
             epochs=session.epoch,
-            averaged=file_name != name,
+            averaged=averaged,
             started_from=str(arm.weights),
         )
-        save_arm(run.arms / file_name, network, card)
-    return {file_name: run.arms / f"{file_name}.safetensors" for file_name in networks}
+        save_arm(path.with_suffix(""), network, card)
+        exported[path.stem] = path
+
+    for name, network in session.method.arms.items():
+        export(name, network, averaged=False)
+    for name, network in refresh_averages(session).items():
+        if not_finite_in(network.state_dict()):  # the arms themselves are checked before each checkpoint
+            watch.warn(f"The averaged {name} is not finite, so it is not written. A lower --lr may help.")
+            continue
+        export(name, network, averaged=True)
+    return exported
 
 
 def _record_resumed(run: Run, resolved: Resolved, epoch: int, state: Mapping[str, Any], watch: Watcher) -> None:
@@ -250,7 +278,7 @@ def _record_resumed(run: Run, resolved: Resolved, epoch: int, state: Mapping[str
     point_latest(run.path)
 
 
-def _record_start(run: Run, resolved: Resolved, dataset: Dataset, store: ImageStore) -> None:
+def _record_start(run: Run, resolved: Resolved, dataset: Dataset, store: ImageStore, images: Fingerprints) -> None:
     write_json(run.path / ENVIRONMENT, environment())
     write_text(run.config, to_yaml(resolved))
     point_latest(run.path)
@@ -259,17 +287,16 @@ def _record_start(run: Run, resolved: Resolved, dataset: Dataset, store: ImageSt
     for image in store.bad:
         status[train[image.index]] = f"unreadable: {image.reason}"
     write_splits(run.splits, dataset.table, dataset.splits, status=status)
-    images = with_digests(dataset.table, _split_rows(dataset))
-    write_manifest(run.path, manifest_of(run.path, (run.config.name, run.splits.name), images=images))
+    write_made_from(run.path, MadeFrom(images))
+    write_manifest(run.path, (run.config.name, run.splits.name, IMAGES))
 
 
-def _check_images(run: Run, dataset: Dataset, *, verify: bool) -> str:
-    look = with_digests if verify else fingerprints
-    return check_images(run.path, look(dataset.table, _split_rows(dataset)))
-
-
-def _split_rows(dataset: Dataset) -> list[int]:
-    return [row for row, split in enumerate(dataset.splits) if split]
+def _fingerprints(dataset: Dataset, watch: Watcher, *, contents: bool) -> Fingerprints:
+    """Return those of the images that are in a split."""
+    rows = [row for row, split in enumerate(dataset.splits) if split]
+    if not contents:
+        return fingerprints(dataset.table, rows)
+    return with_digests(dataset.table, rows, on_progress=watch.fingerprinting)
 
 
 def _check_same_images(state: Mapping[str, Any], session: Session) -> None:

@@ -23,6 +23,7 @@ from torch import Tensor
 from cass_cli.data.views.apply import apply_view
 from cass_cli.data.views.draw import draw_view
 from cass_cli.engine.batches import batch_bounds, epoch_order, prefetch
+from cass_cli.engine.finite import finite_only
 from cass_cli.engine.optimisers import clip_each, learning_rate, set_rates, weight_decay
 from cass_cli.engine.pretraining.collapse import ADVICE, ArmGauges
 from cass_cli.engine.pretraining.session import Session, check_finite, measure_gauges, stopped
@@ -86,7 +87,7 @@ def pretrain(
     Raises `RunError` when the loss, or what would be saved, is no longer finite; the last saved state is then the last
     good one.
     """
-    save = _finite_only(save)
+    save = finite_only(save, check_finite)
     bounds = batch_bounds(s.images, s.train.batch_size, smallest=2 * s.world.size)
     check_every = GPU_CHECK_EVERY if s.device.type == "cuda" else 1
     while s.epoch < s.train.epochs:
@@ -123,17 +124,6 @@ def pretrain(
             raise RunError(f"Stopped after epoch {s.epoch}: an arm collapsed.", hint=ADVICE)
 
 
-def _finite_only(save: Callable[[Session], None]) -> Callable[[Session], None]:
-    """Return `save`, after a look at what it would put in the place of the last good state."""
-
-    def checked(s: Session) -> None:
-        check_finite(s)
-        save(s)
-        s.saved = True
-
-    return checked
-
-
 def _end_epoch(s: Session, *, trained: int, seconds: float, waiting: float) -> EpochStats:
     """Average the weights, measure the gauges, and move `s` to the start of the next epoch."""
     loss = float(_sum_over_processes(s.loss_sum)) / s.seen  # device sync
@@ -161,10 +151,10 @@ def fetch(s: Session, batch: Tensor) -> list[Tensor]:
 def _parts(s: Session, size: int) -> list[Tensor]:
     """Return the positions within a batch of `size` that this process takes, a tensor a forward pass.
 
-    Batch norm needs two in each, so a small last batch has fewer passes; as many in every process.
+    Batch norm needs two in each, so a small last batch may have fewer passes; as many in every process.
     """
     mine = torch.arange(s.world.rank, size, s.world.size)
-    return list(mine.tensor_split(max(1, min(s.train.accumulate, size // s.world.size // 2))))
+    return list(mine.tensor_split(max(1, min(s.train.accumulate, size // s.world.size // s.fewest))))
 
 
 def train_step(

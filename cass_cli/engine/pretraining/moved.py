@@ -15,14 +15,15 @@ def moved(run: Run, config: Config, dataset: Dataset) -> str:
     """Return a sentence on what lies elsewhere than when `run` was last written; "" where nothing does.
 
     All images of its splits.csv are in `dataset`, or that could not have been read. Raises `DataError` where the labels
-    of some are others than there.
+    of some are others than there, where the labels were moved or are probed with.
     """
     before, now = read_saved(run.config).config.data, config.data
     places = (("images", before.path, now.path), ("labels", before.labels, now.labels))
     changed = [f"{what} now at {place}, before at {was}" for what, was, place in places if was != place]
+    if changed or config.train.probe_every:  # else no label has a part in it
+        _check_labels(run, dataset)
     if not changed:
         return ""
-    _check_labels(run, dataset)
     images = sum(split != "" for split in dataset.splits)
     return f"Moved: {'; '.join(changed)}. All {count(images, 'image')} of the run were found."
 

@@ -5,12 +5,13 @@ Legend: B batch, S image side.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.flop_counter import FlopCounterMode
 
 from cass_cli.config.schema import Config, Train
@@ -50,9 +51,9 @@ def plan_pretraining(config: Config, dataset: Dataset, compute: Compute, *, proc
     Raises what `check_batches` and building the arms raise.
     """
     images = dataset.counts["train"]
-    check_batches(config.train, images, processes)
     per_epoch = len(batch_bounds(images, config.train.batch_size, smallest=2 * processes))
     cost = count_cost(config)
+    check_batches(config.train, images, processes, fewest=cost.fewest)
     forward = -(-config.train.batch_size // config.train.accumulate)
     return Plan(
         images=dataset.counts,
@@ -68,8 +69,13 @@ def plan_pretraining(config: Config, dataset: Dataset, compute: Compute, *, proc
     )
 
 
-def check_batches(train: Train, images: int, processes: int) -> None:
-    """Raise where a process would have fewer than two images in a forward pass, which batch norm and gauges need."""
+def fewest_images(networks: Iterable[nn.Module]) -> int:
+    """Return how many images a forward pass needs: two where one of the networks has batch norm."""
+    return 2 if any(isinstance(part, _BatchNorm) for network in networks for part in network.modules()) else 1
+
+
+def check_batches(train: Train, images: int, processes: int, *, fewest: int) -> None:
+    """Raise where a process would have fewer than the `fewest` images in a forward pass, or the gauges fewer than 2."""
     among = f" for {processes} processes" if processes > 1 else ""
     if images < 2 * processes:
         raise DataError(
@@ -77,12 +83,13 @@ def check_batches(train: Train, images: int, processes: int) -> None:
             f"and at least {2 * processes} are needed.",
             hint="Give more images, or a larger share of them: --set data.fractions=[0.7,0.1,0.2]",
         )
-    if train.batch_size < 2 * train.accumulate * processes:
+    if train.batch_size < fewest * train.accumulate * processes:
         parts = f", in {train.accumulate} parts" if train.accumulate > 1 else ""
-        or_fewer = f", or --accumulate {most}" if (most := train.batch_size // (2 * processes)) else ""
+        or_fewer = f", or --accumulate {most}" if (most := train.batch_size // (fewest * processes)) else ""
         raise ConfigError(
-            f"A batch of {train.batch_size}{parts}{among} leaves one image for a forward pass; batch norm needs two.",
-            hint=f"Take --batch-size {2 * train.accumulate * processes}{or_fewer}.",
+            f"A batch of {train.batch_size}{parts}{among} leaves {'one' if fewest > 1 else 'no'} image for a forward pass"
+            f"{'; batch norm needs two' if fewest > 1 else ''}.",
+            hint=f"Take --batch-size {fewest * train.accumulate * processes}{or_fewer}.",
         )
 
 
@@ -94,6 +101,7 @@ class Cost:
     weight_bytes: int  # fp32 weights, gradients, optimiser state and averages
     activation_bytes: int  # fp32, that the backward pass keeps, an image
     flops: float  # forward and backward, an image; a multiply-add counts as two
+    fewest: int = 2  # images in a forward pass
 
 
 def count_cost(config: Config) -> Cost:
@@ -118,6 +126,7 @@ def count_cost(config: Config) -> Cost:
         weight_bytes=4 * (floats + optim.averaging * sum(parameters.values())),
         activation_bytes=kept // images,
         flops=flops / images,
+        fewest=fewest_images([method]),
     )
 
 

@@ -24,7 +24,7 @@ from cass_cli.engine.distributed import World
 from cass_cli.engine.finite import check_restored, diverged, not_finite_in
 from cass_cli.engine.optimisers import build_optimiser
 from cass_cli.engine.pretraining.collapse import ArmGauges, Gauge
-from cass_cli.engine.pretraining.plan import check_batches
+from cass_cli.engine.pretraining.plan import check_batches, fewest_images
 from cass_cli.engine.state import first, optimiser_unlike, unlike
 from cass_cli.errors import ModelError, RunError
 from cass_cli.methods.build import build_method
@@ -50,6 +50,7 @@ class Session:
     optim: Optim
     train: Train
     parallel: Any
+    fewest: int  # images in a forward pass
     # ----
     method: Method
     optimisers: dict[str, torch.optim.Optimizer]
@@ -93,12 +94,12 @@ def build_session(
     that are not finite.
     """
     train, optim = config.train, config.optim
-    check_batches(train, len(store.kept), world.size)
     device = compute.device
     networks = {name: compute.place(arm.model).train() for name, arm in arms.items()}
     if train.gradient_checkpointing:
         checkpoint_gradients(arms)
     method = build_method(config, networks)
+    check_batches(train, len(store.kept), world.size, fewest=fewest_images([method]))
     method.to(device)
     steps = train.epochs * len(batch_bounds(len(store.kept), train.batch_size, smallest=2 * world.size))
     compiled = train.compile == "on" or (
@@ -122,6 +123,7 @@ def build_session(
         spec=spec_of(config.data),
         optim=optim,
         train=train,
+        fewest=fewest_images([method]),
         parallel=method if world.size == 1 else DistributedDataParallel(method, device_ids=ids),
         method=method,
         optimisers={name: build_optimiser(getattr(optim, name), net, optim) for name, net in method.learners.items()},
@@ -239,7 +241,7 @@ def plain_view(s: Session, rows: Tensor) -> Tensor:
 def refresh_averages(s: Session) -> dict[str, nn.Module]:
     """Return the averaged arms with batch-norm statistics of their own, from one pass over augmented images.
 
-    Empty when averaging is off or never began. Raises `RunError` where such statistics are not finite.
+    Empty when averaging is off or never began.
     """
     averages: dict[str, nn.Module] = {}
     for name, averaged in s.averaged.items():
@@ -247,11 +249,6 @@ def refresh_averages(s: Session) -> dict[str, nn.Module]:
             with s.compute.autocast():
                 update_bn(_augmented_epoch(s), averaged, device=s.device)
             averages[name] = averaged.module
-            if not_finite_in(averaged.module.state_dict()):
-                raise RunError(
-                    f"The averaged {name} gives outputs that are not finite. What was trained is kept.",
-                    hint="Start again with a lower --lr, or without averages: --set optim.averaging=false",
-                )
     return averages
 
 

@@ -23,7 +23,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from cass_cli.data.splits import SPLITS
 from cass_cli.engine import features, inference
 from cass_cli.engine.batches import batch_bounds
-from cass_cli.engine.finetuning.prepare import Prepared, changed_settings
+from cass_cli.engine.finetuning.prepare import Prepared, comparable
 from cass_cli.engine.finetuning.probe import FOLDER
 from cass_cli.engine.finetuning.session import let_learn
 from cass_cli.engine.finetuning.shared import reading_of
@@ -136,7 +136,7 @@ def what_is_replaced(p: Prepared) -> str:
         return ""
     if p.new_run:
         return f"{p.run.path} would be replaced." if p.run.config.exists() else ""
-    whole = p.variant.config.is_file() and changed_settings(p.variant, p.resolved)
+    whole = p.variant.config.is_file() and not comparable(p.variant, p.resolved, p.data)
     gone = p.variant.trials() if whole else [trial for trial in p.trials if trial.path.exists()]
     return f"{count(len(gone), 'trial')} in {p.variant.path} would be replaced." if gone else ""
 

@@ -13,7 +13,7 @@ from cass_cli.engine.fastest import settle_compute
 from cass_cli.engine.pretraining.plan import Plan, plan_pretraining
 from cass_cli.engine.timing.stepper import Stepper, synthetic_store
 from cass_cli.methods.build import build_arms
-from cass_cli.runs.directory import Run
+from cass_cli.runs.directory import Run, barely_begun
 
 FORECAST_STEPS = 2
 TRIED_FIRST, SLOW_STEP = 2, 1.0  # images; seconds. ResNet-50 + ViT-B/16 at 384 px take some 8 s for two on two cores
@@ -40,6 +40,8 @@ class Foreseen:
 
 def foresee(resolved: Resolved, *, resume: Run | None = None) -> Foreseen:
     """Find the images, choose how to compute, count and time, as a run with these settings would begin or go on."""
+    if resume and barely_begun(resume.path):  # it is started again
+        resume = None
     splits = resume.splits if resume else None
     dataset = find_dataset(resolved.config.data, seed=resolved.config.train.seed, saved_splits=splits)
     why = ""

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
 pytest.importorskip("pydicom", reason="the optional extra 'dicom' is not installed")
 
-from cass_cli.config.schema import FIT_NAMES, FitName
+from cass_cli.config.schema import FitName
 from cass_cli.data.decode.facts import DecodeError
 from cass_cli.data.decode.image import describe_image, read_image, squared_pixels
 from tests.data.decode.dicom_files import dicom, dicom_table, stored
@@ -53,7 +54,7 @@ def test_first_of_several_frames_is_read_and_told(tmp_path: Path) -> None:
     assert np.array_equal(decoded.pixels, rgb(greys()))
 
 
-@pytest.mark.parametrize("fit", FIT_NAMES)
+@pytest.mark.parametrize("fit", get_args(FitName))
 def test_size_is_applied_to_dicom_too(fit: FitName, tmp_path: Path) -> None:
     path = tmp_path / "a.dcm"
     path.write_bytes(stored(dicom(greys())))

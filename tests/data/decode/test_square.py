@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from cass_cli.config.schema import FIT_NAMES, FitName
+from cass_cli.config.schema import FitName
 from cass_cli.data.decode.image import read_image
 from cass_cli.data.decode.square import SMOOTH, seen_size, squared
 
@@ -34,7 +35,7 @@ def noise(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-@pytest.mark.parametrize("fit", FIT_NAMES)
+@pytest.mark.parametrize("fit", get_args(FitName))
 @pytest.mark.parametrize("side", [20, 64, 101])
 def test_a_square_picture_is_the_same_in_all_ways(fit: FitName, side: int) -> None:
     assert squared(noise(side, side), 64, fit).tobytes() == noise(side, side).resize((64, 64), SMOOTH).tobytes()
@@ -76,7 +77,7 @@ def full(path: Path, size: int, fit: FitName) -> NDArray[np.int64]:
     return np.asarray(squared(Image.open(path).convert("RGB"), size, fit)).astype(np.int64)
 
 
-@pytest.mark.parametrize("fit", FIT_NAMES)
+@pytest.mark.parametrize("fit", get_args(FitName))
 @pytest.mark.parametrize("shape", [(1600, 800), (600, 1200)])
 def test_a_scaled_jpeg_stays_close_to_the_full_one(
     fit: FitName, shape: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
