@@ -27,10 +27,10 @@ from cass_cli.config.schema import Config
 from cass_cli.data.sources import load_samples
 from cass_cli.engine.compute import Compute
 from cass_cli.engine.device import set_up_backends
+from cass_cli.engine.memory import lacks_memory
 from cass_cli.engine.pretraining.plan import count_cost
 from cass_cli.engine.timing.job import PAPER_PRESETS, Projection, benchmark_job
 from cass_cli.engine.timing.measure import Timing, matmul_peak
-from cass_cli.engine.timing.stepper import is_out_of_memory
 from cass_cli.methods.build import build_arms
 
 PLAIN, PLAIN_TF32, PLAIN_BF16 = "plain loop", "plain loop, TF32", "plain loop, bf16"
@@ -205,7 +205,7 @@ def take_all(
         try:
             seconds = take_turns(contestants, turns=turns)
         except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error) or len(contestants) == 1:
+            if not lacks_memory(error) or len(contestants) == 1:
                 raise
             name, _ = contestants.popitem()
             problems[name] = {"problem": "no room beside the others"}

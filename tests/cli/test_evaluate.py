@@ -269,7 +269,7 @@ BAD_INPUT = [
     (["predict", "{tmp}/no.png", "--runs", "{runs}"], "no.png"),
     (["predict", "{tmp}", "--runs", "{runs}"], "is empty"),
     (["predict", "{data}", "--runs", "{runs}", "--answer-by", "resnet"], "no 'resnet'"),
-    (["predict", "{data}", "--runs", "{runs}", "--out", "{tmp}/no/where.csv"], "where.csv"),
+    (["predict", "{data}", "--runs", "{runs}", "--out", "{data}/dark/00.png/where.csv"], "where.csv"),
     (["predict", "--runs", "{runs}"], "images"),
     (["compare", "q", "--runs", "{runs}"], "no run 'q'"),
     (["compare", "--runs", "{runs}", "--metric", "f1"], "There is no metric 'f1'"),
@@ -309,4 +309,4 @@ def test_a_summary_that_is_none_is_named(tuned: Path, tmp_path: Path, capsys: py
     path = tmp_path / "runs" / "p" / "finetune" / "pretrained-paper" / "1" / "seed0" / "summary.json"
     path.write_text("{}")
     assert run(["evaluate", "--runs", str(tmp_path / "runs")]) == 2
-    assert "no summary of a fine-tuning" in capsys.readouterr().err
+    assert "summary.json is damaged: run is missing" in capsys.readouterr().err

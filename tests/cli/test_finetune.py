@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from cass_cli.cli.app import run
 from cass_cli.config.load import Layer
 from cass_cli.engine.starting_arms import starting_body, with_new_head
+from cass_cli.models.sealed import write_sealed
 from cass_cli.runs.directory import Run, settings_over
 from cass_cli.runs.manifest import replace_recorded
 from tests.cli.conftest import TRAINED, make_pictures
@@ -308,8 +309,9 @@ def test_arms_of_different_epochs_are_not_fine_tuned(
 ) -> None:
     """As a process leaves them that is killed when it has written one of the two anew."""
     shutil.copytree(pretrained, tmp_path / "runs", symlinks=True)
-    card = tmp_path / "runs/p/arms/vit.json"
-    card.write_text(json.dumps({**json.loads(card.read_text()), "epochs": 7}))
+    arm = tmp_path / "runs/p/arms/vit"
+    card = {**json.loads(arm.with_suffix(".json").read_text()), "epochs": 7}
+    write_sealed(arm, load_file(arm.with_suffix(".safetensors")), card)
     assert run(["finetune", "--runs", str(tmp_path / "runs"), "--run", "p"]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "are of different epochs: cnn 1, vit 7" in said
@@ -319,7 +321,8 @@ def test_arms_of_different_epochs_are_not_fine_tuned(
 def test_a_name_alone_does_not_resume_what_was_not_begun(
     pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(pretrained, tmp_path / "runs", symlinks=True)
+    ignored = shutil.ignore_patterns("finetune")
+    shutil.copytree(pretrained, tmp_path / "runs", symlinks=True, ignore=ignored)
     named = ["finetune", "--runs", str(tmp_path / "runs"), "--run", "p", "--resume", "--variant", "mine"]
     assert run(named) == 2
     assert "has not been begun" in " ".join(capsys.readouterr().err.split())

@@ -150,7 +150,8 @@ def test_epochs_that_are_done_are_not_forecast(runs: Path, capsys: pytest.Captur
     trial = runs / "p/finetune/pretrained-paper/1/seed0"
     (trial / "checkpoints/last").mkdir(parents=True)
     (trial / "checkpoints/last/state.pt").touch()
-    (trial / "metrics.jsonl").write_text('{"epoch": 1}\n')
+    row = {"epoch": 1, "arms": {"cnn": {"loss": 1.0, "val_loss": 1.0, "val_score": 0.5}}}
+    (trial / "metrics.jsonl").write_text(json.dumps(row) + "\n")
     found = dry(capsys, runs, *PAPER, "--resume")["plan"]["trials"][0]
     assert (found["epochs"], found["steps"]) == (1, 4)
 

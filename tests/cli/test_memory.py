@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,11 @@ def test_pretraining_proposes_what_would_fit(
 
 
 def test_finetuning_proposes_only_what_it_has(
-    pretrained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    shutil.copytree(pretrained, tmp_path / "runs", symlinks=True)
     monkeypatch.setattr("cass_cli.engine.finetuning.loop.apply_view", take_too_much)
-    named = ["--runs", str(pretrained), "--variant", "short", "--batch-size", "6"]
+    named = ["--runs", str(tmp_path / "runs"), "--variant", "short", "--batch-size", "6"]
     assert run(["finetune", *named, *TRAINED]) == 2
     said = capsys.readouterr().err
     assert "--batch-size 3 (it is 6)" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -17,9 +18,11 @@ import timm
 import torch
 import yaml
 from safetensors.torch import load_file
+from torch import nn
 
 from cass_cli.cli.app import run
 from cass_cli.engine.checkpoint import load_checkpoint
+from cass_cli.engine.pretraining.session import Session, refresh_averages
 from cass_cli.runs.writers import writing_run
 
 TINY = [
@@ -61,6 +64,7 @@ def test_a_folder_becomes_two_arms(class_folders: Path, tmp_path: Path, capsys: 
     }
     assert files == arms | {
         "config.yaml",
+        "images.json",
         "manifest.json",
         "environment.json",
         "splits.csv",
@@ -340,3 +344,19 @@ def test_bad_input_says_what_where_and_what_to_try(
 def test_debug_keeps_the_traceback(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="nowhere"):
         run(["pretrain", *TINY, "--data", str(tmp_path / "nowhere"), "--debug"])
+
+
+def test_an_average_that_is_not_finite_is_left_out(
+    class_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ruined(s: Session) -> dict[str, nn.Module]:
+        averages = refresh_averages(s)
+        for value in averages["vit"].parameters():
+            torch.nn.init.constant_(value, math.nan)
+        return averages
+
+    monkeypatch.setattr("cass_cli.engine.pretraining.job.refresh_averages", ruined)
+    assert pretrain(class_folders, tmp_path, "--name", "run") == 0
+    assert "The averaged vit is not finite" in " ".join(capsys.readouterr().out.split())
+    written = {path.stem for path in (tmp_path / "run/arms").glob("*.safetensors")}
+    assert written == {"cnn", "vit", "cnn-averaged"}

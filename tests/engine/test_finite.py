@@ -14,7 +14,7 @@ from cass_cli.engine.finetuning.loop import finetune
 from cass_cli.engine.finetuning.session import Tuning, restore_best, restore_tuning, tuning_state
 from cass_cli.engine.finite import not_finite_in
 from cass_cli.engine.pretraining.loop import EpochStats, pretrain
-from cass_cli.engine.pretraining.session import Session, refresh_averages, restore_session, session_state
+from cass_cli.engine.pretraining.session import Session, restore_session, session_state
 from cass_cli.engine.signals import StopRequest
 from cass_cli.errors import ModelError, RunError
 from cass_cli.models.weights import not_finite
@@ -75,8 +75,13 @@ def pretrain_ruined(
     return caught.value, saved, told
 
 
-@pytest.mark.parametrize("what", ["weight", "buffer", "optimiser", "averaged"])
-@pytest.mark.parametrize("when", ["epoch", "minutes", "signal"])
+@pytest.mark.parametrize(
+    ("what", "when"),
+    [
+        *(("weight", when) for when in ("epoch", "minutes", "signal")),
+        *(("buffer", "epoch"), ("optimiser", "signal"), ("averaged", "minutes")),
+    ],
+)
 def test_a_checkpoint_is_finite_whenever_it_is_saved(what: str, when: str) -> None:
     """Ruined by the last step of an epoch, by one before a save by minutes, or by one before a signal."""
     settings: dict[str, Any] = {"train__save_minutes": 1e-9} if when == "minutes" else {}
@@ -127,14 +132,6 @@ def test_finite_weights_with_outputs_that_are_not() -> None:
             ModelError, match=r"Before any training, \w+ gives training images outputs that are not finite"
         ):
             tiny_session()
-
-
-def test_averaged_arms_are_looked_at_before_they_are_exported() -> None:
-    s = tiny_session(train__epochs=1, optim__averaging_start=0)
-    list(pretrain(s, stop=StopRequest(), save=lambda _s: None))
-    ruin(s, "averaged")
-    with pytest.raises(RunError, match=r"averaged vit[\s\S]*optim.averaging=false"):
-        refresh_averages(s)
 
 
 def test_a_checkpoint_that_is_not_finite_is_not_gone_on_with() -> None:

@@ -87,8 +87,8 @@ def check_batches(train: Train, images: int, processes: int, *, fewest: int) -> 
         parts = f", in {train.accumulate} parts" if train.accumulate > 1 else ""
         or_fewer = f", or --accumulate {most}" if (most := train.batch_size // (fewest * processes)) else ""
         raise ConfigError(
-            f"A batch of {train.batch_size}{parts}{among} leaves {'one' if fewest > 1 else 'no'} image for a forward pass"
-            f"{'; batch norm needs two' if fewest > 1 else ''}.",
+            f"A batch of {train.batch_size}{parts}{among} leaves "
+            f"{'one image for a forward pass; batch norm needs two' if fewest > 1 else 'a forward pass without image'}.",
             hint=f"Take --batch-size {fewest * train.accumulate * processes}{or_fewer}.",
         )
 
