@@ -116,7 +116,7 @@ _FEATURES = re.compile(r"(?<=features/(cnn|vit))-[0-9a-f]+/")  # a digest, also 
 def _said(path: Path) -> Any:
     if path.name == LATEST:  # a link, or a text file where the disk refused one
         return path.readlink().name if path.is_symlink() else path.read_text().strip()
-    reader: Callable[[bytes], Any] = _READERS.get(path.suffix, bytes)
+    reader: Callable[[bytes], Any] = _READERS.get(path.name) or _READERS.get(path.suffix, bytes)
     data = path.read_bytes()
     try:
         return "there" if path.name in OTHERWISE and data else reader(data)
@@ -145,7 +145,19 @@ def _rows(data: bytes) -> Any:
     return [{**_comparable(json.loads(line)), "images": 0} for line in data.decode().splitlines()]
 
 
+def _images(data: bytes) -> Any:
+    """What a run was made from, without the times of files, which --verify writes anew."""
+    value = json.loads(data)
+    return value | {"images": {name: (size, digest) for name, (size, _, digest) in value["images"].items()}}
+
+
+def _manifest(data: bytes) -> Any:
+    return {name: digests for name, digests in json.loads(data)["files"].items() if name != "images.json"}
+
+
 _READERS: dict[str, Callable[[bytes], Any]] = {
+    "images.json": _images,
+    "manifest.json": _manifest,
     ".json": lambda data: _comparable(json.loads(data)),
     ".jsonl": _rows,
     ".pt": _state,

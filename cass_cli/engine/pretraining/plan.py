@@ -88,7 +88,7 @@ def check_batches(train: Train, images: int, processes: int, *, fewest: int) -> 
         or_fewer = f", or --accumulate {most}" if (most := train.batch_size // (fewest * processes)) else ""
         raise ConfigError(
             f"A batch of {train.batch_size}{parts}{among} leaves "
-            f"{'one image for a forward pass; batch norm needs two' if fewest > 1 else 'a forward pass without image'}.",
+            f"{'one image for a forward pass; batch norm needs two' if fewest > 1 else 'some passes without image'}.",
             hint=f"Take --batch-size {fewest * train.accumulate * processes}{or_fewer}.",
         )
 
