@@ -133,18 +133,18 @@ def wait_for(path: Path, lines: int) -> None:
 
 def test_interrupted_again_and_again_it_equals_the_uninterrupted_run(class_folders: Path, tmp_path: Path) -> None:
     """Each time in a process of its own, like the first."""
-    epochs = ("--epochs", "14", "--name", "run")
+    epochs = ("--epochs", "10", "--name", "run")
     whole = start(class_folders, tmp_path / "whole", *epochs)
     rows = tmp_path / "cut" / "run" / "metrics.jsonl"
     process = start(class_folders, tmp_path / "cut", *epochs)
-    for number, code, done in ((signal.SIGINT, 130, 2), (signal.SIGTERM, 143, 5), (signal.SIGKILL, -9, 8)):
+    for number, code, done in ((signal.SIGINT, 130, 2), (signal.SIGKILL, -9, 5)):
         wait_for(rows, done)
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == code, errors
         if number != signal.SIGKILL:
             assert "cass pretrain --resume" in errors
-        assert len(rows.read_text().splitlines()) < 14
+        assert len(rows.read_text().splitlines()) < 10
         process = start(class_folders, tmp_path / "cut", "--resume")
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors

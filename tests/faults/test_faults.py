@@ -13,7 +13,7 @@ from tests.faults.world import World
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="attacks look into /proc")
 
-QUICK = {"disk/pretrain": 3, "disk/paper": 1, "disk/probe": 2, "changed/pretraining": 3, "changed/arms": 1}
+QUICK = {"disk/pretrain": 3, "disk/paper": 1, "disk/probe": 1, "changed/pretraining": 3, "changed/arms": 1}
 
 
 @pytest.fixture(scope="module")
