@@ -191,10 +191,14 @@ def cannot_write(path: Path, error: OSError, hint: str = "", *, wanted: int = 0)
             f"Cannot write {name}: {error.strerror or error}.",
             hint=hint or "Check the folder's permissions, or choose another.",
         )
-    need = f" It needs more than {wanted / 1e6:,.1f} MB;" if wanted > BUFFER else ""
-    free = f" {shutil.disk_usage(path.parent).free / 1e6:,.1f} MB are free there." if path.parent.is_dir() else ""
-    kept = "What was there before is kept." if path.exists() else "Nothing half-written stays."
-    return RunError(f"Cannot write {name}: {FULL[error.errno]}.{need}{free} {kept}", hint=hint or "Free some space.")
+    said = [f"Cannot write {name}: {FULL[error.errno]}."]
+    if wanted > BUFFER:
+        said.append(f"It needs more than {wanted / 1e6:,.1f} MB.")
+    if error.errno == errno.ENOSPC and path.parent.is_dir():
+        said.append(f"{shutil.disk_usage(path.parent).free / 1e6:,.1f} MB are free there.")
+    said.append("What was there before is kept." if path.exists() else "Nothing half-written stays.")
+    cure = "Raise that limit." if error.errno == errno.EFBIG else "Free some space."
+    return RunError(" ".join(said), hint=f"{cure} {hint}".strip())
 
 
 class _Draft(io.RawIOBase):

@@ -26,7 +26,7 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
 
     Raises `RunError` where it cannot be written; what was at `path` is then still there.
     """
-    with whole_file(path, hint="Free some space and go on with --resume: the checkpoint before it is kept.") as file:
+    with whole_file(path, hint="Then go on with --resume: the checkpoint before it is kept.") as file:
         hashed = _Hashed(file)
         torch.save({"format": FORMAT, **state}, cast(IO[bytes], hashed))
         file.write(MARK + hashed.digest.digest())

@@ -157,7 +157,7 @@ def _file(place: Path, number: int, rows: NDArray[np.int64]) -> Path:
 
 
 def _save(path: Path, **arrays: NDArray[np.generic]) -> None:
-    with whole_file(path, hint="Free some space and go on with --resume.", durable=False) as file:
+    with whole_file(path, hint="Then go on with --resume.", durable=False) as file:
         np.savez(file, allow_pickle=False, **arrays)
 
 

@@ -62,7 +62,7 @@ class Run:
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Append one row to metrics.jsonl."""
-        append_text(self.metrics, json.dumps(row) + "\n", hint="Free some space and go on with --resume.")
+        append_text(self.metrics, json.dumps(row) + "\n", hint="Then go on with --resume.")
 
     def rows(self, kind: type[AnyRow]) -> list[AnyRow]:
         """Return the rows of metrics.jsonl as `read_rows` does."""
