@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 from cass_cli.files import is_draft
+from cass_cli.runs.latest import LATEST
 from tests.faults.layer import FILLING, FULL, Killed, Layer, Operation, attacked
 from tests.faults.outcome import Attack, Result
 from tests.faults.world import JOBS, Job, Outcome, World, differences, operations, prepare, results
@@ -120,7 +121,8 @@ def recovered(world: World, job: Job, before: dict[str, Any], wanted: dict[str, 
         found = differences(wanted, world.seen())
         if not found:
             return Result("equal")
-        if outcome.code == 0 and not (command == job.resume and not differences(before, world.seen())):
+        changed = [each for each in differences(before, world.seen()) if each.split()[0].rpartition("/")[2] != LATEST]
+        if outcome.code == 0 and not (command == job.resume and not changed):  # the old one, of which nothing was gone
             left = all(each.endswith("left over") for each in found)
             return Result("left over" if left else "silent difference", "; ".join(found[:6]) + f"\n{said}")
     return Result("lost", f"{found[:6]}" + "\n".join(said))
