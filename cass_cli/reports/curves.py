@@ -170,15 +170,19 @@ def plot_reliability(labels: Labels, models: Mapping[str, Floats], path: Path, *
     return _save(figure, path)
 
 
-def plot_training(
+def plot_training(panels: Mapping[str, Mapping[str, ArrayLike]], path: Path, **drawn: Any) -> Path:
+    """Write what `training_figure` draws to `path`."""
+    return _save(training_figure(panels, **drawn), path)
+
+
+def training_figure(
     panels: Mapping[str, Mapping[str, ArrayLike]],
-    path: Path,
     *,
     title: str = "Training",
     best_epoch: int | None = None,
     logarithmic: Sequence[str] = (),
     first: int = 1,
-) -> Path:
+) -> Figure:
     """Draw a panel for each quantity, below each other, with a curve [E] for each named series; epochs from `first`.
 
     `panels` maps the y label, with its unit if it has one, to the series. NaN leaves a gap.
@@ -202,7 +206,7 @@ def plot_training(
     figure.align_ylabels()
     rows[-1].set_xlabel("epoch")
     rows[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    return _save(figure, path)
+    return figure
 
 
 def _plot_series(axes: Axes, values: Floats, name: str, index: int, first: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import Any, Literal
 from PIL import Image
 
 from cass_cli.errors import RunError
-from cass_cli.reports.curves import plot_training
+from cass_cli.reports.curves import training_figure
+from cass_cli.reports.pictures import svg_of
 from cass_cli.runs.facts import RunFacts, Tuned
 from cass_cli.runs.rows import EpochRow
 from cass_cli.words import count, shown
@@ -141,7 +141,5 @@ def _draw(
     caption: str,
     logarithmic: Sequence[str] = (),
 ) -> Picture:
-    with tempfile.TemporaryDirectory() as folder:
-        path, first = Path(folder) / "curves.svg", rows[0]["epoch"]
-        plot_training(panels, path, title="Pretraining", logarithmic=logarithmic, first=first)
-        return Picture(_data_uri("image/svg+xml", path.read_bytes()), alt, caption)
+    figure = training_figure(panels, title="Pretraining", logarithmic=logarithmic, first=rows[0]["epoch"])
+    return Picture(_data_uri("image/svg+xml", svg_of(figure)), alt, caption)

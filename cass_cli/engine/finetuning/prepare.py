@@ -93,7 +93,7 @@ def prepare(
     With `look_for_leaks` the images of a new run are compared, for which each is decoded. With `verify` the contents
     of images are compared with those that the fine-tuning was begun with, not only their sizes.
     """
-    if not (new_run and overwrite):
+    if not new_run:
         check_files(run.path)
     if not overwrite:
         check_files(variant.path)

@@ -75,7 +75,7 @@ def arms_of_run(run: Run, *, averaged: bool, label: str = "") -> dict[ArmName, S
 def _shown(arm: ArmName, path: Path, label: str) -> Shown:
     network, card = load_arm(path)
     beside = path.with_name(f"{path.name}{ENDING}")
-    head = load_head(beside) if beside.with_suffix(".json").is_file() else None
+    head = load_head(beside) if beside.with_suffix(".json").exists() else None
     return Shown(
         arm=arm,
         label=label or _trained(card, head),
