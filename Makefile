@@ -33,7 +33,7 @@ figures: demo  ## draw the README's pictures anew, from the demo
 test: $(BIN)/cass  ## run all tests (CPU, no network, minutes)
 	$(BIN)/python -m pytest -n auto
 
-attack: $(BIN)/cass  ## kill, fill, change and signal commands some 900 times; write how they ended (about 40 minutes)
+attack: $(BIN)/cass  ## kill, fill, change and signal commands some 2,000 times; write how they ended (20 minutes)
 	$(BIN)/python -m tests.faults.attack --out benchmarks/results/attacks.md
 
 test-everywhere: $(BIN)/cass  ## run them with each instruction set of this processor, then with 2 and 4 threads (an hour)

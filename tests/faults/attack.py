@@ -149,7 +149,8 @@ def write(path: Path, rows: list[Row], took: timedelta) -> None:
     ]
     path.write_text("\n".join(text) + "\n", encoding="utf-8")
     values: list[dict[str, Any]] = [dict(zip(("kind", "name", "what", "ended"), row[:4], strict=True)) for row in rows]
-    path.with_suffix(".json").write_text(json.dumps(values, indent=0) + "\n", encoding="utf-8")
+    lines = ",\n".join(json.dumps(value) for value in values)
+    path.with_suffix(".json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
