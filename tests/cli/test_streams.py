@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,11 +57,25 @@ def test_what_a_stream_cannot_show_is_replaced(encoding: str, tmp_path: Path, cl
         assert done.returncode == (2 if "da:" in command else 0), done.stderr
 
 
-def ended(number: signal.Signals, after: float, **how: Callable[[], object]) -> tuple[int, str]:
-    """Start a command, send it a signal, and return its exit code and what it said."""
-    command = [sys.executable, "-m", "cass_cli", "inspect", os.devnull]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how)
-    time.sleep(after)
+HELD = """
+import os, sys, time
+class Held:
+    def find_spec(self, name, path=None, target=None):
+        if name == "cass_cli.cli.app":
+            os.write(2, b"importing\\n")
+            time.sleep(1)
+sys.meta_path.insert(0, Held())
+sys.argv = ["cass", "inspect", os.devnull]
+from cass_cli.__main__ import main
+main()
+"""
+
+
+def ended(number: signal.Signals, **how: Callable[[], object]) -> tuple[int, str]:
+    """Start a command, send it a signal while it imports, and return its exit code and what it said."""
+    process = subprocess.Popen([sys.executable, "-c", HELD], stderr=subprocess.PIPE, text=True, **how)
+    assert process.stderr is not None
+    assert process.stderr.readline() == "importing\n"
     process.send_signal(number)
     said = process.communicate()[1]
     return process.returncode, said
@@ -70,17 +83,17 @@ def ended(number: signal.Signals, after: float, **how: Callable[[], object]) -> 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU"])
 def test_a_signal_while_things_are_imported_ends_quietly(name: str) -> None:
-    code, said = ended(getattr(signal, name), after=0.4)
+    code, said = ended(getattr(signal, name))
     assert code == 128 + getattr(signal, name)
     assert said.startswith("Interrupted: stopped.\n")
     assert "Traceback" not in said
 
 
 def test_a_signal_that_asks_for_a_checkpoint_never_kills() -> None:
-    code, said = ended(signal.SIGUSR1, after=0.4)
+    code, said = ended(signal.SIGUSR1)
     assert code == 2
     assert os.devnull in said
 
 
 def test_nohup_is_heeded() -> None:
-    assert ended(signal.SIGHUP, 0.4, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))[0] == 2
+    assert ended(signal.SIGHUP, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))[0] == 2
