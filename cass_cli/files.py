@@ -255,14 +255,10 @@ def _draft(path: Path) -> tuple[Path, int]:
     """Open a draft of `path` that no other process and no other thread writes."""
     while True:
         draft = draft_of(path)
-        _live.add(draft)
-        try:
-            return draft, os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-        except FileExistsError:  # left by an earlier process of this number
-            _live.discard(draft)
-        except BaseException:
-            _live.discard(draft)
-            raise
+        with suppress(FileExistsError):  # left by an earlier process of this number
+            descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+            _live.add(draft)
+            return draft, descriptor
 
 
 def _behind_links(path: Path) -> Path:

@@ -42,7 +42,6 @@ from cass_cli.cli.options import (
     SPLIT_VALUES,
     UNCERTAIN,
     VERIFY,
-    VERIFY_ALONE,
     WORKERS,
 )
 
@@ -187,7 +186,7 @@ def finetune(
     Recipe paper: Adam, a cosine, focal loss, patience on the validation loss (Sec. 4.3, C.6).
     Without a pretraining run, from ImageNet weights: cass finetune --data FOLDER
     """
-    from cass_cli.config.flags import label_fractions, split_files, weight_files
+    from cass_cli.config.flags import check_verify, label_fractions, split_files, weight_files
 
     flags = {
         "data.path": data,
@@ -243,12 +242,10 @@ def finetune(
     from cass_cli.engine.finetuning.request import plan_on_run, plan_without_run
     from cass_cli.engine.finetuning.shared import memory_settings
     from cass_cli.engine.memory import memory_for
-    from cass_cli.errors import ConfigError
     from cass_cli.reports.finetuning import FinetuneDisplay, show_finetuned, show_implied
     from cass_cli.runs.names import find
 
-    if verify and not resume:
-        raise ConfigError(VERIFY_ALONE[0], hint=VERIFY_ALONE[1])
+    check_verify(verify=verify, resume=resume)
     given = {key: value for key, value in flags.items() if value is not None}
     file = [read_config_file(config, f"file {config}")] if config else []
     layers = [*file, Layer("flag", given), parse_assignments(assignments or [])]

@@ -112,7 +112,6 @@ VERIFY = typer.Option(
     help="With --resume: compare what is in the images, not only their sizes, with what was there at the start.",
     rich_help_panel=RUN_,
 )
-VERIFY_ALONE = ("--verify compares with what a run was made from.", "Add --resume.")
 
 # On what, and how.
 DEVICE = typer.Option(help="auto, cpu, cuda or cuda:N. Default: the run's, else auto.", rich_help_panel=MACHINE)

@@ -42,7 +42,6 @@ from cass_cli.cli.options import (
     SPLIT_VALUES,
     UNCERTAIN,
     VERIFY,
-    VERIFY_ALONE,
     WORKERS,
 )
 
@@ -157,7 +156,7 @@ def pretrain(
     The settings come from the defaults (the paper's), then the preset, then --config, then these options.
     A first try without any data: `cass pretrain --preset demo`
     """
-    from cass_cli.config.flags import split_files, weight_files
+    from cass_cli.config.flags import check_verify, split_files, weight_files
 
     flags = {
         "data.path": data,
@@ -203,10 +202,8 @@ def pretrain(
         "optim.lr": lr,
     }
     from cass_cli.config.recipes import asked_settings
-    from cass_cli.errors import ConfigError
 
-    if verify and not resume:
-        raise ConfigError(VERIFY_ALONE[0], hint=VERIFY_ALONE[1])
+    check_verify(verify=verify, resume=resume)
     run = _to_resume(runs, name) if resume else None
     asked = asked_settings(
         flags, preset=preset, file=config, assignments=assignments or [], saved=run.config if run else None

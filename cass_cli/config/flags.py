@@ -25,6 +25,12 @@ READING = {  # settings that decide how a folder is read → their options
 }
 
 
+def check_verify(*, verify: bool, resume: bool) -> None:
+    """Raise `ConfigError` where --verify has nothing to compare with."""
+    if verify and not resume:
+        raise ConfigError("--verify compares with what a run was made from.", hint="Add --resume.")
+
+
 def weight_files(given: Sequence[str] | None) -> dict[str, str] | None:
     """Read `cnn=PATH` and `vit=PATH` of --weights; None where nothing was given."""
     if not given:

@@ -31,10 +31,9 @@ def point_latest(path: Path) -> None:
             if not (ours and _linked(draft, path.name)):
                 write_text(draft, path.name + "\n")
             draft.replace(target)
-        except BaseException:
+        finally:
             with suppress(OSError):
                 draft.unlink(missing_ok=True)
-            raise
         if ours:
             instead.unlink(missing_ok=True)
 

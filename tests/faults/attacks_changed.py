@@ -258,23 +258,24 @@ def _pretraining() -> Iterator[Damage]:
     run = "runs/p"
     values = (("lr", "0.002"), ("batch_size", "4"), ("seed", "5"), ("image_size", "48"), ("weight_decay", "0.9"))
     yield from _settings(f"{run}/config.yaml", *values, ("epochs", "9"))
-    yield from _splits(f"{run}/splits.csv")
-    yield from _pictures()
-    yield from _log(f"{run}/metrics.jsonl")
-    yield from _of_manifest(f"{run}/manifest.json")
-    yield Damage("images.json cut", f"{run}/images.json", _cut(0.5))
-    yield from _checkpoint(f"{run}/checkpoints/last/state.pt")
+    yield from _of_any(run, log=run)
 
 
 def _fine_tuning() -> Iterator[Damage]:
     values = (("gamma", "1.5"), ("lr", "0.02"), ("seed", "5"))
     yield from _settings(f"{VARIANT}/config.yaml", *values)
+    yield from _of_any(VARIANT, log=f"{VARIANT}/1/seed0")
+
+
+def _of_any(folder: str, *, log: str) -> Iterator[Damage]:
+    """What a pretraining in `folder` has as well as a fine-tuning, whose log and checkpoint lie in a trial's."""
     yield from _splits("runs/p/splits.csv")
     yield from _pictures()
-    yield from _log(f"{VARIANT}/1/seed0/metrics.jsonl")
-    yield from _of_manifest(f"{VARIANT}/manifest.json")
-    yield Damage("images.json empty", f"{VARIANT}/images.json", _cut(0))
-    yield from _checkpoint(f"{VARIANT}/1/seed0/checkpoints/last/state.pt")
+    yield from _log(f"{log}/metrics.jsonl")
+    yield from _of_manifest(f"{folder}/manifest.json")
+    yield Damage("images.json cut", f"{folder}/images.json", _cut(0.5))
+    yield Damage("images.json empty", f"{folder}/images.json", _cut(0))
+    yield from _checkpoint(f"{log}/checkpoints/last/state.pt")
 
 
 def _arms() -> Iterator[Damage]:

@@ -11,7 +11,7 @@ from cass_cli.config.load import Resolved, to_yaml
 from cass_cli.data.fingerprints import with_digests
 from cass_cli.data.labelled_images import LabelledData, check_trainable, decode, labels_told
 from cass_cli.data.splits import write_splits
-from cass_cli.engine.finetuning.prepare import comparable, prepare
+from cass_cli.engine.finetuning.prepare import Prepared, comparable, prepare
 from cass_cli.engine.finetuning.shared import Watcher
 from cass_cli.engine.finetuning.trial import run_trial, tidy
 from cass_cli.engine.signals import resumed_by, stop_on_signal
@@ -54,29 +54,18 @@ def finetune_job(
     `new_run` makes the run directory too: fine-tuning without any pretraining before it.
     Everything that can be wrong with the request is found before anything is written.
     """
+    began = time.monotonic()
     if new_run:
         check_new(run.path.parent, run.path.name, overwrite=overwrite)
     with writing_finetuning(run.path, variant.name):
         sweep(run.path.parent)
         sweep(run.path, deep=True)
-        how = {"new_run": new_run, "resume": resume, "overwrite": overwrite, "verify": verify}
-        return _finetune_job(resolved, run, variant, watch, **how)
+        asked = {"new_run": new_run, "resume": resume, "overwrite": overwrite, "verify": verify}
+        return _finetune(prepare(resolved, run, variant, watch=watch, **asked), watch, began)
 
 
-def _finetune_job(
-    resolved: Resolved,
-    run: Run,
-    variant: Variant,
-    watch: Watcher,
-    *,
-    new_run: bool,
-    resume: bool,
-    overwrite: bool,
-    verify: bool,
-) -> FinetuneResult:
-    began = time.monotonic()
-    asked = {"new_run": new_run, "resume": resume, "overwrite": overwrite, "verify": verify}
-    p = prepare(resolved, run, variant, watch=watch, **asked)
+def _finetune(p: Prepared, watch: Watcher, began: float) -> FinetuneResult:
+    run, variant = p.run, p.variant
     how = "is read as it is" if p.config.finetune.recipe == "probe" else "starts"
     for name, body in p.bodies.items():
         watch.note(f"{name} {how}, from {body.weights}")
@@ -85,11 +74,11 @@ def _finetune_job(
         watch.note(note)
     for trial in p.todo:  # what cannot be read is left out, and may be all of a class
         check_trainable(p.data, images.readable(p.subsets[trial.path]))
-    if new_run:
+    if p.new_run:
         with writing_run(run.path, besides=variant.name):
-            create_run(run.path.parent, run.path.name, overwrite=overwrite)
+            create_run(run.path.parent, run.path.name, overwrite=p.overwrite)
             _record_run(run, p.resolved, p.data)
-    _record_variant(variant, p.resolved, p.data, p.trials, watch, overwrite=overwrite)
+    _record_variant(variant, p.resolved, p.data, p.trials, watch, overwrite=p.overwrite)
     job = p.job(images)
     go_on = f"cass finetune --resume{variant_flags(variant)}"
     with stop_on_signal() as stop, resumed_by(go_on):

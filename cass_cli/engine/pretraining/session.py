@@ -99,7 +99,8 @@ def build_session(
     if train.gradient_checkpointing:
         checkpoint_gradients(arms)
     method = build_method(config, networks)
-    check_batches(train, len(store.kept), world.size, fewest=fewest_images([method]))
+    fewest = fewest_images([method])
+    check_batches(train, len(store.kept), world.size, fewest=fewest)
     method.to(device)
     steps = train.epochs * len(batch_bounds(len(store.kept), train.batch_size, smallest=2 * world.size))
     compiled = train.compile == "on" or (
@@ -123,7 +124,7 @@ def build_session(
         spec=spec_of(config.data),
         optim=optim,
         train=train,
-        fewest=fewest_images([method]),
+        fewest=fewest,
         parallel=method if world.size == 1 else DistributedDataParallel(method, device_ids=ids),
         method=method,
         optimisers={name: build_optimiser(getattr(optim, name), net, optim) for name, net in method.learners.items()},
@@ -182,9 +183,8 @@ def _faults(s: Session, state: Mapping[str, Any]) -> Iterator[str]:
     batches = len(batch_bounds(state["images"], s.train.batch_size, smallest=2 * s.world.size))
     epoch, batch, step, seen = (state["position"][key] for key in ("epoch", "batch", "step", "seen"))
     fitting = 0 <= batch <= batches and 0 <= seen <= state["images"] and epoch >= 0
-    if (
-        not fitting or abs(step - epoch * batches - batch) > epoch
-    ):  # with other processes an epoch has one more, or less
+    more = step - epoch * batches - batch  # with other processes an epoch had one batch more, or less
+    if not fitting or abs(more) > epoch:
         yield f"it stands in epoch {epoch}, batch {batch} after {step} steps and {seen} images, which cannot be"
 
 
