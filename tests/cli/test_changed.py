@@ -1,8 +1,9 @@
-"""Labels that were changed since: told where they decide, noted where they are scored against."""
+"""What was changed since a run began: told where it decides, noted where it may, or is scored against."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,6 +94,33 @@ def test_overwriting_does_not_believe_other_splits(
     assert "Changed since cass wrote it: runs/t/splits.csv" in told(capsys)
     assert run(["evaluate", "--run", "t"]) == 2
     assert "splits.csv" in told(capsys)
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        ("pretrain", "--name", "p", "--epochs", "2"),
+        ("finetune", "--run", "t", "--variant", "random-probe", "--seeds", "3"),
+    ],
+)
+def test_other_contents_of_the_same_size_are_found_by_verifying(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], again: list[str]
+) -> None:
+    shutil.copytree(made / "runs", tmp_path / "runs", symlinks=True)
+    monkeypatch.chdir(tmp_path)
+    picture = made / "pictures/dark00.png"
+    before, times = picture.read_bytes(), picture.stat()
+    try:
+        picture.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))  # of its last checksum
+        os.utime(picture, ns=(times.st_atime_ns, times.st_mtime_ns))
+        assert run([*again, "--resume", "--verify"]) == 2
+        assert "1 file of other contents (dark00.png)" in told(capsys)
+        os.utime(picture)
+        assert run([*again, "--resume"]) == 0
+        assert "Images: 1 file of another time (dark00.png); --resume --verify compares" in told(capsys)
+    finally:
+        picture.write_bytes(before)
+        os.utime(picture, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 @pytest.mark.parametrize("command", ["pretrain", "finetune"])
