@@ -1,0 +1,104 @@
+"""VICReg: two views of an image agree, while no dimension of the batch may die and no two may say the same.
+
+    z, z′ = projector(f(x)), projector(f(x′))       [B, K], views x and x′ of each image
+    invariance   s(z, z′) = mean over images and dimensions of (z − z′)²
+    variance     v(z) = mean over dimensions of max(0, 1 − √(Var z_k + ε))
+    covariance   c(z) = Σ over k ≠ l of Cov(z)²_kl / K
+    loss = λ s(z, z′) + μ (v(z) + v(z′)) / 2 + ν (c(z) + c(z′))          (Bardes, Ponce and LeCun 2022, Eq. 6)
+
+λ 25, μ 25, ν 1, and the halves of v, are those of its authors' code (facebookresearch/vicreg). A constant output costs
+μ, so nothing can collapse; and nothing slowly moving is held beside the network. Their projector has three layers of
+8,192 for ImageNet; a batch of 64 medical images fills no such space, so here it has two of 1,024.
+
+Legend: B batch, S image side, D feature width, K projection width.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cass_cli.data.views.draw import ViewKnobs
+from cass_cli.methods.method import SoloMethod, View
+from cass_cli.methods.teacher import Branch
+
+VIEW: ViewKnobs = {
+    "perspective_probability": 0.6,
+    "affine_probability": 0.6,
+    "brightness": 0.3,
+    "contrast": 0.3,
+    "saturation": 0.3,
+    "hue": 0.1,
+    "vertical_flip": 0.5,
+    "horizontal_flip": 0.5,
+}
+"""The paper's view (C.5.2), stronger: crops of a tenth of a lesion, as ImageNet's methods take, leave none of it."""
+
+PROJECTION = 1024
+INVARIANCE, VARIANCE, COVARIANCE = 25.0, 25.0, 1.0
+EPSILON = 1e-4
+
+
+def vicreg_loss(one: Tensor, two: Tensor) -> Tensor:
+    """Return the loss, a scalar, of projections of two views of the same images, both [B, K], B ≥ 2."""
+    one, two = one.float(), two.float()
+    variance = (variance_term(one) + variance_term(two)) / 2
+    covariance = covariance_term(one) + covariance_term(two)
+    return INVARIANCE * F.mse_loss(one, two) + VARIANCE * variance + COVARIANCE * covariance
+
+
+def variance_term(z: Tensor) -> Tensor:
+    """Return how far the standard deviations over the batch are below 1, on average, for `z` fp32 [B, K]."""
+    return F.relu(1 - (z.var(dim=0) + EPSILON).sqrt()).mean()
+
+
+def covariance_term(z: Tensor) -> Tensor:
+    """Return the sum of the squared covariances of different dimensions, over K, for `z` fp32 [B, K]."""
+    centred = z - z.mean(dim=0)
+    covariance = centred.T @ centred / (len(z) - 1)  # [K, K]
+    return (covariance.square().sum() - covariance.diagonal().square().sum()) / z.shape[1]
+
+
+def projector(width: int, projection: int = PROJECTION) -> nn.Sequential:
+    """Return the head that maps pooled features [B, `width`] to projections [B, `projection`]."""
+    return nn.Sequential(
+        nn.Linear(width, projection, bias=False),
+        nn.BatchNorm1d(projection),
+        nn.ReLU(inplace=True),
+        nn.Linear(projection, projection, bias=False),
+    )
+
+
+class VicReg(SoloMethod):
+    """One network under the three terms."""
+
+    def __init__(self, network: nn.Module, *, width: int, projection: int = PROJECTION) -> None:
+        """`network` maps [B, 3, S, S] to pooled features [B, `width`]."""
+        super().__init__()
+        self.branch = Branch(network, projector(width, projection))
+        self.views = (View(VIEW), View(VIEW))
+
+    @property
+    def kept(self) -> nn.Module:
+        return self.branch.network
+
+    @property
+    def learner(self) -> nn.Module:
+        return self.branch
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return (self.branch.network,)
+
+    def forward(self, one: Tensor, two: Tensor, *, progress: float = 0.0) -> Tensor:
+        """Return the loss of two views [B, 3, S, S], the same at any `progress`."""
+        return vicreg_loss(*self.branch(torch.cat([one, two])).chunk(2))
+
+    def after_step(self, progress: float) -> None:
+        """Nothing follows a step."""
+
+    def outputs(self, features: Tensor) -> Tensor:
+        """Return the projections [B, K] of pooled features [B, D]."""
+        projected: Tensor = self.branch.head(features)
+        return projected
