@@ -180,4 +180,16 @@ def method_recipe(name: str, *, dino_setting: str = "official", batch_size: int)
             "optim.weight_decay": 0.05,
         }
         return Layer(f"{ORIGIN} mae", values)
+    if name == "vicreg":
+        values = _ADAMW | {
+            "train.batch_size": 64,
+            "train.epochs": 6,
+            "optim.lr": 1e-3,  # of the projectors
+            "optim.lr_cnn": 2e-4,
+            "optim.lr_vit": 3e-5,
+            "optim.lr_min": 0.0,
+            "optim.warmup": 0.1,
+            "optim.weight_decay": 0.05,
+        }
+        return Layer(f"{ORIGIN} vicreg", values)
     return Layer(ORIGIN, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,16 +12,26 @@ from torch import nn
 from cass_cli.config.schema import Optim
 
 
-def build_optimiser(name: str, network: nn.Module, optim: Optim) -> torch.optim.Optimizer:
-    """Return `adam`, `adamw` or `sgd` over the parameters of `network` that learn.
+def build_optimiser(
+    name: str, learner: nn.Module, optim: Optim, *, arm: nn.Module | None = None, peak: float | None = None
+) -> torch.optim.Optimizer:
+    """Return `adam`, `adamw` or `sgd` over the parameters of `learner` that learn.
 
-    Biases, norms and other vectors are not decayed (as in the reference implementations of DINO and MAE).
+    Biases, norms and other vectors are not decayed (as in the reference implementations of DINO and MAE). Where `peak`
+    is given, the parameters of `arm` learn at that rate when all others learn at `optim.lr`.
     """
-    learned = [p for p in network.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in learned if p.ndim > 1], "decayed": True},
-        {"params": [p for p in learned if p.ndim <= 1], "decayed": False},
+    learned = [p for p in learner.parameters() if p.requires_grad]
+    inner = {id(p) for p in arm.parameters()} if arm and peak else set()
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in learned if p.ndim > 1 and id(p) not in inner], "decayed": True},
+        {"params": [p for p in learned if p.ndim <= 1 and id(p) not in inner], "decayed": False},
     ]
+    if peak and inner:
+        own = [p for p in learned if id(p) in inner]
+        groups += [
+            {"params": [p for p in own if p.ndim > 1], "decayed": True, "scale": peak / optim.lr},
+            {"params": [p for p in own if p.ndim <= 1], "decayed": False, "scale": peak / optim.lr},
+        ]
     if name == "sgd":
         return torch.optim.SGD(groups, lr=optim.lr, momentum=optim.momentum, weight_decay=0.0, fused=True)
     kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
@@ -30,7 +41,7 @@ def build_optimiser(name: str, network: nn.Module, optim: Optim) -> torch.optim.
 def set_rates(optimiser: torch.optim.Optimizer, *, lr: float, weight_decay: float) -> None:
     """Set what the next step uses."""
     for group in optimiser.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group.get("scale", 1.0)
         group["weight_decay"] = weight_decay if group["decayed"] else 0.0
 
 

@@ -15,6 +15,7 @@ from cass_cli.methods.dino import SETTINGS, Dino, small_side
 from cass_cli.methods.mae import Mae
 from cass_cli.methods.method import Method, SoloMethod
 from cass_cli.methods.side_by_side import SideBySide
+from cass_cli.methods.vicreg import VicReg
 from cass_cli.models.arms import Arm, build_arm, check_takes, patch_size
 from cass_cli.seeds import stream_seed
 
@@ -78,6 +79,8 @@ def _teach(config: Config, network: Any, *, small: int) -> SoloMethod:
         )
     if method.name == "byol":
         return Byol(network, width=width)
+    if method.name == "vicreg":
+        return VicReg(network, width=width)
     if method.name == "mae":
         return Mae(
             network,

@@ -127,7 +127,12 @@ def build_session(
         fewest=fewest,
         parallel=method if world.size == 1 else DistributedDataParallel(method, device_ids=ids),
         method=method,
-        optimisers={name: build_optimiser(getattr(optim, name), net, optim) for name, net in method.learners.items()},
+        optimisers={
+            name: build_optimiser(
+                getattr(optim, name), net, optim, arm=method.arms[name], peak=getattr(optim, f"lr_{name}")
+            )
+            for name, net in method.learners.items()
+        },
         averaged=averaged,
         loss_sum=torch.zeros((), dtype=torch.float64, device=device),
     )
