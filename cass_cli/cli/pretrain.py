@@ -81,7 +81,8 @@ def pretrain(
     allow_outside: Annotated[bool | None, ALLOW_OUTSIDE] = None,
     download: Annotated[bool | None, DOWNLOAD] = None,
     method: Annotated[
-        str | None, ARMS(help="Objective; each brings its own optimiser. Default: cass.", metavar="cass|dino|byol|mae|vicreg")
+        str | None,
+        ARMS(help="Objective; each brings its own optimiser. Default: cass.", metavar="cass|dino|byol|mae|vicreg"),
     ] = None,
     arm: Annotated[
         str | None,

@@ -45,8 +45,6 @@ Deviation = Annotated[float, Field(ge=1e-3, le=10)]
 ArmName = Literal["cnn", "vit"]
 ARM_NAMES: tuple[ArmName, ...] = get_args(ArmName)
 FitName = Literal["squash", "pad", "crop"]
-MethodName = Literal["cass", "dino", "byol", "mae"]
-FIT_NAMES: tuple[FitName, ...] = get_args(FitName)
 MethodName = Literal["cass", "dino", "byol", "mae", "vicreg"]
 METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
 DinoSetting = Literal["official", "paper"]
