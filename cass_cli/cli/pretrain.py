@@ -82,7 +82,9 @@ def pretrain(
     download: Annotated[bool | None, DOWNLOAD] = None,
     method: Annotated[
         str | None,
-        ARMS(help="Objective; each brings its own optimiser. Default: cass.", metavar="cass|dino|byol|mae|vicreg"),
+        ARMS(
+            help="Objective; each brings its own optimiser. Default: cass.", metavar="cass|dino|byol|mae|vicreg|distill"
+        ),
     ] = None,
     arm: Annotated[
         str | None,
@@ -95,6 +97,14 @@ def pretrain(
             metavar="official|paper",
         ),
     ] = None,
+    targets: Annotated[
+        str | None,
+        ARMS(
+            help="distill: what teaches, the starting cnn, vit, both, or a timm model (its file: --weights targets=PATH). "
+            "Default: joint.",
+            metavar="joint|cnn|vit|NAME",
+        ),
+    ] = None,
     cnn: Annotated[str | None, ARMS(help="timm model of the first arm. Default: resnet50.", metavar="NAME")] = None,
     vit: Annotated[
         str | None, ARMS(help="timm model of the second arm. Default: vit_base_patch16_384.", metavar="NAME")
@@ -104,7 +114,8 @@ def pretrain(
         ARMS(help="Starting weights: imagenet (timm's hub) or random. Default: imagenet.", metavar="imagenet|random"),
     ] = None,
     weights: Annotated[
-        list[str] | None, ARMS(help="Local weight file of an arm; goes before --init. Once an arm.", metavar="ARM=PATH")
+        list[str] | None,
+        ARMS(help="Local weight file of an arm; goes before --init. Once an arm.", metavar="ARM=PATH"),
     ] = None,
     epochs: Annotated[int | None, TRAINING(help="Passes over the training split. Default: 100.")] = None,
     batch_size: Annotated[int | None, TRAINING(help="Images an optimiser step. Default: 16.")] = None,
@@ -158,6 +169,7 @@ def pretrain(
     A first try without any data: `cass pretrain --preset demo`
     """
     from cass_cli.config.flags import check_verify, split_files, weight_files
+    from cass_cli.config.schema import NETWORK_NAMES
 
     flags = {
         "data.path": data,
@@ -186,10 +198,11 @@ def pretrain(
         "method.name": method,
         "method.arm": arm,
         "method.dino_setting": dino_setting,
+        "method.targets": targets,
         "arms.cnn": cnn,
         "arms.vit": vit,
         "arms.init": init,
-        "arms.weights": weight_files(weights),
+        "arms.weights": weight_files(weights, networks=NETWORK_NAMES),
         "train.epochs": epochs,
         "train.batch_size": batch_size,
         "train.accumulate": accumulate,

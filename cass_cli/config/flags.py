@@ -31,15 +31,16 @@ def check_verify(*, verify: bool, resume: bool) -> None:
         raise ConfigError("--verify compares with what a run was made from.", hint="Add --resume.")
 
 
-def weight_files(given: Sequence[str] | None) -> dict[str, str] | None:
-    """Read `cnn=PATH` and `vit=PATH` of --weights; None where nothing was given."""
+def weight_files(given: Sequence[str] | None, *, networks: Sequence[str] = ARM_NAMES) -> dict[str, str] | None:
+    """Read `cnn=PATH`, `vit=PATH` and so on for `networks` of --weights; None where nothing was given."""
     if not given:
         return None
     pairs = [text.partition("=") for text in given]
-    for arm, _, path in pairs:
-        if arm not in ARM_NAMES or not path:
-            raise ConfigError(f"--weights {arm} is not of the form cnn=PATH or vit=PATH.")
-    return {arm: path for arm, _, path in pairs}
+    for name, _, path in pairs:
+        if name not in networks or not path:
+            forms = " or ".join(f"{network}=PATH" for network in networks)
+            raise ConfigError(f"--weights {name} is not of the form {forms}.")
+    return {name: path for name, _, path in pairs}
 
 
 def split_files(given: Sequence[str] | None) -> dict[str, str] | None:

@@ -192,4 +192,15 @@ def method_recipe(name: str, *, dino_setting: str = "official", batch_size: int)
             "optim.weight_decay": 0.05,
         }
         return Layer(f"{ORIGIN} vicreg", values)
+    if name == "distill":
+        values = _ADAMW | {
+            "train.batch_size": 32,
+            "train.epochs": 6,
+            "optim.lr": 3e-4,
+            "optim.lr_vit": 3e-5,
+            "optim.lr_min": 0.0,
+            "optim.warmup": 0.1,
+            "optim.weight_decay": 0.05,
+        }
+        return Layer(f"{ORIGIN} distill", values)
     return Layer(ORIGIN, {})

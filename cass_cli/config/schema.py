@@ -44,8 +44,10 @@ Mean = Annotated[float, Field(ge=-10, le=10)]
 Deviation = Annotated[float, Field(ge=1e-3, le=10)]
 ArmName = Literal["cnn", "vit"]
 ARM_NAMES: tuple[ArmName, ...] = get_args(ArmName)
+NetworkName = Literal["cnn", "vit", "targets"]
+NETWORK_NAMES: tuple[NetworkName, ...] = get_args(NetworkName)
 FitName = Literal["squash", "pad", "crop"]
-MethodName = Literal["cass", "dino", "byol", "mae", "vicreg"]
+MethodName = Literal["cass", "dino", "byol", "mae", "vicreg", "distill"]
 METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
 DinoSetting = Literal["official", "paper"]
 OptimiserName = Literal["adam", "adamw", "sgd"]
@@ -138,7 +140,9 @@ class Arms(Section):
     cnn: str = Field("resnet50", description="timm model of the first arm (Sec. 4)")
     vit: str = Field("vit_base_patch16_384", description="timm model of the second arm (Sec. 4)")
     init: Literal["imagenet", "random"] = Field("imagenet", description="starting weights (C.5.1)")
-    weights: dict[ArmName, LocalPath] = Field({}, description="local weight file of an arm, instead of timm's hub")
+    weights: dict[NetworkName, LocalPath] = Field(
+        {}, description="local weight file of an arm, or of distill's targets, instead of timm's hub"
+    )
     outputs: int = Field(
         1000, ge=2, le=1_000_000, description="width of both outputs: ImageNet's head is kept (Sec. 3.1)"
     )
@@ -177,11 +181,21 @@ class Method(Section):
     decoder_width: int = Field(512, ge=32, le=65_536, multiple_of=32, description="mae: channels of the decoder")
     decoder_depth: int = Field(8, ge=1, le=1000, description="mae: blocks of the decoder")
     normalise_targets: bool = Field(True, description="mae: draw patches normalised by their own mean and variance")
+    targets: str = Field(
+        "joint", description="distill: what teaches: the starting cnn, vit, both (joint), or this timm model"
+    )
 
     @property
     def arms(self) -> tuple[ArmName, ...]:
         """The arms that are trained."""
         return ("cnn", "vit") if self.arm == "both" else (self.arm,)
+
+    @property
+    def teachers(self) -> tuple[NetworkName, ...]:
+        """The frozen networks that teach: starting arms, or one that is named `targets`."""
+        if self.targets == "joint":
+            return ("cnn", "vit")
+        return next(((arm,) for arm in ARM_NAMES if arm == self.targets), ("targets",))
 
 
 class Optim(Section):

@@ -6,9 +6,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,14 @@ class World:
         votes = torch.tensor([int(flag)], device=_vote_device())
         dist.all_reduce(votes, op=dist.ReduceOp.MAX)
         return bool(votes.item())
+
+    def shared(self, value: T | None) -> T:
+        """Return the value of the leading process, which every process must ask for."""
+        held = [value]
+        if self.size > 1:
+            dist.broadcast_object_list(held)
+        assert held[0] is not None, "the leading process has one"
+        return held[0]
 
     def wait(self) -> None:
         """Wait until every process is here."""

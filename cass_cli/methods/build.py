@@ -9,9 +9,11 @@ import torch
 from torch import nn
 
 from cass_cli.config.schema import ARM_NAMES, Config
+from cass_cli.config.schema import Method as MethodSettings
 from cass_cli.methods.byol import Byol
 from cass_cli.methods.cass import Cass
 from cass_cli.methods.dino import SETTINGS, Dino, small_side
+from cass_cli.methods.distill import AXES, Distill
 from cass_cli.methods.mae import Mae
 from cass_cli.methods.method import Method, SoloMethod
 from cass_cli.methods.side_by_side import SideBySide
@@ -52,8 +54,11 @@ def _small_crops(config: Config, networks: Collection[nn.Module]) -> int:
     return small_side(config.data.image_size, patch=max(patch_size(network) for network in networks))
 
 
-def build_method(config: Config, networks: Mapping[str, nn.Module]) -> Method:
-    """Return the method that `config` names on `networks`, its own heads drawn from the seed."""
+def build_method(config: Config, networks: Mapping[str, nn.Module], *, targets: int = 0) -> Method:
+    """Return the method that `config` names on `networks`, its own heads drawn from the seed.
+
+    `targets` is the width of what distill learns; 0: as wide as it can be.
+    """
     method, seed = config.method, config.train.seed
     if method.name == "cass":
         return Cass(networks, view=config.augment.model_dump(), activation=method.activation)
@@ -61,11 +66,17 @@ def build_method(config: Config, networks: Mapping[str, nn.Module]) -> Method:
     with torch.random.fork_rng(devices=[]):
         for arm in method.arms:
             torch.manual_seed(stream_seed(seed, "heads", ARM_NAMES.index(arm)))
-            taught[arm] = _teach(config, networks[arm], small=_small_crops(config, networks.values()))
+            small = _small_crops(config, networks.values())
+            taught[arm] = _teach(config, networks[arm], small=small, targets=targets or target_width(method))
     return SideBySide(taught)
 
 
-def _teach(config: Config, network: Any, *, small: int) -> SoloMethod:
+def target_width(method: MethodSettings) -> int:
+    """Return how wide the targets of distill are with as many images as they take; 0 for other methods."""
+    return AXES * len(method.teachers) if method.name == "distill" else 0
+
+
+def _teach(config: Config, network: Any, *, small: int, targets: int) -> SoloMethod:
     """Return the configured method on one network; `small` is the side in pixels of DINO's small crops."""
     method = config.method
     width = getattr(network, "head_hidden_size", None) or network.num_features
@@ -81,6 +92,8 @@ def _teach(config: Config, network: Any, *, small: int) -> SoloMethod:
         return Byol(network, width=width)
     if method.name == "vicreg":
         return VicReg(network, width=width)
+    if method.name == "distill":
+        return Distill(network, width=width, targets=targets)
     if method.name == "mae":
         return Mae(
             network,

@@ -25,10 +25,12 @@ class Method(nn.Module, ABC):
     """Holds its networks, says which views of an image it wants, and is called with them for its loss:
 
     method(*views, progress=p) → the mean loss (a scalar) over views [B, 3, S, S], normalised, in the order of
-    `views`; p runs from 0 to 1 over the run.
+    `views`; p runs from 0 to 1 over the run. Where it has a `target_width` K, what frozen networks know of the images,
+    [B, K], follows the views.
     """
 
     views: Sequence[View]
+    target_width: int = 0
 
     @property
     @abstractmethod
@@ -58,6 +60,7 @@ class SoloMethod(nn.Module, ABC):
     """As `Method`, of a single network: `SideBySide` makes a `Method` of one for each arm."""
 
     views: Sequence[View]
+    target_width: int = 0
 
     @property
     @abstractmethod

@@ -19,7 +19,8 @@ class SideBySide(Method):
     def __init__(self, methods: Mapping[str, SoloMethod]) -> None:
         super().__init__()
         self.methods = nn.ModuleDict(methods)
-        self.views = next(iter(methods.values())).views
+        one = next(iter(methods.values()))
+        self.views, self.target_width = one.views, one.target_width
 
     @property
     def arms(self) -> Mapping[str, nn.Module]:
@@ -34,7 +35,7 @@ class SideBySide(Method):
         return tuple(network for _, method in self._items() for network in method.networks)
 
     def forward(self, *views: Tensor, progress: float = 0.0) -> Tensor:
-        """Return the sum of the arms' losses over `views` [B, 3, S, S]."""
+        """Return the sum of the arms' losses over `views` [B, 3, S, S], and the targets where there are any."""
         losses: list[Tensor] = [method(*views, progress=progress) for _, method in self._items()]
         return sum(losses[1:], start=losses[0])
 

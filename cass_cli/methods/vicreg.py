@@ -19,21 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cass_cli.data.views.draw import ViewKnobs
+from cass_cli.data.views.draw import FLIP_AND_TILT
 from cass_cli.methods.method import SoloMethod, View
 from cass_cli.methods.teacher import Branch
-
-VIEW: ViewKnobs = {
-    "perspective_probability": 0.6,
-    "affine_probability": 0.6,
-    "brightness": 0.3,
-    "contrast": 0.3,
-    "saturation": 0.3,
-    "hue": 0.1,
-    "vertical_flip": 0.5,
-    "horizontal_flip": 0.5,
-}
-"""The paper's view (C.5.2), stronger: crops of a tenth of a lesion, as ImageNet's methods take, leave none of it."""
 
 PROJECTION = 1024
 INVARIANCE, VARIANCE, COVARIANCE = 25.0, 25.0, 1.0
@@ -77,7 +65,7 @@ class VicReg(SoloMethod):
         """`network` maps [B, 3, S, S] to pooled features [B, `width`]."""
         super().__init__()
         self.branch = Branch(network, projector(width, projection))
-        self.views = (View(VIEW), View(VIEW))
+        self.views = (View(FLIP_AND_TILT), View(FLIP_AND_TILT))
 
     @property
     def kept(self) -> nn.Module:

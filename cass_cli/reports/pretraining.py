@@ -88,6 +88,7 @@ class Silent:
     def warn(self, text: str) -> None: ...
     def decoding(self, done: int, total: int) -> None: ...
     def fingerprinting(self, done: int, total: int) -> None: ...
+    def reading(self, done: int, total: int) -> None: ...
     def started(self, session: Session, plan: Plan, run: Run) -> None: ...
     def step(self, stats: StepStats) -> None: ...
     def epoch(self, stats: EpochStats) -> None: ...
@@ -101,6 +102,7 @@ class PretrainDisplay(LiveDisplay):
         self.epochs = epochs
         self.epoch_task = self.add_bar("Epoch", total=epochs)
         self.batch_task = self.add_bar("Batch")
+        self.reading_task = self.add_bar("Targets")
         self.gauges = gauges_table({}, {})
         self.states: dict[str, str] = {}
         self.probes: dict[str, Any] = {}
@@ -112,6 +114,11 @@ class PretrainDisplay(LiveDisplay):
 
     def below_bars(self) -> list[RenderableType]:
         return [self.gauges]
+
+    def reading(self, done: int, total: int) -> None:
+        """Show how many batches the frozen networks that teach have read."""
+        self.bars.update(self.reading_task, completed=done, total=total, visible=done < total)
+        self.draw()
 
     def started(self, session: Session, plan: Plan, run: Run) -> None:
         """Say what is about to run, and where it is written."""

@@ -49,6 +49,11 @@ class Run:
         return self.path / "checkpoints" / "last" / "state.pt"
 
     @property
+    def targets(self) -> Path:
+        """Return what a run of distill learns."""
+        return self.path / "checkpoints" / "targets.pt"
+
+    @property
     def arms(self) -> Path:
         return self.path / "arms"
 
@@ -105,6 +110,7 @@ BEGINNING = (
     "images.json",
     "manifest.json",
     "metrics.jsonl",
+    "targets.pt",
     ".lock",
     LATEST,
     INSTEAD,

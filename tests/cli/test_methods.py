@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import timm
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from cass_cli.cli.app import run
+from cass_cli.engine.pretraining.targets import load_targets
 from tests.cli.conftest import TRAINED, make_pictures
 
 TINY = (
@@ -23,16 +24,22 @@ METHODS = {
     "dino-paper": ["--method", "dino", "--dino-setting", "paper"],
     "byol": ["--method", "byol"],
     "mae": ["--method", "mae"],
+    "vicreg": ["--method", "vicreg"],
+    "distill": ["--method", "distill", "--targets", "test_convnext", "--weights", "targets=TEACHER"],
 }
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pictures(tmp_path_factory.mktemp("methods") / "pictures", per_class=8)
+    folder = tmp_path_factory.mktemp("methods")
+    teacher = timm.create_model("test_convnext", num_classes=0)
+    save_file(teacher.state_dict(), folder / "teacher.safetensors")
+    return make_pictures(folder / "pictures", per_class=8)
 
 
 def pretrain(data: Path, out: Path, *more: str) -> int:
-    return run(["pretrain", *TINY, "--data", str(data), "--runs", str(out), "--name", "p", *more])
+    told = [word.replace("TEACHER", str(data.parent / "teacher.safetensors")) for word in more]
+    return run(["pretrain", *TINY, "--data", str(data), "--runs", str(out), "--name", "p", *told])
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -83,6 +90,42 @@ def test_a_finished_run_goes_on_with_more_epochs(
     assert json.loads(capsys.readouterr().out)["epochs"] == 2
 
 
+def test_distillation_goes_on_with_the_targets_that_it_began_with(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Which needs neither the teacher nor a second reading; without them, or with others, it does not go on."""
+    teacher = ["--weights", "targets=TEACHER", "--targets", "test_convnext", "--method", "distill"]
+    assert pretrain(pictures, tmp_path / "whole", *teacher, "--epochs", "2") == 0
+    assert pretrain(pictures, tmp_path / "runs", *teacher, "--set", "optim.schedule=constant") == 0
+    kept = tmp_path / "runs" / "p" / "checkpoints" / "targets.pt"
+    resume = ["pretrain", "--resume", "--runs", str(tmp_path / "runs"), "--epochs", "2"]
+    assert load_targets(kept, 12).shape == (12, 11)
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:600] + bytes([whole[600] ^ 1]) + whole[601:])
+    capsys.readouterr()
+    assert run(resume) == 2
+    assert "targets.pt is not a checkpoint of cass, or is damaged" in capsys.readouterr().err
+    kept.unlink()
+    assert run(resume) == 2
+    assert "is gone, which the run learns from" in capsys.readouterr().err
+    kept.write_bytes(whole)
+    assert run(resume) == 0
+
+
+def test_what_teaches_is_told_and_counted(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = [word for arm in ("cnn", "vit") for word in ("--weights", f"{arm}={tmp_path / arm}.safetensors")]
+    for arm, name in (("cnn", "test_resnet"), ("vit", "test_vit")):
+        save_file(
+            timm.create_model(name, num_classes=0, **({"img_size": 32} if arm == "vit" else {})).state_dict(),
+            tmp_path / f"{arm}.safetensors",
+        )
+    assert pretrain(pictures, tmp_path, "--method", "distill", *weights, "--dry-run") == 0
+    assert pretrain(pictures, tmp_path, "--method", "distill", "--arm", "cnn", *weights) == 0
+    screen = capsys.readouterr().out
+    assert "Targets: the starting cnn" in screen and "Targets: the starting vit" in screen
+    assert {path.stem for path in (tmp_path / "p" / "arms").iterdir()} == {"cnn"}
+
+
 # What is asked → what is said.
 BAD_INPUT = [
     (["--method", "cass", "--arm", "cnn"], "cass trains two arms together"),
@@ -93,6 +136,10 @@ BAD_INPUT = [
     (["--method", "dinov2"], "method.name"),
     (["--method", "dino", "--dino-setting", "vit-pytorch"], "method.dino_setting"),
     (["--method", "dino", "--arm", "resnet"], "method.arm"),
+    (["--method", "distill"], "random weights (cnn, vit) know nothing. Start from --init imagenet or --weights"),
+    (["--method", "distill", "--targets", "vit_huge"], "random weights (targets) know nothing"),
+    (["--method", "distill", "--init", "imagenet", "--targets", "vit_hug"], "timm has no model 'vit_hug'"),
+    (["--method", "distill", "--weights", "teacher=x"], "form cnn=PATH or vit=PATH or targets=PATH"),
     (["--method", "mae", "--set", "method.mask_ratio=1"], "method.mask_ratio"),
     (["--method", "mae", "--set", "method.decoder_width=100"], "method.decoder_width"),
 ]

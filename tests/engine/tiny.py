@@ -18,6 +18,7 @@ from cass_cli.engine.distributed import World
 from cass_cli.engine.pretraining import loop, session
 from cass_cli.engine.pretraining.session import Session, build_session
 from cass_cli.methods.build import build_arms, build_method
+from cass_cli.seeds import generator
 
 SETTINGS: dict[str, Any] = {
     "data.image_size": 32,
@@ -52,12 +53,14 @@ def tiny_store(images: int = 18, size: int = 32) -> ImageStore:
 
 def tiny_session(images: int = 18, world: World | None = None, **changes: Any) -> Session:
     config = tiny_config(**changes)
+    width = 6 if config.method.name == "distill" else 0
     return build_session(
         config,
         build_arms(config),
         tiny_store(images, config.data.image_size),
         choose_compute(config.train),
         world=world or World(),
+        targets=torch.randn(images, width, generator=generator(0, "heads")) if width else None,
     )
 
 
@@ -69,5 +72,5 @@ def train_in_double(replace: Callable[[Any, str, Any], None] = setattr) -> None:
     """
     for module in (loop, session):
         replace(module, "apply_view", lambda *args, **kwargs: apply_view(*args, **kwargs).double())
-    replace(session, "build_method", lambda *args: build_method(*args).double())
+    replace(session, "build_method", lambda *args, **kwargs: build_method(*args, **kwargs).double())
     replace(torch.Tensor, "float", lambda tensor: tensor if tensor.dtype == torch.float64 else tensor.to(torch.float32))

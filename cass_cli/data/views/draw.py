@@ -58,6 +58,18 @@ FLIP_AND_JITTER: ViewKnobs = {
 }
 """What the views of BYOL and DINO have in common (Grill et al. 2020, appendix B)."""
 
+FLIP_AND_TILT: ViewKnobs = {
+    "perspective_probability": 0.6,
+    "affine_probability": 0.6,
+    "brightness": 0.3,
+    "contrast": 0.3,
+    "saturation": 0.3,
+    "hue": 0.1,
+    "vertical_flip": 0.5,
+    "horizontal_flip": 0.5,
+}
+"""The paper's view (C.5.2), stronger: crops of a tenth of a lesion, as ImageNet's methods take, leave none of it."""
+
 
 @dataclass(frozen=True)
 class ViewParameters:

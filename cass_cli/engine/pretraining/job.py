@@ -10,17 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from cass_cli.config.load import Resolved, to_yaml
-from cass_cli.config.schema import Config
+from cass_cli.config.schema import Config, NetworkName
 from cass_cli.data.dataset import Dataset, find_dataset, load_training_images
 from cass_cli.data.fingerprints import Fingerprints, fingerprints, with_digests
 from cass_cli.data.splits import write_splits
 from cass_cli.data.store.store import ImageStore
 from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
-from cass_cli.engine.compute import choose_compute
+from cass_cli.engine.compute import Compute, choose_compute
 from cass_cli.engine.distributed import World, process_group
 from cass_cli.engine.fastest import settle_compute
 from cass_cli.engine.finite import not_finite_in
@@ -36,11 +36,12 @@ from cass_cli.engine.pretraining.session import (
     restore_session,
     session_state,
 )
+from cass_cli.engine.pretraining.targets import build_teachers, check_teachers, load_targets, make_targets, save_targets
 from cass_cli.engine.signals import StopRequest, resumed_by, stop_on_signal
 from cass_cli.errors import RunError
 from cass_cli.files import sweep, write_json, write_text
 from cass_cli.methods.build import build_arms
-from cass_cli.models.arms import save_arm
+from cass_cli.models.arms import Arm, save_arm
 from cass_cli.models.card import ArmCard
 from cass_cli.runs.directory import ENVIRONMENT, Run, barely_begun, check_new, create_run, environment
 from cass_cli.runs.latest import point_latest
@@ -60,6 +61,7 @@ class Watcher(Protocol):
     def warn(self, text: str) -> None: ...
     def decoding(self, done: int, total: int) -> None: ...
     def fingerprinting(self, done: int, total: int) -> None: ...
+    def reading(self, done: int, total: int) -> None: ...
     def started(self, session: Session, plan: Plan, run: Run) -> None: ...
     def step(self, stats: StepStats) -> None: ...
     def epoch(self, stats: EpochStats) -> None: ...
@@ -116,15 +118,21 @@ def _pretrain_job(
         watch.note(f"{run.path} had not come to its first checkpoint: it is started again, with its settings.")
         resume = False
     config = resolved.config
+    check_teachers(config)
     compute = choose_compute(config.train, local_rank=world.local_rank)
     device = compute.device
     state = load_checkpoint(run.checkpoint) if resume else None
     dataset, images = _find(config, run, world, watch, resume=resume, verify=verify)
     arms = build_arms(config)
+    teachers = build_teachers(config) if config.method.name == "distill" and world.leads and not resume else {}
     fewest = fewest_images(arm.model for arm in arms.values())  # what the method adds to them is seen when it is built
     check_batches(config.train, dataset.counts["train"], world.size, fewest=fewest)
     for arm, built in arms.items():
         watch.note(f"{arm} {built.name}: {built.weights}")
+    for teacher, built in teachers.items():
+        watch.note(
+            f"Targets: {built.name}, {built.weights}" if teacher == "targets" else f"Targets: the starting {teacher}"
+        )
     if not resume and world.size == 1:  # several processes would each measure beside the others
         resolved, why = settle_compute(resolved, arms.values(), device)
         config = resolved.config
@@ -136,7 +144,10 @@ def _pretrain_job(
     for note in store.notes:
         watch.note(note)
     with process_group(world, device):
-        session = build_session(config, arms, store, compute, world=world, measure=not state)
+        targets = None
+        if config.method.name == "distill":
+            targets = _targets(config, teachers, store, compute, run, world, watch)
+        session = build_session(config, arms, store, compute, world=world, targets=targets, measure=not state)
         if world.size > 1 and device.type == "cpu" and any(isinstance(m, _BatchNorm) for m in session.method.modules()):
             watch.warn("On CPUs, batch norm counts each process's share of a batch alone: one process would differ.")
         if config.train.probe_every and world.leads:
@@ -151,6 +162,8 @@ def _pretrain_job(
         elif world.leads:
             create_run(run.path.parent, run.path.name, overwrite=overwrite)
             _record_start(run, resolved, dataset, store, images)
+            if targets is not None:
+                save_targets(run.targets, targets)
         world.wait()
         watch.started(session, plan, run)
         with stop_on_signal() as stop:  # to the end: a run whose epochs are trained gets its arms
@@ -180,6 +193,25 @@ def _find(
     for warning in dataset.warnings:
         watch.warn(warning)
     return dataset, images
+
+
+def _targets(
+    config: Config,
+    teachers: Mapping[NetworkName, Arm],
+    store: ImageStore,
+    compute: Compute,
+    run: Run,
+    world: World,
+    watch: Watcher,
+) -> Tensor:
+    """Return what distill learns: made by the leading process, or read from the run that is gone on with."""
+    if not world.leads:
+        return world.shared(None)
+    if teachers:
+        targets = make_targets(config, teachers, store, compute, on_progress=watch.reading)
+    else:
+        targets = load_targets(run.targets, len(store))
+    return world.shared(targets)
 
 
 def _train(

@@ -173,6 +173,8 @@ def train_step(
     for i, (part, pixels) in enumerate(zip(parts, images, strict=True)):
         began = time.monotonic()
         views = [apply_view(pixels, view[part], spec) for spec, view in drawn]
+        if s.targets is not None:
+            views.append(s.targets[batch[part].to(s.device)])
         mark("data")
         waiting += time.monotonic() - began
         last = i == len(parts) - 1

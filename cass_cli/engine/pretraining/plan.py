@@ -113,6 +113,8 @@ def count_cost(config: Config) -> Cost:
     with torch.device("meta"):
         method = _unreal_method(config)
         views = [torch.empty(images, 3, side, side) for side in _sides(method, config)]
+        if method.target_width:
+            views.append(torch.empty(images, method.target_width))
     kept, flops = count_backward(method, lambda: method(*views, progress=0.5))
     optim = config.optim
     state = {"adam": 2, "adamw": 2, "sgd": 1}

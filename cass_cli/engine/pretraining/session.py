@@ -51,6 +51,7 @@ class Session:
     train: Train
     parallel: Any
     fewest: int  # images in a forward pass
+    targets: Tensor | None  # fp32 [N, K] of the store's images, where the method learns any
     # ----
     method: Method
     optimisers: dict[str, torch.optim.Optimizer]
@@ -85,10 +86,12 @@ def build_session(
     compute: Compute,
     *,
     world: World,
+    targets: Tensor | None = None,
     measure: bool = True,
 ) -> Session:
     """Put the arms on the device, with their method, optimisers and running averages.
 
+    `targets` fp32 [N, K] are those of the images in `store`, for a method that learns some.
     With `measure`, the gauges are read before the first step; a session that is to be restored needs none. Raises
     `ConfigError` where a process would have fewer than two images at once, and `ModelError` where an arm gives outputs
     that are not finite.
@@ -98,7 +101,7 @@ def build_session(
     networks = {name: compute.place(arm.model).train() for name, arm in arms.items()}
     if train.gradient_checkpointing:
         checkpoint_gradients(arms)
-    method = build_method(config, networks)
+    method = build_method(config, networks, targets=0 if targets is None else targets.shape[1])
     fewest = fewest_images([method])
     check_batches(train, len(store.kept), world.size, fewest=fewest)
     method.to(device)
@@ -125,6 +128,7 @@ def build_session(
         optim=optim,
         train=train,
         fewest=fewest,
+        targets=None if targets is None else targets.to(device),
         parallel=method if world.size == 1 else DistributedDataParallel(method, device_ids=ids),
         method=method,
         optimisers={

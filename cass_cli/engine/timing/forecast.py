@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from dataclasses import dataclass
 
 from cass_cli.config.load import Resolved
@@ -11,6 +12,7 @@ from cass_cli.data.dataset import find_dataset
 from cass_cli.engine.compute import Compute, choose_compute
 from cass_cli.engine.fastest import settle_compute
 from cass_cli.engine.pretraining.plan import Plan, plan_pretraining
+from cass_cli.engine.pretraining.targets import build_teachers, check_teachers, make_targets
 from cass_cli.engine.timing.stepper import Stepper, synthetic_store
 from cass_cli.methods.build import build_arms
 from cass_cli.runs.directory import Run, barely_begun
@@ -45,6 +47,7 @@ def foresee(resolved: Resolved, *, resume: Run | None = None) -> Foreseen:
     splits = resume.splits if resume else None
     dataset = find_dataset(resolved.config.data, seed=resolved.config.train.seed, saved_splits=splits)
     why = ""
+    check_teachers(resolved.config)
     if not resume:
         arms = build_arms(resolved.config).values()
         resolved, why = settle_compute(resolved, arms, choose_compute(resolved.config.train).device)
@@ -66,9 +69,20 @@ def forecast_run(config: Config, images: int) -> Forecast:
         if seconds > SLOW_STEP:
             break
     rate = batch / seconds
-    return Forecast(
-        images * config.train.epochs / rate, rate, f"{FORECAST_STEPS} timed steps of {batch} images of noise"
-    )
+    timed = f"{FORECAST_STEPS} timed steps of {batch} images of noise"
+    return Forecast(images * (config.train.epochs / rate + _reading(config, compute)), rate, timed)
+
+
+def _reading(config: Config, compute: Compute) -> float:
+    """Return the seconds an image in which the networks that teach read it once; 0 where none does."""
+    if config.method.name != "distill":
+        return 0.0
+    arms = config.arms.model_copy(update={"init": "random", "weights": {}})
+    teachers = build_teachers(config.model_copy(update={"arms": arms}))
+    store = synthetic_store(TRIED_FIRST, config.data.image_size)
+    began = time.perf_counter()
+    make_targets(config, teachers, store, compute)
+    return (time.perf_counter() - began) / TRIED_FIRST
 
 
 def _median_step(config: Config, compute: Compute, batch: int) -> float:

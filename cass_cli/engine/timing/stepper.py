@@ -18,7 +18,7 @@ from cass_cli.engine.compute import Compute
 from cass_cli.engine.distributed import World
 from cass_cli.engine.pretraining.loop import fetch, train_step
 from cass_cli.engine.pretraining.session import Session, build_session
-from cass_cli.methods.build import build_arms
+from cass_cli.methods.build import build_arms, target_width
 from cass_cli.seeds import generator
 
 SPLIT_STEPS = 3  # further steps, with a wait after each phase
@@ -30,7 +30,11 @@ class Stepper:
     def __init__(self, config: Config, store: ImageStore, compute: Compute) -> None:
         self.config, self.device = config, compute.device
         self.others = _allocated(self.device, reset=True)  # what other methods hold
-        self.session: Session = build_session(config, build_arms(config), store, compute, world=World(), measure=False)
+        width = target_width(config.method)
+        targets = torch.randn(len(store), width, generator=generator(0, "order")) if width else None
+        self.session: Session = build_session(
+            config, build_arms(config), store, compute, world=World(), targets=targets, measure=False
+        )
         self.session.step = self.session.steps // 2  # past what only the first steps do
         self.batches = _batches(self.session)
         self.seconds: list[float] = []

@@ -1,4 +1,4 @@
-"""DINO, BYOL and MAE in the loop that trains CASS, with the real augmentation."""
+"""DINO, BYOL, MAE, VICReg and distillation in the loop that trains CASS, with the real augmentation."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from cass_cli.data.views.apply import apply_view
-from cass_cli.data.views.draw import draw_view
+from cass_cli.data.views.draw import FLIP_AND_TILT, draw_view
 from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
+from cass_cli.engine.optimisers import set_rates
 from cass_cli.engine.pretraining.loop import EpochStats, pretrain
 from cass_cli.engine.pretraining.session import (
     Session,
@@ -36,6 +37,8 @@ TINY: dict[str, dict[str, Any]] = {
     "paper": {"method__name": "dino", "method__dino_setting": "paper", "method__prototypes": 32},
     "byol": {"method__name": "byol"},
     "mae": {"method__name": "mae", "method__decoder_width": 32, "method__decoder_depth": 1},
+    "vicreg": {"method__name": "vicreg"},
+    "distill": {"method__name": "distill"},
 }
 METHODS = pytest.mark.parametrize("method", TINY)
 
@@ -121,9 +124,9 @@ def gradients(session: Session, monkeypatch: pytest.MonkeyPatch) -> dict[str, Te
     return seen
 
 
-@pytest.mark.parametrize("method", ["official", "paper", "mae"])
+@pytest.mark.parametrize("method", ["official", "paper", "mae", "distill"])
 def test_accumulation_gives_the_same_gradients(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without batch norm, so not for BYOL; of a single batch of five, in parts of three and two."""
+    """Without batch norm, so not for BYOL and VICReg; of a single batch of five, in parts of three and two."""
     if method == "mae":  # an image's mask must not depend on its place in the batch
         fixed = torch.tensor([2, 0])
         monkeypatch.setattr("cass_cli.methods.mae.choose_visible", lambda n, *_, **__: fixed.expand(n, -1))
@@ -134,7 +137,7 @@ def test_accumulation_gives_the_same_gradients(method: str, monkeypatch: pytest.
     assert expected.keys() == found.keys() and len(expected) > 10
     for name in expected:
         torch.testing.assert_close(found[name], expected[name], atol=1e-5, rtol=1e-4)
-    if method != "mae":
+    if method in ("official", "paper"):
         centres = [session.method.state_dict()["methods.vit.centre"] for session in (whole, parts)]
         assert centres[0].abs().max() > 0
         torch.testing.assert_close(centres[1], centres[0], atol=1e-6, rtol=1e-5)
@@ -186,7 +189,7 @@ def test_first_loss_is_that_of_views_drawn_by_hand() -> None:
 # ---- arms
 
 
-@pytest.mark.parametrize("method", ["official", "paper", "byol"])
+@pytest.mark.parametrize("method", ["official", "paper", "byol", "vicreg", "distill"])
 def test_two_arms_side_by_side_learn_as_if_each_were_alone(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Same starting weights, same views, same steps: one arm knows nothing of the other.
 
@@ -236,6 +239,30 @@ def test_recipes_do_not_average_unless_told(method: str) -> None:
     told = session_of(method, optim__averaging=True, optim__averaging_start=0.0)
     train(told)
     assert set(refresh_averages(told)) == set(told.method.arms)
+
+
+def test_each_image_is_taught_its_own_target() -> None:
+    """Whatever the order of the epoch: the loss of the first batch is that of these images with their targets."""
+    session, config = session_of("distill", images=4), tiny_config(method__arm="vit", **TINY["distill"])
+    method = build_method(config, {name: arm.model.train() for name, arm in build_arms(config).items()}, targets=6)
+    order = torch.randperm(4, generator=generator(0, "order", 0))
+    view = draw_view(4, generator=generator(0, "views", 0, 0), **FLIP_AND_TILT)
+    images = apply_view(tiny_store(4).images[order], view, session.spec)
+    assert session.targets is not None
+    loss = float(method(images, session.targets[order]).detach())
+    assert train(session)[0].loss == pytest.approx(loss, rel=1e-5)
+    assert abs(loss - float(method(images, session.targets[order.flip(0)]).detach())) > 1e-3
+
+
+def test_rates_of_their_own_are_taken_by_the_networks_alone() -> None:
+    """Heads learn at `optim.lr`; `set_rates` scales what the arm's groups take."""
+    session = session_of("vicreg", optim__lr=1e-2, optim__lr_vit=1e-4)
+    (optimiser,) = session.optimisers.values()
+    inner = {id(p) for p in session.method.arms["vit"].parameters()}
+    set_rates(optimiser, lr=5e-3, weight_decay=0.0)
+    seen = {id(p) in inner: group["lr"] for group in optimiser.param_groups for p in group["params"]}
+    assert seen == {True: pytest.approx(5e-5), False: pytest.approx(5e-3)}
+    assert sum(len(group["params"]) for group in optimiser.param_groups) == len(list(session.method.parameters()))
 
 
 def test_small_crops_need_a_transformer_of_any_size() -> None:

@@ -21,6 +21,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "byol": {"method__name": "byol"},
     "mae": {"method__name": "mae", "method__decoder_width": 32, "method__decoder_depth": 1},
     "dino": {"method__name": "dino", "method__prototypes": 16},
+    "vicreg": {"method__name": "vicreg"},
+    "distill": {"method__name": "distill"},
 }
 
 

@@ -1,0 +1,65 @@
+"""Distillation: from an augmented view, say what frozen networks know of the clean image.
+
+    X_a                                             features of the N training images by frozen network a, several
+                                                    layers deep, each layer centred and of variance 1 in all
+    X_a = U Σ Vᵀ,   T_a ∝ U Σ^½                     its first principal axes, their variances drawn towards each other
+    T = [T_1, T_2, …]                               [N, K], once, before the first step
+    loss = mean over images and columns of smooth-l1(W f(x'), T_i)          x' a view of image i
+
+The targets do not move and are spread out by construction, so nothing can collapse. With the two starting arms as the
+networks, each arm is taught what both know together: CASS's idea, with targets that hold still. A larger network needs
+only forward passes to teach. (Feature distillation as in Fitnets, Romero et al. 2015; targets from principal axes.)
+
+Legend: B batch, N training images, S image side, D feature width, K target width.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cass_cli.data.views.draw import FLIP_AND_TILT
+from cass_cli.methods.method import SoloMethod, View
+from cass_cli.methods.teacher import Branch
+
+AXES = 384  # of each network, at most
+
+
+def distill_loss(predicted: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean smooth L1 distance, a scalar, of predictions and targets, both [B, K]."""
+    return F.smooth_l1_loss(predicted.float(), targets.float())
+
+
+class Distill(SoloMethod):
+    """One network and a linear layer from its pooled features to the targets."""
+
+    def __init__(self, network: nn.Module, *, width: int, targets: int) -> None:
+        """`network` maps [B, 3, S, S] to pooled features [B, `width`]; there are `targets` columns of targets."""
+        super().__init__()
+        self.branch = Branch(network, nn.Linear(width, targets))
+        self.views = (View(FLIP_AND_TILT),)
+        self.target_width = targets
+
+    @property
+    def kept(self) -> nn.Module:
+        return self.branch.network
+
+    @property
+    def learner(self) -> nn.Module:
+        return self.branch
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return (self.branch.network,)
+
+    def forward(self, view: Tensor, targets: Tensor, *, progress: float = 0.0) -> Tensor:
+        """Return the loss of one `view` [B, 3, S, S] and the `targets` [B, K] of its images, at any `progress`."""
+        return distill_loss(self.branch(view), targets)
+
+    def after_step(self, progress: float) -> None:
+        """Nothing follows a step."""
+
+    def outputs(self, features: Tensor) -> Tensor:
+        """Return the predicted targets [B, K] of pooled features [B, D]."""
+        predicted: Tensor = self.branch.head(features)
+        return predicted

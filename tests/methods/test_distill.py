@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from cass_cli.engine.pretraining.targets import principal_targets
+from cass_cli.methods.distill import Distill, distill_loss
+
+
+def network() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(48), nn.Linear(48, 12), nn.Tanh())
+
+
+def test_loss_by_hand() -> None:
+    """Half the square below 1, the distance less a half above."""
+    predicted, targets = torch.tensor([[0.5, 3.0]]), torch.zeros(1, 2)
+    assert float(distill_loss(predicted, targets)) == pytest.approx((0.125 + 2.5) / 2)
+    assert distill_loss(predicted.bfloat16(), targets).dtype == torch.float32
+
+
+def test_the_loss_is_that_of_the_linear_layer_on_the_pooled_features() -> None:
+    method = Distill(network(), width=12, targets=7).eval()
+    view, targets = torch.randn(5, 3, 4, 4), torch.randn(5, 7)
+    outputs = method.outputs(method.kept(view))
+    assert outputs.shape == (5, 7)
+    torch.testing.assert_close(method(view, targets), distill_loss(outputs, targets))
+
+
+def test_gradient_reaches_everything_and_nothing_else_learns() -> None:
+    method = Distill(network(), width=12, targets=7)
+    targets = torch.randn(5, 7, requires_grad=True)
+    method(torch.randn(5, 3, 4, 4), targets.detach()).backward()
+    assert {id(p) for p in method.learner.parameters()} == {id(p) for p in method.parameters()}
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in method.parameters() if p.ndim > 1)
+
+
+# ---- targets
+
+
+def features(images: int, *widths: int) -> np.ndarray:
+    draw = np.random.default_rng(0)
+    parts = [10.0**i * draw.standard_normal((images, width)) + 5 for i, width in enumerate(widths)]
+    return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+@pytest.mark.parametrize("images", [20, 80])
+def test_targets_are_principal_components_drawn_together(images: int) -> None:
+    """With fewer images than features, and with more."""
+    x = features(images, 30, 20)
+    found = principal_targets(x, [30, 20], axes=12)
+    assert found.shape == (images, 12) and found.dtype == np.float32
+    centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
+    parts = [centred[:, :30], centred[:, 30:]]
+    scaled = np.concatenate([part / np.sqrt(np.square(part).sum() / images) for part in parts], axis=1)
+    u, s, _ = np.linalg.svd(scaled, full_matrices=False)
+    expected = u[:, :12] * np.sqrt(s[:12])
+    expected /= np.sqrt(np.square(expected).mean())
+    np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=2e-3)
+    assert np.square(found).mean() == pytest.approx(1, rel=1e-5)
+
+
+def test_a_layer_counts_alike_whatever_its_scale_and_a_constant_one_not_at_all() -> None:
+    x = features(40, 8, 8)
+    still = np.concatenate([x, np.full((40, 4), 3.0, dtype=np.float32)], axis=1)
+    np.testing.assert_allclose(
+        np.abs(principal_targets(still, [8, 8, 4])), np.abs(principal_targets(x, [8, 8])), atol=1e-4
+    )
+    assert principal_targets(x, [8, 8]).shape == (40, 16), "no more columns than there are features"
+    few = principal_targets(features(5, 8, 8), [8, 8])
+    assert few.shape == (5, 4), "and one less than there are images"
