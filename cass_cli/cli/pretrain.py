@@ -100,7 +100,7 @@ def pretrain(
     targets: Annotated[
         str | None,
         ARMS(
-            help="distill: what teaches, the starting cnn, vit, both, or a timm model (its file: --weights targets=PATH). "
+            help="distill: what teaches, the starting cnn, vit or both, or a timm model (with --weights targets=PATH). "
             "Default: joint.",
             metavar="joint|cnn|vit|NAME",
         ),

@@ -63,6 +63,38 @@ _ADAMW: dict[str, Any] = {
     "optim.schedule": "cosine",
     "optim.averaging": False,
 }
+_GENTLE: dict[str, Any] = _ADAMW | {  # for arms that know something already
+    "train.epochs": 6,
+    "optim.lr_vit": 3e-5,
+    "optim.lr_min": 0.0,
+    "optim.warmup": 0.1,
+    "optim.weight_decay": 0.05,
+}
+METHODS: dict[str, dict[str, Any]] = {
+    "dino, official": _ADAMW
+    | {
+        "optim.lr": 5e-4,
+        "optim.lr_min": 1e-6,
+        "optim.warmup": 0.1,
+        "optim.weight_decay": 0.04,
+        "optim.weight_decay_end": 0.4,
+        "optim.clip": 3.0,
+    },
+    "dino, paper": _ADAM | {"method.prototypes": 65_336},
+    "byol": _ADAM,
+    "mae": _ADAMW
+    | {
+        "method.arm": "vit",
+        "optim.lr": 1.5e-4,
+        "optim.lr_min": 0.0,
+        "optim.warmup": 0.05,
+        "optim.betas": (0.9, 0.95),
+        "optim.weight_decay": 0.05,
+    },
+    "vicreg": _GENTLE | {"train.batch_size": 64, "optim.lr": 1e-3, "optim.lr_cnn": 2e-4},
+    "distill": _GENTLE | {"train.batch_size": 32, "optim.lr": 3e-4},
+}
+SCALED = ("dino, official", "mae")  # whose rate is for 256 images a step
 
 
 def asked_settings(
@@ -155,52 +187,8 @@ def _chosen(layers: Sequence[Layer]) -> dict[str, Any]:
 
 def method_recipe(name: str, *, dino_setting: str = "official", batch_size: int) -> Layer:
     """Return the settings that come with a method at this batch size; none for CASS and for what is no method."""
-    share = batch_size / 256
-    if name == "dino" and dino_setting == "official":
-        values = _ADAMW | {
-            "optim.lr": 5e-4 * share,
-            "optim.lr_min": 1e-6,
-            "optim.warmup": 0.1,
-            "optim.weight_decay": 0.04,
-            "optim.weight_decay_end": 0.4,
-            "optim.clip": 3.0,
-        }
-        return Layer(f"{ORIGIN} dino, official", values)
-    if name == "dino":
-        return Layer(f"{ORIGIN} dino, paper", _ADAM | {"method.prototypes": 65_336})
-    if name == "byol":
-        return Layer(f"{ORIGIN} byol", _ADAM)
-    if name == "mae":
-        values = _ADAMW | {
-            "method.arm": "vit",
-            "optim.lr": 1.5e-4 * share,
-            "optim.lr_min": 0.0,
-            "optim.warmup": 0.05,
-            "optim.betas": (0.9, 0.95),
-            "optim.weight_decay": 0.05,
-        }
-        return Layer(f"{ORIGIN} mae", values)
-    if name == "vicreg":
-        values = _ADAMW | {
-            "train.batch_size": 64,
-            "train.epochs": 6,
-            "optim.lr": 1e-3,  # of the projectors
-            "optim.lr_cnn": 2e-4,
-            "optim.lr_vit": 3e-5,
-            "optim.lr_min": 0.0,
-            "optim.warmup": 0.1,
-            "optim.weight_decay": 0.05,
-        }
-        return Layer(f"{ORIGIN} vicreg", values)
-    if name == "distill":
-        values = _ADAMW | {
-            "train.batch_size": 32,
-            "train.epochs": 6,
-            "optim.lr": 3e-4,
-            "optim.lr_vit": 3e-5,
-            "optim.lr_min": 0.0,
-            "optim.warmup": 0.1,
-            "optim.weight_decay": 0.05,
-        }
-        return Layer(f"{ORIGIN} distill", values)
-    return Layer(ORIGIN, {})
+    full = f"dino, {dino_setting}" if name == "dino" else name
+    values = dict(METHODS.get(full, {}))
+    if full in SCALED:
+        values["optim.lr"] *= batch_size / 256
+    return Layer(f"{ORIGIN} {full}" if values else ORIGIN, values)

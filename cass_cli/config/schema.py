@@ -38,7 +38,6 @@ Switch = Annotated[
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 NotNegative = Annotated[float, Field(ge=0, le=1e6)]
-Rate = Annotated[float, Field(gt=0, le=1e6)] | None
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Mean = Annotated[float, Field(ge=-10, le=10)]
 Deviation = Annotated[float, Field(ge=1e-3, le=10)]
@@ -202,8 +201,8 @@ class Optim(Section):
     """Optimisers, their schedule, and weight averaging (C.5.3). Other methods bring their own (`config/recipes.py`)."""
 
     lr: Positive = Field(1e-3, description="peak learning rate of both arms")
-    lr_cnn: Rate = Field(None, description="peak learning rate of the first arm; none: lr")
-    lr_vit: Rate = Field(None, description="peak learning rate of the second arm; none: lr")
+    lr_cnn: float | None = Field(None, gt=0, le=1e6, description="peak learning rate of the first arm; none: lr")
+    lr_vit: float | None = Field(None, gt=0, le=1e6, description="peak learning rate of the second arm; none: lr")
     lr_min: NotNegative = Field(1e-6, description="lowest learning rate of the schedule")
     schedule: Literal["cyclic", "cosine", "constant"] = Field(
         "cyclic", description="cyclic: down and up with T_max lr_period; cosine: one fall over the run; constant"

@@ -35,12 +35,11 @@ class World:
         dist.all_reduce(votes, op=dist.ReduceOp.MAX)
         return bool(votes.item())
 
-    def shared(self, value: T | None) -> T:
-        """Return the value of the leading process, which every process must ask for."""
+    def shared(self, value: T) -> T:
+        """Return the value of the leading process; every process must ask."""
         held = [value]
         if self.size > 1:
             dist.broadcast_object_list(held)
-        assert held[0] is not None, "the leading process has one"
         return held[0]
 
     def wait(self) -> None:

@@ -137,7 +137,7 @@ BAD_INPUT = [
     (["--method", "dino", "--dino-setting", "vit-pytorch"], "method.dino_setting"),
     (["--method", "dino", "--arm", "resnet"], "method.arm"),
     (["--method", "distill"], "random weights (cnn, vit) know nothing. Start from --init imagenet or --weights"),
-    (["--method", "distill", "--targets", "vit_huge"], "random weights (targets) know nothing"),
+    (["--method", "distill", "--targets", "test_convnext2"], "random weights (targets) know nothing"),
     (["--method", "distill", "--init", "imagenet", "--targets", "vit_hug"], "timm has no model 'vit_hug'"),
     (["--method", "distill", "--weights", "teacher=x"], "form cnn=PATH or vit=PATH or targets=PATH"),
     (["--method", "mae", "--set", "method.mask_ratio=1"], "method.mask_ratio"),

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from cass_cli.config.load import Resolved, to_yaml
-from cass_cli.config.schema import Config, NetworkName
+from cass_cli.config.schema import Config
 from cass_cli.data.dataset import Dataset, find_dataset, load_training_images
 from cass_cli.data.fingerprints import Fingerprints, fingerprints, with_digests
 from cass_cli.data.splits import write_splits
@@ -41,7 +41,7 @@ from cass_cli.engine.signals import StopRequest, resumed_by, stop_on_signal
 from cass_cli.errors import RunError
 from cass_cli.files import sweep, write_json, write_text
 from cass_cli.methods.build import build_arms
-from cass_cli.models.arms import Arm, save_arm
+from cass_cli.models.arms import save_arm
 from cass_cli.models.card import ArmCard
 from cass_cli.runs.directory import ENVIRONMENT, Run, barely_begun, check_new, create_run, environment
 from cass_cli.runs.latest import point_latest
@@ -124,15 +124,10 @@ def _pretrain_job(
     state = load_checkpoint(run.checkpoint) if resume else None
     dataset, images = _find(config, run, world, watch, resume=resume, verify=verify)
     arms = build_arms(config)
-    teachers = build_teachers(config) if config.method.name == "distill" and world.leads and not resume else {}
     fewest = fewest_images(arm.model for arm in arms.values())  # what the method adds to them is seen when it is built
     check_batches(config.train, dataset.counts["train"], world.size, fewest=fewest)
     for arm, built in arms.items():
         watch.note(f"{arm} {built.name}: {built.weights}")
-    for teacher, built in teachers.items():
-        watch.note(
-            f"Targets: {built.name}, {built.weights}" if teacher == "targets" else f"Targets: the starting {teacher}"
-        )
     if not resume and world.size == 1:  # several processes would each measure beside the others
         resolved, why = settle_compute(resolved, arms.values(), device)
         config = resolved.config
@@ -144,9 +139,7 @@ def _pretrain_job(
     for note in store.notes:
         watch.note(note)
     with process_group(world, device):
-        targets = None
-        if config.method.name == "distill":
-            targets = _targets(config, teachers, store, compute, run, world, watch)
+        targets = world.shared(_targets(config, store, compute, run, watch, resume=resume) if world.leads else None)
         session = build_session(config, arms, store, compute, world=world, targets=targets, measure=not state)
         if world.size > 1 and device.type == "cpu" and any(isinstance(m, _BatchNorm) for m in session.method.modules()):
             watch.warn("On CPUs, batch norm counts each process's share of a batch alone: one process would differ.")
@@ -196,22 +189,17 @@ def _find(
 
 
 def _targets(
-    config: Config,
-    teachers: Mapping[NetworkName, Arm],
-    store: ImageStore,
-    compute: Compute,
-    run: Run,
-    world: World,
-    watch: Watcher,
-) -> Tensor:
-    """Return what distill learns: made by the leading process, or read from the run that is gone on with."""
-    if not world.leads:
-        return world.shared(None)
-    if teachers:
-        targets = make_targets(config, teachers, store, compute, on_progress=watch.reading)
-    else:
-        targets = load_targets(run.targets, len(store))
-    return world.shared(targets)
+    config: Config, store: ImageStore, compute: Compute, run: Run, watch: Watcher, *, resume: bool
+) -> Tensor | None:
+    """Return what distill learns of the images, or began to learn; None for other methods."""
+    if config.method.name != "distill":
+        return None
+    if resume:
+        return load_targets(run.targets, len(store))
+    teachers = build_teachers(config)
+    for name, arm in teachers.items():
+        watch.note(f"Targets: {arm.name}, {arm.weights}" if name == "targets" else f"Targets: the starting {name}")
+    return make_targets(config, teachers, store, compute, on_progress=watch.reading)
 
 
 def _train(

@@ -22,21 +22,23 @@ from cass_cli.engine.compute import Compute
 from cass_cli.engine.features import BATCH, Reading, read_batch
 from cass_cli.errors import ConfigError, RunError
 from cass_cli.methods.distill import AXES
-from cass_cli.models.arms import Arm, build_arm
+from cass_cli.models.arms import Arm, arm_options, build_arm
 
 LAYERS = 6  # as the probe reads
 NOISE = 1e-10  # of the largest: smaller squared lengths are rounding
 
 
 def check_teachers(config: Config) -> None:
-    """Raise `ConfigError` where distill would learn from networks that know nothing."""
+    """Raise `ModelError` where distill would learn from no model, `ConfigError` from one that knows nothing."""
     method, arms = config.method, config.arms
-    if method.name != "distill" or arms.init != "random":
+    if method.name != "distill":
         return
+    if "targets" in method.teachers:
+        arm_options(method.targets, image_size=config.data.image_size, outputs=0)
     untaught = [name for name in method.teachers if name not in arms.weights]
-    if untaught:
+    if untaught and arms.init == "random":
         raise ConfigError(
-            f"distill teaches what its starting networks know, and random weights ({', '.join(untaught)}) know nothing.",
+            f"distill teaches what networks know, and random weights ({', '.join(untaught)}) know nothing.",
             hint="Start from --init imagenet or --weights, or learn from the images alone: --method vicreg.",
         )
 
