@@ -91,6 +91,7 @@ METHODS: dict[str, dict[str, Any]] = {
         "optim.betas": (0.9, 0.95),
         "optim.weight_decay": 0.05,
     },
+    "cass, vicreg": _GENTLE | {"train.batch_size": 64, "optim.lr": 1e-3, "optim.lr_cnn": 2e-4},
     "vicreg": _GENTLE | {"train.batch_size": 64, "optim.lr": 1e-3, "optim.lr_cnn": 2e-4},
     "distill": _GENTLE | {"train.batch_size": 32, "optim.lr": 3e-4},
 }
@@ -126,6 +127,7 @@ def resolve_with_recipe(below: Sequence[Layer], above: Sequence[Layer]) -> Resol
     method = method_recipe(
         chosen.get("method.name", "cass"),
         dino_setting=chosen.get("method.dino_setting", "official"),
+        objective=chosen.get("method.objective", "paper"),
         batch_size=batch_size if isinstance(batch_size, int) and batch_size < 2**63 else Train().batch_size,
     )
     usual = implied_recipe(above) or Layer("default", {"finetune.recipe": USUAL})
@@ -185,9 +187,9 @@ def _chosen(layers: Sequence[Layer]) -> dict[str, Any]:
     return {key: value for layer in layers for key, value in layer.values.items()}
 
 
-def method_recipe(name: str, *, dino_setting: str = "official", batch_size: int) -> Layer:
+def method_recipe(name: str, *, dino_setting: str = "official", objective: str = "paper", batch_size: int) -> Layer:
     """Return the settings that come with a method at this batch size; none for CASS and for what is no method."""
-    full = f"dino, {dino_setting}" if name == "dino" else name
+    full = {"dino": f"dino, {dino_setting}", "cass": f"cass, {objective}"}.get(name, name)
     values = dict(METHODS.get(full, {}))
     if full in SCALED:
         values["optim.lr"] *= batch_size / 256

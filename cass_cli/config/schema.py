@@ -169,6 +169,9 @@ class Method(Section):
 
     name: MethodName = Field("cass", description="self-supervised method")
     arm: Literal["both", "cnn", "vit"] = Field("both", description="which arms are trained; cass needs both, mae a ViT")
+    objective: Literal["paper", "vicreg"] = Field(
+        "paper", description="cass: Eq. 1, which a constant solves, or VICReg's terms across the arms, which none does"
+    )
     activation: Literal["none", "softmax", "sigmoid"] = Field(
         "none", description="cass: applied to both outputs before the loss; the ablation of B.5"
     )

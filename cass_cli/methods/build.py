@@ -12,6 +12,7 @@ from cass_cli.config.schema import ARM_NAMES, Config
 from cass_cli.config.schema import Method as MethodSettings
 from cass_cli.methods.byol import Byol
 from cass_cli.methods.cass import Cass
+from cass_cli.methods.cass_vicreg import CassVicReg
 from cass_cli.methods.dino import SETTINGS, Dino, small_side
 from cass_cli.methods.distill import AXES, Distill
 from cass_cli.methods.mae import Mae
@@ -34,7 +35,7 @@ def build_arms(config: Config, *, only: Collection[str] = ARM_NAMES) -> dict[str
         arm: build_arm(
             getattr(config.arms, arm),
             image_size=config.data.image_size,
-            outputs=config.arms.outputs if method.name == "cass" else 0,
+            outputs=config.arms.outputs if method.name == "cass" and method.objective == "paper" else 0,
             init=config.arms.init,
             weights=config.arms.weights.get(arm),
             seed=stream_seed(config.train.seed, "arms", ARM_NAMES.index(arm)),
@@ -60,6 +61,10 @@ def build_method(config: Config, networks: Mapping[str, nn.Module], *, targets: 
     `targets` is the width of what distill learns; 0: as wide as it can be.
     """
     method, seed = config.method, config.train.seed
+    if method.name == "cass" and method.objective == "vicreg":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream_seed(seed, "heads", 0))
+            return CassVicReg(networks, {arm: _width(network) for arm, network in networks.items()})
     if method.name == "cass":
         return Cass(networks, view=config.augment.model_dump(), activation=method.activation)
     taught: dict[str, SoloMethod] = {}
@@ -76,10 +81,15 @@ def target_width(method: MethodSettings) -> int:
     return AXES * len(method.teachers) if method.name == "distill" else 0
 
 
+def _width(network: Any) -> int:
+    """Return the width of the pooled features of a timm network."""
+    return int(getattr(network, "head_hidden_size", None) or network.num_features)
+
+
 def _teach(config: Config, network: Any, *, small: int, targets: int) -> SoloMethod:
     """Return the configured method on one network; `small` is the side in pixels of DINO's small crops."""
     method = config.method
-    width = getattr(network, "head_hidden_size", None) or network.num_features
+    width = _width(network)
     if method.name == "dino":
         return Dino(
             network,
