@@ -76,8 +76,9 @@ def finetune(
     init_from: Annotated[
         str | None,
         PROTOCOL(
-            help="Starting weights; imagenet: the transfer baseline. Default: pretrained, imagenet without a run.",
-            metavar="pretrained|averaged|imagenet|random",
+            help="Starting weights; imagenet: the transfer baseline; best: pretrained or imagenet, for each arm by the "
+            "labels seen. Default: pretrained, imagenet without a run.",
+            metavar="pretrained|best|averaged|imagenet|random",
         ),
     ] = None,
     recipe: Annotated[

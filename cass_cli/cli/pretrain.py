@@ -141,6 +141,13 @@ def pretrain(
             help="Epochs between kNN and linear probes on validation images, where labels exist. Default: 0, none."
         ),
     ] = None,
+    advice: Annotated[
+        bool | None,
+        TRAINING(
+            "--advice/--no-advice",
+            help="At the end, where labels exist, compare each arm with its start on validation images. Default: do.",
+        ),
+    ] = None,
     device: Annotated[str | None, DEVICE] = None,
     precision: Annotated[str | None, PRECISION] = None,
     compile_: Annotated[
@@ -210,6 +217,7 @@ def pretrain(
         "train.seed": seed,
         "train.on_collapse": on_collapse,
         "train.probe_every": probe_every,
+        "train.advice": advice,
         "train.device": device,
         "train.precision": precision,
         "train.compile": compile_,

@@ -51,7 +51,7 @@ METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
 DinoSetting = Literal["official", "paper"]
 OptimiserName = Literal["adam", "adamw", "sgd"]
 RecipeName = Literal["paper", "probe"]
-StartName = Literal["pretrained", "averaged", "imagenet", "random"]
+StartName = Literal["pretrained", "best", "averaged", "imagenet", "random"]
 
 
 class Section(BaseModel):
@@ -259,6 +259,9 @@ class Train(Section):
         le=1_000_000_000,
         description="epochs between kNN and linear probes on the validation split, where labels exist; 0: none",
     )
+    advice: bool = Field(
+        True, description="after the last epoch, where labels exist: probe each arm as it was before and as it is"
+    )
     save_minutes: Positive = Field(10.0, description="longest time between checkpoints, in minutes")
 
 
@@ -272,7 +275,10 @@ class Finetune(Section):
         (1.0,), min_length=1, description="shares of the training labels that may be seen (Sec. 4.3)"
     )
     arm: Literal["both", "cnn", "vit"] = Field("both", description="which arms; both: all that the run has")
-    init: StartName = Field("pretrained", description="starting weights; imagenet: the transfer baseline (Sec. 5.2)")
+    init: StartName = Field(
+        "pretrained",
+        description="starting weights; imagenet: the transfer baseline (Sec. 5.2); best: of these two, for each arm",
+    )
     freeze: bool = Field(False, description="train the new head alone: a linear probe")
     seed: int = Field(0, ge=0, lt=2**32, description="first seed: of label subset, head, order and augmentation")
     seeds: int = Field(1, ge=1, le=1000, description="repetitions, with consecutive seeds (the paper: 5, C.6)")

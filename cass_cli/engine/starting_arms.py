@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from cass_cli.config.schema import ARM_NAMES, ArmName, Config
+from cass_cli.config.schema import ARM_NAMES, ArmName, Config, StartName
 from cass_cli.errors import ModelError, RunError
 from cass_cli.models.arms import Arm, build_arm
 from cass_cli.models.card import read_card
@@ -19,10 +20,11 @@ from cass_cli.seeds import stream_seed
 HEAD, BODY = 0, 1  # positions in the `arms` stream
 
 
-def available_arms(run: Run, config: Config) -> list[ArmName]:
+def available_arms(run: Run, config: Config, *, chosen: Collection[str] = ()) -> list[ArmName]:
     """Return the arms that the settings ask for and the run has; raise `RunError` where it has none.
 
-    Arms that start from ImageNet or at random need nothing of the run, so there every arm is available.
+    Arms that start from ImageNet or at random need nothing of the run, so there every arm is available; from the better
+    start also those that were not pretrained, if they are among the `chosen` ones.
     """
     init, asked = config.finetune.init, config.finetune.arm
     wanted: list[ArmName] = [name for name in ARM_NAMES if asked in ("both", name)]
@@ -31,6 +33,9 @@ def available_arms(run: Run, config: Config) -> list[ArmName]:
     found = [name for name in wanted if run.arm(name, averaged=init == "averaged").exists()]
     if found:
         _check_one_age(run, found, averaged=init == "averaged")
+    if init == "best" and run.summary.is_file():
+        found = [name for name in wanted if name in found or (name in chosen and _knows(config, name))]
+    if found:
         return found
     kind = "averaged " if init == "averaged" else ""
     names = " or ".join(wanted)
@@ -60,6 +65,8 @@ def starting_body(run: Run, config: Config, name: str, *, seed: int) -> Arm:
     (`arms.weights`), else timm's. Only random weights depend on `seed`.
     """
     init = config.finetune.init
+    if init == "best":
+        init = "pretrained" if run.arm(name).is_file() else "imagenet"
     if init in ("pretrained", "averaged"):
         path = run.arm(name, averaged=init == "averaged")
         model, outputs = _told_of(path)
@@ -72,6 +79,34 @@ def starting_body(run: Run, config: Config, name: str, *, seed: int) -> Arm:
         weights=_weights(config, name) if init == "imagenet" else None,
         seed=stream_seed(seed, "arms", list[str](ARM_NAMES).index(name), BODY),
     )
+
+
+def known_starts(config: Config) -> list[ArmName]:
+    """Return the arms whose pretraining began with weights that knew something: ImageNet's, or those of a file."""
+    return [name for name in config.method.arms if _knows(config, name)]
+
+
+def _knows(config: Config, name: str) -> bool:
+    return config.arms.init == "imagenet" or name in config.arms.weights
+
+
+def chosen_arms(origins: Mapping[str, str]) -> list[ArmName]:
+    """Return the arms whose model or weights somebody named."""
+    return [name for name in ARM_NAMES if origins[f"arms.{name}"] != "default"]
+
+
+def other_starts(run: Run, config: Config, arms: Collection[ArmName]) -> dict[str, Arm]:
+    """Return what those of the arms that were pretrained began with, where each is to take the better start."""
+    if config.finetune.init != "best":
+        return {}
+    before = at_start(config, "imagenet")
+    pretrained = [name for name in arms if run.arm(name).is_file() and name in known_starts(config)]
+    return {name: starting_body(run, before, name, seed=0) for name in pretrained}
+
+
+def at_start(config: Config, init: StartName) -> Config:
+    """Return the settings with another start of a fine-tuning."""
+    return config.model_copy(update={"finetune": config.finetune.model_copy(update={"init": init})})
 
 
 def _weights(config: Config, name: str) -> Path | None:

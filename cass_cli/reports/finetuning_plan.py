@@ -11,6 +11,7 @@ from rich.text import Text
 
 from cass_cli.config.load import Resolved
 from cass_cli.config.recipes import FOREIGN
+from cass_cli.config.schema import ARM_NAMES
 from cass_cli.engine.timing.finetune_forecast import ForeseenTuning
 from cass_cli.engine.timing.finetune_plan import PlannedTrial, TunePlan
 from cass_cli.reports.printing import duration, print_json
@@ -62,8 +63,8 @@ def settings_that_matter(foreseen: ForeseenTuning) -> list[str]:
     """Return the names of the settings that the fine-tuning reads, in their order."""
     config, multilabel = foreseen.resolved.config, foreseen.plan.multilabel
     recipe, tuned = config.finetune.recipe, config.finetune
-    arms = [f"arms.{name}" for name in foreseen.plan.arms]
-    named = [*COMPUTING, *arms, *(["arms.weights"] if tuned.init == "imagenet" else [])]
+    arms = [f"arms.{name}" for name in ARM_NAMES if name in foreseen.plan.arms]
+    named = [*COMPUTING, *arms, *(["arms.weights"] if tuned.init in ("imagenet", "best") else [])]
     named += ["train.save_minutes"] if recipe == "paper" else []
     sections = ("data", "finetune", *(["augment"] if recipe == "paper" else []))
     useless = {*FOREIGN[recipe], *(() if multilabel else ("finetune.thresholds",))}

@@ -10,6 +10,7 @@ from typing import Any, Self
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from cass_cli.engine.pretraining.advice import GAINED, LOST, Advice
 from cass_cli.engine.pretraining.collapse import ADVICE, ArmGauges
 from cass_cli.engine.pretraining.job import PretrainResult
 from cass_cli.engine.pretraining.loop import EpochStats, StepStats
@@ -19,9 +20,11 @@ from cass_cli.engine.timing.forecast import Foreseen
 from cass_cli.reports.live import LiveDisplay
 from cass_cli.reports.printing import duration, print_json
 from cass_cli.reports.settings import measurements, settings_table
-from cass_cli.reports.tables import GAUGES_LEGEND, gauges_table
+from cass_cli.reports.tables import GAUGES_LEGEND, gauges_table, plain_table, with_interval
 from cass_cli.runs.directory import Run
 from cass_cli.runs.names import run_flags
+from cass_cli.scores.calibration import arms_among
+from cass_cli.scores.metrics import METRICS
 from cass_cli.words import count
 
 FORECAST_SECONDS = 3.0  # of training that a forecast rests on, at least
@@ -31,7 +34,7 @@ GIB = 2**30
 def show_pretrained(result: PretrainResult, *, as_json: bool) -> None:
     """Show where the arms are, how they fared, and what to do next."""
     if as_json:
-        print_json(asdict(result))
+        print_json(result.as_dict())
         return
     console = Console(highlight=False, soft_wrap=True)
     gauges = {arm: ArmGauges.from_dict(values) for arm, values in result.gauges.items()}
@@ -45,10 +48,31 @@ def show_pretrained(result: PretrainResult, *, as_json: bool) -> None:
         console.print(f"  [cyan]{path}[/]")
     if "collapsed" in result.states.values():
         console.print("[yellow]An arm has collapsed: do not read its low loss as success.[/]")
+    if result.advice:
+        _show_advice(console, result.advice)
     run = Run(result.run)
-    labels = "" if result.labelled else " --labels CSV"
+    labels = ("" if result.labelled else " --labels CSV") + (" --init-from best" if result.advice else "")
     console.print(Text(f"Next: cass finetune{run_flags(run)}{labels} --label-fraction 0.1"))
     console.print("      (or load an arm with timm: README, “Use the arms”)", style="dim")
+
+
+def _show_advice(console: Console, advice: Advice) -> None:
+    """Show what the arms' probes say of the pretraining, and what follows from it."""
+    console.print()
+    on = f"{count(advice.labels, 'label')}, scored on {count(advice.images, 'validation image')}"
+    table = plain_table(f"Probes fitted to {on}: {METRICS[advice.metric]}", ("", "before", "after", "change", ""))
+    for name, change in advice.change.items():
+        style = {GAINED: "green", LOST: "red"}.get(advice.verdict(name), "dim")
+        table.add_row(
+            name,
+            f"{advice.before[name]:.3f}",
+            f"{advice.after[name]:.3f}",
+            with_interval(change),
+            f"[{style}]{advice.verdict(name)}[/]",
+        )
+    console.print(table)
+    arms = ", ".join(f"{name} {advice.verdict(name)}" for name in arms_among(advice.change))
+    console.print(f"[bold]{arms}[/]; --init-from best takes for each arm the start that suits the labels at hand.")
 
 
 def show_plan(foreseen: Foreseen, *, as_json: bool) -> None:

@@ -38,7 +38,7 @@ def older_than_arms(trial: Trial, summary: TrialSummary) -> tuple[str, ...]:
 
     None where it began elsewhere, was made before marks were kept, or the run's arm is gone.
     """
-    if summary.init not in ("pretrained", "averaged"):
+    if summary.init not in ("pretrained", "best", "averaged"):
         return ()
     now = {name: mark_of(trial.variant.run.arm(name, averaged=summary.init == "averaged")) for name in summary.arms}
     return tuple(name for name, arm in summary.arms.items() if arm.began and now[name] not in ("", arm.began))

@@ -54,6 +54,11 @@ class Run:
         return self.path / "checkpoints" / "targets.pt"
 
     @property
+    def features(self) -> Path:
+        """Return where what frozen arms know of the images is kept, for all fine-tunings."""
+        return self.path / "features"
+
+    @property
     def arms(self) -> Path:
         return self.path / "arms"
 

@@ -91,6 +91,7 @@ def method_name(summary: TrialSummary) -> str:
     pretrained = summary.method.upper()
     names = {
         "pretrained": pretrained,
+        "best": f"{pretrained} (best start)",
         "averaged": f"{pretrained} (averaged)",
         "imagenet": "Transfer",
         "random": "From scratch",

@@ -66,9 +66,10 @@ def finetune_job(
 
 def _finetune(p: Prepared, watch: Watcher, began: float) -> FinetuneResult:
     run, variant = p.run, p.variant
-    how = "is read as it is" if p.config.finetune.recipe == "probe" else "starts"
+    how = "is read" if p.config.finetune.recipe == "probe" else "starts"
     for name, body in p.bodies.items():
-        watch.note(f"{name} {how}, from {body.weights}")
+        either = "as it was pretrained, or as before that, whichever the labels prefer"
+        watch.note(f"{name} {how} {either if name in p.rivals else f'as it is, from {body.weights}'}")
     images = decode(p.data, p.decoded, p.config, device=p.compute.device, on_progress=watch.decoding)
     for note in images.store.notes:
         watch.note(note)

@@ -20,7 +20,7 @@ from cass_cli.engine.fastest import settle_compute, unless_measured_elsewhere
 from cass_cli.engine.features import batches_with
 from cass_cli.engine.finetuning.request import NO_RUN
 from cass_cli.engine.finetuning.shared import Job, Listener
-from cass_cli.engine.starting_arms import available_arms, starting_body
+from cass_cli.engine.starting_arms import available_arms, chosen_arms, other_starts, starting_body
 from cass_cli.errors import CassError, RunError
 from cass_cli.models.arms import Arm
 from cass_cli.runs.ancestry import mark_of, older_notes
@@ -49,6 +49,7 @@ class Prepared:
     config: Config  # the same at the image size that the recipe looks at
     compute: Compute
     bodies: Mapping[str, Arm]  # what every trial starts from; with random weights, each draws its own
+    rivals: Mapping[str, Arm]  # the other start of those arms of which each trial takes the better one
     data: LabelledData
     trials: tuple[Trial, ...]
     subsets: Mapping[Path, NDArray[np.int64]]  # rows of the table whose labels are seen, by trial
@@ -57,10 +58,17 @@ class Prepared:
     def job(self, images: Images) -> Job:
         """Return what the trials share, with the decoded images that they look at."""
         init, began = self.config.finetune.init, dict[str, str]()
-        if init in ("pretrained", "averaged"):
+        if init in ("pretrained", "best", "averaged"):
             began = {name: mark_of(self.run.arm(name, averaged=init == "averaged")) for name in self.bodies}
         method = self.config.method.name if began else "none"
-        return Job(self.variant, self.config, self.bodies, self.data, images, self.compute, method, began)
+        of = (self.variant, self.config, self.bodies, self.data, images, self.compute, method, began, self.rivals)
+        return Job(*of)
+
+    @property
+    def readers(self) -> dict[str, tuple[str, Arm]]:
+        """What reads images for a probe: each start of each arm, under a name of its own, with the arm's."""
+        rivals = {f"{name} from imagenet": (name, arm) for name, arm in self.rivals.items()}
+        return {name: (name, arm) for name, arm in self.bodies.items()} | rivals
 
     def rows(self, trials: Iterable[Trial]) -> NDArray[np.int64]:
         """Return the rows of the table, some repeated, that these trials look at."""
@@ -71,7 +79,9 @@ class Prepared:
     def decoded(self) -> NDArray[np.int64]:
         """The rows of the table, some repeated, that are decoded for what is to do."""
         rows = self.rows(self.todo)
-        if self.config.finetune.recipe == "probe" or self.config.finetune.guard:  # features are read by whole batches
+        if (
+            self.config.finetune.recipe == "probe" or self.config.finetune.guard or self.rivals
+        ):  # features are read by whole batches
             rows = np.concatenate(list(batches_with(self.data, rows).values()))
         return rows
 
@@ -101,7 +111,7 @@ def prepare(
         resolved = unless_measured_elsewhere(resolved)
     config = probed_size(resolved.config)
     compute = choose_compute(config.train)
-    arms = available_arms(run, config)
+    arms = available_arms(run, config, chosen=chosen_arms(resolved.origins))
     trials = [variant.trial(fraction, seed) for fraction in _fractions(config) for seed in _seeds(config)]
     if not new_run:
         _check_settings(variant, resolved, overwrite=overwrite)
@@ -114,6 +124,9 @@ def prepare(
     if not overwrite and (note := check_made_from(variant.path, made_from(data, verify=verify))):
         watch.note(note)
     bodies: dict[str, Arm] = {name: starting_body(run, config, name, seed=0) for name in arms}
+    rivals = other_starts(run, config, arms)
+    if config.finetune.init == "best" and not rivals:
+        watch.note("The arms began with random weights: there is no other start to choose from.")
     if resolved.origins["finetune.init"] == NO_RUN:
         watch.note(f"From {'ImageNet' if config.finetune.init == 'imagenet' else 'random'} weights: {NO_RUN}.")
     if new_run:
@@ -129,6 +142,7 @@ def prepare(
         config=config,
         compute=compute,
         bodies=bodies,
+        rivals=rivals,
         data=data,
         trials=tuple(trials),
         subsets={trial.path: _subset(data, trial, watch) for trial in trials},

@@ -16,8 +16,6 @@ from cass_cli.models.arms import Arm
 from cass_cli.models.heads import LayerHead
 from cass_cli.scores.values import Floats
 
-FOLDER = "features"  # of a run: shared by all its fine-tunings
-
 
 @dataclass(frozen=True)
 class Probe:
@@ -49,7 +47,7 @@ def fit_probe(
     rows = {"train": subset, "val": job.data.rows["val"], "test": job.data.rows["test"]}
     rows = {split: job.images.readable(found) for split, found in rows.items()}
     features = features_of(
-        job.variant.run.path / FOLDER,
+        job.variant.run.features,
         {name: body.model for name, body in bodies.items()},
         job.data,
         job.images,

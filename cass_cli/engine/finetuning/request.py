@@ -72,7 +72,7 @@ def plan_without_run(
         asked = resolve_with_recipe([start, *([preset_layer(preset)] if preset else [])], layers)
     check_recipe(asked, layers)
     init = asked.config.finetune.init
-    if init in ("pretrained", "averaged"):
+    if init in ("pretrained", "best", "averaged"):
         raise ConfigError(
             "Without a pretraining run there are no pretrained arms to start from.",
             hint="Add --init-from imagenet or random; or leave out --data and --preset to use the latest run.",

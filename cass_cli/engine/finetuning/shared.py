@@ -64,6 +64,7 @@ class Job:
     compute: Compute
     method: str
     began: Mapping[str, str]  # by arm: the mark of the run's arm that it begins with (`runs/ancestry.py`)
+    rivals: Mapping[str, Arm]  # by arm: the other start that it may begin with, where each trial chooses
 
     @property
     def spec(self) -> ImageSpec:

@@ -30,6 +30,7 @@ from cass_cli.engine.finetuning.session import (
     tuning_state,
 )
 from cass_cli.engine.finetuning.shared import Beginning, Job, Watcher
+from cass_cli.engine.finetuning.starts import Start, choose_starts
 from cass_cli.engine.signals import StopRequest
 from cass_cli.engine.starting_arms import starting_body, with_new_head
 from cass_cli.errors import RunError
@@ -61,7 +62,8 @@ def run_trial(
 ) -> None:
     """Fit or train the arms, let validation judge, score the test split, and write it all down."""
     began, settings = time.monotonic(), job.config.finetune
-    bodies = _bodies(job, trial)
+    starts = _starts(job, trial, subset, watch, stop)
+    bodies = {name: start.body for name, start in starts.items()}
     seen = job.images.readable(subset)
 
     def begins(epoch: int, epochs: int) -> None:
@@ -79,7 +81,7 @@ def run_trial(
         begins(t.epoch, settings.epochs)
         _train(job, trial, t, watch, stop)
         answers = _guarded(job, trial, arms, t, bodies, subset, watch, stop)
-    summary = _summary(job, trial, bodies, answers, seen=seen, seconds=time.monotonic() - began)
+    summary = _summary(job, trial, starts, answers, seen=seen, seconds=time.monotonic() - began)
     write_json(trial.files.summary, summary.as_dict())
     tidy(trial)
 
@@ -90,12 +92,17 @@ def tidy(trial: Trial) -> None:
         remove(trial.files.checkpoint.parents[1])
 
 
-def _bodies(job: Job, trial: Trial) -> dict[str, Arm]:
-    """Return what the trial starts from: with random weights, its own."""
-    if job.config.finetune.init != "random":
-        return dict(job.bodies)
-    seed = trial_seed(trial.seed)
-    return {name: starting_body(job.variant.run, job.config, name, seed=seed) for name in job.bodies}
+def _starts(job: Job, trial: Trial, subset: NDArray[np.int64], watch: Watcher, stop: StopRequest) -> dict[str, Start]:
+    """Return what the trial starts from: with random weights its own, with several starts the better ones."""
+    init, seed = job.config.finetune.init, trial_seed(trial.seed)
+    if init == "best":
+        found = choose_starts(job, subset, watch, stop, seed=seed)
+        for name in job.rivals:
+            watch.note(f"fraction {trial.fraction:g}, seed {trial.seed}: {name} {found[name].reason}")
+        return found
+    if init == "random":
+        of = {name: starting_body(job.variant.run, job.config, name, seed=seed) for name in job.bodies}
+    return {name: Start(body, init, {}) for name, body in (of if init == "random" else job.bodies).items()}
 
 
 def _go_on(job: Job, trial: Trial, t: Tuning, watch: Watcher) -> None:
@@ -215,7 +222,7 @@ def _finite(logits: Logits) -> Logits:
 
 
 def _summary(
-    job: Job, trial: Trial, bodies: Mapping[str, Arm], answers: Answers, *, seen: NDArray[np.int64], seconds: float
+    job: Job, trial: Trial, starts: Mapping[str, Start], answers: Answers, *, seen: NDArray[np.int64], seconds: float
 ) -> TrialSummary:
     """Let validation judge, score validation and test without intervals, and tell what the trial was."""
     data, settings = job.data, job.config.finetune
@@ -255,13 +262,15 @@ def _summary(
         precision=job.compute.precision,
         arms={
             name: TrainedArm(
-                model=body.name,
-                weights=str(body.weights),
+                model=start.body.name,
+                weights=str(start.body.weights),
                 best_epoch=answers.best_epochs.get(name, 0),
                 began=job.began.get(name, ""),
                 kept=kept.get(name, usual),
+                start=start.name,
+                start_scores=start.scores,
             )
-            for name, body in bodies.items()
+            for name, start in starts.items()
         },
         judgement=judged,
         images={split: len(found) for split, found in rows.items()},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from cass_cli.config.load import Layer, Resolved, read_saved
-from cass_cli.config.schema import ARM_NAMES, ArmName, Config
+from cass_cli.config.schema import ARM_NAMES, ArmName, Config, StartName
 from cass_cli.data.views.spec import ImageSpec
-from cass_cli.engine.starting_arms import starting_body
+from cass_cli.engine.starting_arms import at_start, starting_body
 from cass_cli.errors import ModelError, RunError
 from cass_cli.methods.build import build_arms
 from cass_cli.models.arms import Arm, load_arm
@@ -124,16 +124,25 @@ def compared_arms(
             raise RunError(f"{other.path} has none of the arms {', '.join(arms)}.", hint="Compare with another run.")
         return common
     trial = of if compare == "start" and isinstance(of, Trial) else None
-    if trial and (init := trial.summary().init) in ("pretrained", "averaged"):
-        found = arms_of_run(trial.variant.run, averaged=init == "averaged")
-        return {arm: found[arm] for arm in arms}
+    began = _starts_of(trial, arms) if trial else {}
+    averaged = "averaged" in began.values()
+    pretrained = [arm for arm, start in began.items() if start in ("pretrained", "averaged")]
+    run_arms = arms_of_run(trial.variant.run, averaged=averaged) if trial and pretrained else {}
+    found = {arm: run_arms[arm] for arm in pretrained}
+    arms = {arm: shown for arm, shown in arms.items() if arm not in found}
     try:
-        built = _began_with(trial, arms) if trial else _built_anew(resolved.config, compare, arms)
+        built = _began_with(trial, began, arms) if trial else _built_anew(resolved.config, compare, arms)
     except ModelError as error:
         hint = "Compare with --compare random, another run, or none."
         raise ModelError(f"Cannot compare with the weights before training: {error.what}", hint=hint) from error
     before = "before: " if compare == "start" else ""
-    return {arm: _untrained(arm, built[arm], before, after=shown) for arm, shown in arms.items()}
+    return found | {arm: _untrained(arm, built[arm], before, after=shown) for arm, shown in arms.items()}
+
+
+def _starts_of(trial: Trial, arms: Iterable[ArmName]) -> dict[ArmName, StartName]:
+    """Return what each of the arms of a trial began with."""
+    summary = trial.summary()
+    return {arm: summary.arms[arm].start or summary.init for arm in arms}
 
 
 def _other_arms(name: str, runs: Path, of: Run | Trial, *, averaged: bool) -> tuple[dict[ArmName, Shown], Run]:
@@ -147,10 +156,10 @@ def _other_arms(name: str, runs: Path, of: Run | Trial, *, averaged: bool) -> tu
     return arms_of_run(files, averaged=averaged, label=label), files
 
 
-def _began_with(trial: Trial, arms: Collection[ArmName]) -> Mapping[str, Arm]:
-    """Build what a fine-tuning without pretraining began with."""
+def _began_with(trial: Trial, began: Mapping[ArmName, StartName], arms: Iterable[ArmName]) -> Mapping[ArmName, Arm]:
+    """Build what arms of a fine-tuning began with that no pretraining had changed."""
     config, seed = read_saved(trial.variant.config).config, trial_seed(trial.seed)
-    return {arm: starting_body(trial.variant.run, config, arm, seed=seed) for arm in arms}
+    return {arm: starting_body(trial.variant.run, at_start(config, began[arm]), arm, seed=seed) for arm in arms}
 
 
 def _built_anew(config: Config, compare: str, arms: Collection[ArmName]) -> Mapping[str, Arm]:

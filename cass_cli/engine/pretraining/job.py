@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +24,7 @@ from cass_cli.engine.compute import Compute, choose_compute
 from cass_cli.engine.distributed import World, process_group
 from cass_cli.engine.fastest import settle_compute
 from cass_cli.engine.finite import not_finite_in
+from cass_cli.engine.pretraining.advice import Advice, advise
 from cass_cli.engine.pretraining.loop import EpochStats, StepStats, pretrain
 from cass_cli.engine.pretraining.moved import moved
 from cass_cli.engine.pretraining.plan import Plan, check_batches, fewest_images, plan_pretraining
@@ -38,7 +39,8 @@ from cass_cli.engine.pretraining.session import (
 )
 from cass_cli.engine.pretraining.targets import build_teachers, check_teachers, load_targets, make_targets, save_targets
 from cass_cli.engine.signals import StopRequest, resumed_by, stop_on_signal
-from cass_cli.errors import RunError
+from cass_cli.engine.starting_arms import known_starts
+from cass_cli.errors import CassError, RunError
 from cass_cli.files import sweep, write_json, write_text
 from cass_cli.methods.build import build_arms
 from cass_cli.models.arms import save_arm
@@ -85,6 +87,11 @@ class PretrainResult:
     labelled: bool  # whether its images have labels
     device: str
     precision: str
+    advice: Advice | None = None  # where it was asked for and there are labels
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {**asdict(self), "advice": self.advice.as_dict() if self.advice else None}
 
 
 def pretrain_job(
@@ -246,8 +253,26 @@ def _train(
         precision=session.compute.precision,
     )
     if world.leads:
-        write_json(run.summary, asdict(result))
+        write_json(run.summary, result.as_dict())  # before the advice: whatever becomes of that, the arms are finished
+        if (
+            labelled
+            and config.train.advice
+            and known_starts(config)
+            and (advice := _advice(session, run, config, watch, stop))
+        ):
+            result = replace(result, advice=advice)
+            write_json(run.summary, result.as_dict())
     return result
+
+
+def _advice(session: Session, run: Run, config: Config, watch: Watcher, stop: StopRequest) -> Advice | None:
+    """Compare the arms with what they began as; None, with a note, where that cannot be done."""
+    try:
+        told = {"on_decoding": watch.decoding, "on_reading": watch.reading}
+        return advise(run, config, session.compute, stop, **told)
+    except CassError as error:
+        watch.note(f"The arms were not compared with what they began as: {error.what}")
+        return None
 
 
 def _finished(run: Run, session: Session) -> bool:

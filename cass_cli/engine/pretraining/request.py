@@ -21,6 +21,7 @@ FREE_ON_RESUME = (
     "train.threads",
     "train.on_collapse",
     "train.probe_every",
+    "train.advice",
     "train.save_minutes",
     "data.cache",
     "data.workers",

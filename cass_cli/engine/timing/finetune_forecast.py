@@ -129,7 +129,7 @@ def _passes(p: Prepared, plan: TunePlan, timed: list[str]) -> dict[str, float]:
     reading = replace(reading_of(p.config), mirrored=False)
     pixels = synthetic_store(BATCH, reading.spec.size).images.to(p.compute.device)
     found: dict[str, float] = {}
-    for name, body in p.bodies.items():
+    for name, (_, body) in p.readers.items():
         if not plan.arms[name].unread and not trained:
             continue
         network = p.compute.place(copy.deepcopy(body.model)).eval()
@@ -152,7 +152,7 @@ def _training(p: Prepared, plan: TunePlan, passes: dict[str, float], timed: list
     least = 2  # for batch norm
     step, images = _seconds_an_image(_stepper(p, batch), p.compute.device, flops=flops, least=least, most=batch)
     timed.append(f"a step of {images} images")
-    looked, unseen = sum(passes.values()), plan.images["val"] + plan.images["test"]
+    looked, unseen = sum(passes[name] for name in p.bodies), plan.images["val"] + plan.images["test"]
     return sum(
         trial.epochs * (trial.labels * step + plan.images["val"] * looked) + unseen * looked for trial in plan.todo
     )
@@ -176,8 +176,9 @@ def _stepper(p: Prepared, batch: int) -> Callable[[int], object]:
 
 def _fitting(p: Prepared, plan: TunePlan, timed: list[str]) -> float:
     """Return the seconds of all regressions: one that is small is timed, and work projected."""
-    each = [arm.features for arm in plan.arms.values()]
+    each, tried = [plan.arms[name].features for name in p.bodies], [plan.arms[name].features for name in p.rivals]
     heads = [*each, sum(each)] if p.config.finetune.recipe == "probe" and len(each) > 1 else each
+    heads = [*heads, *2 * tried]
     trial = max(p.todo, key=lambda trial: len(p.subsets[trial.path]))
     subset = p.subsets[trial.path]
     few = label_subset(p.data.labels, subset, fraction=min(1.0, FITTED_LABELS / len(subset)), seed=0)

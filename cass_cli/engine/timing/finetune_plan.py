@@ -24,7 +24,6 @@ from cass_cli.data.splits import SPLITS
 from cass_cli.engine import features, inference
 from cass_cli.engine.batches import batch_bounds
 from cass_cli.engine.finetuning.prepare import Prepared, comparable
-from cass_cli.engine.finetuning.probe import FOLDER
 from cass_cli.engine.finetuning.session import let_learn
 from cass_cli.engine.finetuning.shared import reading_of
 from cass_cli.engine.pretraining.plan import count_backward
@@ -94,14 +93,14 @@ class TunePlan:
 
 
 def has_probe(p: Prepared) -> bool:
-    """Whether features of frozen arms are read: for the recipe, or for the guard of another."""
-    return p.config.finetune.recipe == "probe" or p.config.finetune.guard
+    """Whether features of frozen arms are read: for the recipe, the guard of another, or to choose between starts."""
+    return p.config.finetune.recipe == "probe" or p.config.finetune.guard or bool(p.rivals)
 
 
 def plan_finetuning(p: Prepared) -> TunePlan:
     """Count images, labels, trials, steps and bytes, and look up what is on the disk already."""
     cost = _cost(p)
-    unread = _unread(p) if has_probe(p) and p.todo else dict.fromkeys(p.bodies, 0)
+    unread = _unread(p) if has_probe(p) and p.todo else dict.fromkeys(p.readers, 0)
     data = p.config.data
     held = data.cache not in ("disk", "off")
     return TunePlan(
@@ -119,7 +118,7 @@ def plan_finetuning(p: Prepared) -> TunePlan:
                 features=cost.features[name],
                 unread=unread[name],
             )
-            for name, body in p.bodies.items()
+            for name, (_, body) in p.readers.items()
         },
         weight_bytes=cost.weight_bytes,
         activation_bytes=cost.activation_bytes // (2 if p.compute.precision == "bf16" else 1),
@@ -156,11 +155,12 @@ def _unread(p: Prepared) -> dict[str, int]:
     """
     each_its_own = p.config.finetune.init == "random"
     groups = [[t for t in p.todo if t.seed == seed] for seed in {t.seed for t in p.todo}] if each_its_own else [p.todo]
-    folder, places = p.run.path / FOLDER, {}
+    folder, places = p.run.features, {}
     if folder.is_dir() and not p.new_run and not each_its_own:
-        networks = {name: body.model for name, body in p.bodies.items()}
-        places = features.feature_folders(folder, networks, p.data, reading_of(p.config), p.compute)
-    found = dict.fromkeys(p.bodies, 0)
+        for reader, (name, body) in p.readers.items():
+            own = features.feature_folders(folder, {name: body.model}, p.data, reading_of(p.config), p.compute)
+            places[reader] = own[name]
+    found = dict.fromkeys(p.readers, 0)
     for trials in groups:
         batches = features.batches_with(p.data, p.rows(trials))
         for name in found:
@@ -182,7 +182,7 @@ class _Cost:
 def _cost(p: Prepared) -> _Cost:
     settings, parameters = p.config.finetune, [_count(body.model) for body in p.bodies.values()]
     layers = settings.layers if has_probe(p) else 1
-    passes = {name: _count_pass(body, p.config.data.image_size, layers) for name, body in p.bodies.items()}
+    passes = {name: _count_pass(body, p.config.data.image_size, layers) for name, (_, body) in p.readers.items()}
     flops = {name: counted.flops for name, counted in passes.items()}
     widths = {name: counted.features if has_probe(p) else 0 for name, counted in passes.items()}
     peak = max(counted.peak for counted in passes.values())
@@ -231,7 +231,7 @@ def _feature_bytes(p: Prepared, widths: Mapping[str, int]) -> int:
     trial = max(p.todo, key=lambda trial: len(p.subsets[trial.path]))
     images = sum(map(len, features.batches_with(p.data, p.rows([trial])).values()))
     joint = p.config.finetune.recipe == "probe"
-    fitted = sum(widths.values()) if joint else max(widths.values())
+    fitted = sum(widths[name] for name in p.bodies) if joint else max(widths.values())
     labels = len(p.subsets[trial.path])
     axes = min(labels, fitted)
     regression = FITTED * labels * fitted + (AXES * axes**2 if axes <= MOST_AXES else 0)

@@ -1,0 +1,79 @@
+"""Which start suits an arm better, as it was pretrained or as it was before: asked of the labels that are seen.
+
+Of each start the probe is fitted to the same labels, and judged on the same held-out folds of them
+(`engine/regression.py`). Neither validation nor test images have a say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cass_cli.config.schema import StartName
+from cass_cli.engine.features import features_of
+from cass_cli.engine.finetuning.shared import Job, Watcher
+from cass_cli.engine.regression import fit_regression
+from cass_cli.engine.signals import StopRequest
+from cass_cli.models.arms import Arm
+
+
+@dataclass(frozen=True)
+class Start:
+    """What an arm of a trial begins with."""
+
+    body: Arm
+    name: StartName
+    scores: Mapping[str, float]  # of each start on held-out folds, where there were two; {} where there was one
+
+    @property
+    def reason(self) -> str:
+        """Say which of two starts was taken and why."""
+        told = ", ".join(f"{name} {score:.3f}" for name, score in self.scores.items())
+        return f"starts from {self.name} ({f'held-out labels: {told}' if told else 'too few labels to choose by'})"
+
+
+def choose_starts(
+    job: Job, subset: NDArray[np.int64], watch: Watcher, stop: StopRequest, *, seed: int
+) -> dict[str, Start]:
+    """Return for each arm of the job the start whose probe answers held-out images of `subset` better.
+
+    Where the labels cannot tell, because they are too few for folds or both answer alike, an arm begins as it was
+    before the pretraining.
+    """
+    found: dict[str, Start] = {}
+    rows = job.images.readable(subset)
+    for name, body in job.bodies.items():
+        rival = job.rivals.get(name)
+        if rival is None:
+            found[name] = Start(body, "pretrained" if job.began.get(name) else "imagenet", {})
+            continue
+        scores = {}
+        for start, arm in (("imagenet", rival), ("pretrained", body)):
+            features = features_of(
+                job.variant.run.features,
+                {name: arm.model},
+                job.data,
+                job.images,
+                rows,
+                job.reading,
+                job.compute,
+                stop=stop,
+                on_progress=watch.reading,
+            )[name]
+            fitted = fit_regression(
+                features.of(rows),
+                job.data.labels[rows],
+                len(job.data.table.classes),
+                widths=features.widths,
+                groups=job.data.groups(rows),
+                seed=seed,
+            )
+            stop.check()
+            if fitted.scores:
+                scores[start] = fitted.scores[fitted.inverse_l2]
+        better = scores.get("pretrained", -np.inf) > scores.get("imagenet", -np.inf)
+        found[name] = Start(body, "pretrained", scores) if better else Start(rival, "imagenet", scores)
+    return found

@@ -1,0 +1,122 @@
+"""Did the pretraining help? Where there are labels, each arm's probe before and after it, on validation images.
+
+The probe is that of `cass finetune` (`engine/heads.py`), on all training labels: of each arm, of both (`joint`), and
+the mean of the arms' answers. Features are kept in the run, so that a fine-tuning need not read the images again. The
+test split is decoded beside the others, as features are read by whole batches, and never scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from cass_cli.config.schema import Config, StartName
+from cass_cli.data.labelled_images import check_trainable, decode, find_labelled
+from cass_cli.data.views.spec import spec_of
+from cass_cli.engine.compute import Compute
+from cass_cli.engine.features import Reading, batches_with, features_of
+from cass_cli.engine.heads import fit_heads, head_logits
+from cass_cli.engine.signals import StopRequest
+from cass_cli.engine.starting_arms import at_start, known_starts, starting_body
+from cass_cli.errors import DataError
+from cass_cli.runs.directory import Run
+from cass_cli.scores.bootstrap import Estimate
+from cass_cli.scores.calibration import to_probabilities, with_mean
+from cass_cli.scores.metrics import paired_difference
+from cass_cli.scores.values import Floats, metric_values
+
+GAINED, LOST, UNCLEAR = "gained", "lost", "no clear change"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What the probes on validation images say, by candidate: each arm and, where there are two, mean and joint."""
+
+    metric: str
+    labels: int  # of training images
+    images: int  # of the validation split
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    change: Mapping[str, Estimate]  # after − before, with its paired 95 % interval over validation images
+
+    def verdict(self, candidate: str) -> str:
+        """Say whether the pretraining helped, where its interval leaves no doubt."""
+        change = self.change[candidate]
+        return GAINED if change.low > 0 else LOST if change.high < 0 else UNCLEAR
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        told = {name: {**change.as_dict(), "verdict": self.verdict(name)} for name, change in self.change.items()}
+        return {**asdict(self), "change": told}
+
+
+def advise(
+    run: Run,
+    config: Config,
+    compute: Compute,
+    stop: StopRequest,
+    *,
+    on_decoding: Callable[[int, int], None],
+    on_reading: Callable[[int, int], None],
+) -> Advice:
+    """Compare the arms that `run` saved with those that it began with, on the labels of its images.
+
+    Raises `DataError` where there is nothing to compare with or on, `Interrupted` for `stop` between two batches.
+    """
+    arms = known_starts(config)
+    if not arms:
+        raise DataError("The arms began with random weights.")
+    data = find_labelled(config, run.splits)
+    check_trainable(data, data.rows["train"])
+    rows = np.concatenate([data.rows["train"], data.rows["val"]])
+    decoded = np.concatenate(list(batches_with(data, rows).values()))
+    images = decode(data, decoded, config, device=compute.device, on_progress=on_decoding)
+    train, val = (images.readable(data.rows[split]) for split in ("train", "val"))
+    if not len(val):
+        raise DataError("There are no validation images.")
+    reading = Reading(spec_of(config.data), config.finetune.layers, config.finetune.mirrored)
+    multilabel = data.table.multilabel
+
+    def probe(start: StartName) -> dict[str, Floats]:
+        """Return probabilities [N, C] of the validation images by candidate."""
+        found = features_of(
+            run.features,
+            {name: starting_body(run, at_start(config, start), name, seed=0).model for name in arms},
+            data,
+            images,
+            np.concatenate([train, val]),
+            reading,
+            compute,
+            stop=stop,
+            on_progress=on_reading,
+        )
+        heads = fit_heads(
+            found,
+            train,
+            data.labels[train],
+            data.table.classes,
+            reading,
+            groups=data.groups(train),
+            joint=True,
+            seed=config.train.seed,
+        )
+        logits = head_logits(heads, found, val)
+        return with_mean({name: to_probabilities(given, multilabel=multilabel) for name, given in logits.items()})
+
+    now, then = probe("pretrained"), probe("imagenet")
+    metric = "average_precision" if multilabel else "macro_f1"  # of which thresholds are no part
+    labels, groups = data.labels[val], data.groups(val)
+
+    def values(of: Mapping[str, Floats]) -> dict[str, float]:
+        ones = [np.ones((1, len(val)))]
+        return {
+            name: float(metric_values(labels, given, ones, ranking=multilabel)[metric][0]) for name, given in of.items()
+        }
+
+    change = {
+        name: paired_difference(metric, labels, (now[name], None), (then[name], None), groups=groups) for name in now
+    }
+    return Advice(metric, len(train), len(val), values(then), values(now), change)

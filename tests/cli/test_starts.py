@@ -1,0 +1,229 @@
+"""Did pretraining help, and which start suits each arm: the advice of `cass pretrain`, and `--init-from best`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from cass_cli.cli.app import run
+from cass_cli.engine.regression import fit_regression
+from cass_cli.engine.starting_arms import chosen_arms
+from tests.cli.conftest import TINY, make_pictures
+
+NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {"cnn": ("test_resnet", {}), "vit": ("test_vit", {"img_size": 32})}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures, and weights to start from."""
+    folder = tmp_path_factory.mktemp("starts")
+    torch.manual_seed(0)
+    for arm, (name, options) in NETWORKS.items():
+        save_file(timm.create_model(name, num_classes=0, **options).state_dict(), folder / f"{arm}.safetensors")
+    make_pictures(folder / "pictures", per_class=25)
+    return folder
+
+
+def pretrain(base: Path, runs: Path, *more: str) -> int:
+    weights = [word for arm in NETWORKS for word in ("--weights", f"{arm}={base / arm}.safetensors")]
+    tiny = ["--image-size", "32", "--epochs", "1", "--batch-size", "8", "--cnn", "test_resnet", "--vit", "test_vit"]
+    data = ["--data", str(base / "pictures"), "--device", "cpu", "--precision", "fp32", *weights]
+    return run(["pretrain", *tiny, *data, "--method", "vicreg", "--runs", str(runs), "--name", "p", *more])
+
+
+@pytest.fixture(scope="module")
+def pretrained(base: Path) -> Path:
+    assert pretrain(base, base / "runs") == 0
+    return base / "runs"
+
+
+def tune(runs: Path, *more: str) -> int:
+    return run(["finetune", "--runs", str(runs), "--run", "p", "--recipe", "probe", *more])
+
+
+def summary(runs: Path, variant: str, fraction: str = "1") -> Any:
+    return json.loads((runs / "p" / "finetune" / variant / fraction / "seed0" / "summary.json").read_text())
+
+
+# ---- advice
+
+
+def test_advice_is_what_the_probes_of_a_fine_tuning_say(
+    pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On validation images, of both starts; and what it read of the images is not read again."""
+    shutil.copytree(pretrained, tmp_path / "runs")
+    advice = json.loads((pretrained / "p" / "summary.json").read_text())["advice"]
+    assert (advice["metric"], advice["labels"], advice["images"]) == ("macro_f1", 34, 6)
+    read = {path.name for path in (tmp_path / "runs" / "p" / "features").rglob("*.npz")}
+    for start, told in (("pretrained", advice["after"]), ("imagenet", advice["before"])):
+        capsys.readouterr()
+        assert tune(tmp_path / "runs", "--init-from", start, "--dry-run", "--json") == 0
+        unread = {
+            arm: planned["unread"] for arm, planned in json.loads(capsys.readouterr().out)["plan"]["arms"].items()
+        }
+        assert max(unread.values()) < 50, "only batches of test images alone are left"
+        assert tune(tmp_path / "runs", "--init-from", start) == 0
+        validation = summary(tmp_path / "runs", f"{start}-probe")["validation"]
+        for candidate in ("cnn", "vit", "joint"):  # the mean is of calibrated answers there
+            assert told[candidate] == pytest.approx(validation[candidate]["macro_f1"])
+    assert set(told) == set(advice["change"]) == {"cnn", "vit", "mean", "joint"}
+    for name, change in advice["change"].items():
+        assert change["value"] == pytest.approx(advice["after"][name] - advice["before"][name])
+        assert change["low"] <= change["value"] <= change["high"]
+    assert read
+
+
+def test_advice_is_shown_and_says_what_to_do(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An arm that did not move has not changed."""
+    assert pretrain(base, tmp_path, "--arm", "vit", "--lr", "1e-30", "--set", "optim.lr_vit=1e-30") == 0
+    screen = capsys.readouterr().out
+    assert "Probes fitted to 34 labels, scored on 6 validation images: macro F1" in screen
+    assert "vit no clear change; --init-from best takes" in screen
+    assert "cass finetune" in screen and "--init-from best --label-fraction 0.1" in screen.replace("\n", " ")
+    advice = json.loads((tmp_path / "p" / "summary.json").read_text())["advice"]
+    assert advice["change"] == {"vit": {"value": 0, "low": 0, "high": 0, "verdict": "no clear change"}}
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--no-advice"], ""),
+        (["--label-column", "none", "--layout", "flat"], None),
+        (["--set", "data.fractions=[0.8,0,0.2]"], "were not compared with what they began as: There are no validation"),
+    ],
+    ids=["told not to", "no labels", "no validation images"],
+)
+def test_without_advice(
+    more: list[str], said: str | None, base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in (base / "pictures").rglob("*.png"):
+        shutil.copy(path, flat / f"{path.parent.name}-{path.name}")
+    more = ["--data", str(flat)] if said is None else more
+    assert pretrain(base, tmp_path / "runs", *more) == 0
+    screen = capsys.readouterr().out
+    assert (said or "") in screen
+    assert ("were not compared" in screen) == bool(said) and "init-from best" not in screen
+    assert json.loads((tmp_path / "runs" / "p" / "summary.json").read_text())["advice"] is None
+
+
+# ---- the better start
+
+
+def test_best_takes_for_each_arm_the_start_that_its_labels_prefer(
+    pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And then is that start to the last bit; what it was and why is written down and shown by every command."""
+    runs = shutil.copytree(pretrained, tmp_path / "runs")
+    for start in ("pretrained", "imagenet"):
+        assert tune(runs, "--init-from", start, "--label-fraction", "0.5,1") == 0
+    told = iter([0.2, 0.5, 0.6, 0.3] * 2)  # cnn and vit, before and after
+
+    def fitted(*given: Any, **how: Any) -> Any:
+        found = fit_regression(*given, **how)
+        return replace(found, scores={found.inverse_l2: next(told)})
+
+    monkeypatch.setattr("cass_cli.engine.finetuning.starts.fit_regression", fitted)
+    capsys.readouterr()
+    assert tune(runs, "--init-from", "best", "--label-fraction", "0.5,1") == 0
+    screen = capsys.readouterr().out
+    assert "cnn is read as it was pretrained, or as before that, whichever the labels prefer" in screen
+    assert (
+        "fraction 0.5, seed 0: cnn starts from pretrained (held-out labels: imagenet 0.200, pretrained 0.500)" in screen
+    )
+    assert "fraction 1, seed 0: vit starts from imagenet (held-out labels: imagenet 0.600, pretrained 0.300)" in screen
+    for fraction in ("0.5", "1"):
+        best = summary(runs, "best-probe", fraction)
+        for arm, start in (("cnn", "pretrained"), ("vit", "imagenet")):
+            assert best["arms"][arm]["start"] == start and best["arms"][arm]["began"]
+            assert best["validation"][arm] == summary(runs, f"{start}-probe", fraction)["validation"][arm]
+    assert run(["compare", "--runs", str(runs), "p"]) == 0
+    assert "VICREG (best start), probe" in capsys.readouterr().out
+    assert run(["evaluate", "--runs", str(runs), "--run", "p", "--variant", "best-probe"]) == 0
+
+
+def test_what_the_labels_prefer_is_asked_of_them_alone(
+    pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The true scores: those of the regression's own folds; and a dry run knows what is left to read."""
+    runs = shutil.copytree(pretrained, tmp_path / "runs")
+    shutil.rmtree(runs / "p" / "features")
+    planned = ["--init-from", "best", "--dry-run", "--json"]
+    capsys.readouterr()
+    assert tune(runs, *planned) == 0
+    arms = json.loads(capsys.readouterr().out)["plan"]["arms"]
+    assert {name: arm["unread"] for name, arm in arms.items()} == dict.fromkeys(
+        ("cnn", "vit", "cnn from imagenet", "vit from imagenet"), 50
+    )
+    assert tune(runs, "--init-from", "best") == 0
+    for arm, told in summary(runs, "best-probe")["arms"].items():
+        scores = told["start_scores"]
+        assert set(scores) == {"imagenet", "pretrained"} and all(0 <= score <= 1 for score in scores.values())
+        assert told["start"] == ("pretrained" if scores["pretrained"] > scores["imagenet"] else "imagenet"), arm
+    capsys.readouterr()
+    assert tune(runs, *planned, "--seeds", "2", "--resume") == 0
+    arms = json.loads(capsys.readouterr().out)["plan"]["arms"]
+    assert sum(arm["unread"] for arm in arms.values()) < 4 * 50
+
+
+def test_an_arm_that_was_not_pretrained_joins_if_it_was_named(base: Path, tmp_path: Path) -> None:
+    assert pretrain(base, tmp_path, "--arm", "cnn", "--no-advice") == 0
+    assert tune(tmp_path, "--init-from", "best") == 0
+    found = summary(tmp_path, "best-probe")
+    assert set(found["validation"]) == {"cnn", "vit", "mean", "joint"}
+    assert found["arms"]["vit"]["start"] == "imagenet" and found["arms"]["vit"]["start_scores"] == {}
+    assert tune(tmp_path, "--init-from", "pretrained") == 0
+    assert set(summary(tmp_path, "pretrained-probe")["validation"]) == {"cnn"}
+
+
+def test_named_arms_are_those_of_which_somebody_said_something() -> None:
+    assert chosen_arms({"arms.cnn": "flag", "arms.vit": "default"}) == ["cnn"]
+    assert chosen_arms({"arms.cnn": "preset dermofit", "arms.vit": "file x"}) == ["cnn", "vit"]
+
+
+def test_trained_arms_begin_with_the_better_start_too(pretrained: Path, tmp_path: Path) -> None:
+    runs = shutil.copytree(pretrained, tmp_path / "runs")
+    paper = ["finetune", "--runs", str(runs), "--run", "p", "--recipe", "paper", "--epochs", "1", "--no-guard"]
+    assert run([*paper, "--init-from", "best"]) == 0
+    best = summary(runs, "best-paper")
+    starts = {arm: told["start"] for arm, told in best["arms"].items()}
+    for start in set(starts.values()):
+        assert run([*paper, "--init-from", start]) == 0
+    for arm, start in starts.items():
+        assert best["test"][arm] == summary(runs, f"{start}-paper")["test"][arm]
+    trial = runs / "p" / "finetune" / "best-paper" / "1" / "seed0"
+    assert run(["attention-maps", "--run", str(trial)]) == 0
+
+
+BAD = [
+    (["finetune", "--init-from", "best", "--data", "PICTURES"], "there are no pretrained arms to start from"),
+    (["finetune", "--init-from", "beste", "--run", "p"], "finetune.init"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), BAD)
+def test_bad_input_is_explained(
+    arguments: list[str], said: str, base: Path, pretrained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [word.replace("PICTURES", str(base / "pictures")) for word in arguments]
+    assert run([*words, "--runs", str(pretrained)]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_random_starts_leave_no_choice(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ["--data", str(base / "pictures"), "--runs", str(tmp_path), "--name", "p", "--method", "vicreg"]
+    assert run(["pretrain", *TINY, *data]) == 0
+    assert "init-from best" not in capsys.readouterr().out
+    assert tune(tmp_path, "--init-from", "best") == 0
+    assert "began with random weights: there is no other start" in capsys.readouterr().out
+    assert {arm["start"] for arm in summary(tmp_path, "best-probe")["arms"].values()} == {"pretrained"}
