@@ -51,8 +51,11 @@ def show_pretrained(result: PretrainResult, *, as_json: bool) -> None:
     if result.advice:
         _show_advice(console, result.advice)
     run = Run(result.run)
-    labels = ("" if result.labelled else " --labels CSV") + (" --init-from best" if result.advice else "")
-    console.print(Text(f"Next: cass finetune{run_flags(run)}{labels} --label-fraction 0.1"))
+    labels = "" if result.labelled else " --labels CSV"
+    if result.advice:
+        console.print(Text(f"Next: cass finetune{run_flags(run)} --init-from best --label-fraction 0.1"))
+    else:
+        console.print(Text(f"Next: cass finetune{run_flags(run)}{labels} --label-fraction 0.1"))
     console.print("      (or load an arm with timm: README, “Use the arms”)", style="dim")
 
 
@@ -72,7 +75,7 @@ def _show_advice(console: Console, advice: Advice) -> None:
         )
     console.print(table)
     arms = ", ".join(f"{name} {advice.verdict(name)}" for name in arms_among(advice.change))
-    console.print(f"[bold]{arms}[/]; --init-from best takes for each arm the start that suits the labels at hand.")
+    console.print(f"[bold]{arms}[/]. For each arm the start that suits its labels: cass finetune --init-from best")
 
 
 def show_plan(foreseen: Foreseen, *, as_json: bool) -> None:

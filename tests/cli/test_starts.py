@@ -87,7 +87,7 @@ def test_advice_is_shown_and_says_what_to_do(base: Path, tmp_path: Path, capsys:
     assert pretrain(base, tmp_path, "--arm", "vit", "--lr", "1e-30", "--set", "optim.lr_vit=1e-30") == 0
     screen = capsys.readouterr().out
     assert "Probes fitted to 34 labels, scored on 6 validation images: macro F1" in screen
-    assert "vit no clear change; --init-from best takes" in screen
+    assert "vit no clear change. For each arm the start that suits its labels: cass finetune --init-from best" in screen
     assert "cass finetune" in screen and "--init-from best --label-fraction 0.1" in screen.replace("\n", " ")
     advice = json.loads((tmp_path / "p" / "summary.json").read_text())["advice"]
     assert advice["change"] == {"vit": {"value": 0, "low": 0, "high": 0, "verdict": "no clear change"}}

@@ -12,8 +12,9 @@ JUDGEMENT = {
     **{"temperatures": {"cnn": 1.0, "vit": 1.5}, "thresholds": {}, "pick": "vit", "reason": "It is better."},
     **{"metric": "macro_f1", "flag_below": 0.5, "flag_rule": "flagged below 0.5", "notes": []},
 }
+STARTED = {"start": "pretrained", "start_scores": {}}
 ARMS = {
-    arm: {"model": f"model-{arm}", "weights": "", "best_epoch": 1, "kept": "fine-tuned", "began": ""}
+    arm: {"model": f"model-{arm}", "weights": "", "best_epoch": 1, "kept": "fine-tuned", "began": "", **STARTED}
     for arm in ("cnn", "vit")
 }
 
