@@ -56,8 +56,12 @@ def _gradients(case: str) -> Iterator[None]:
     if case == "cleared":
         yield
         return
-    with patch.object(Optimizer, "zero_grad", lambda self, set_to_none=True: None):
+    with patch.object(Optimizer, "zero_grad", _forget):
         yield
+
+
+def _forget(_optimiser: Optimizer, set_to_none: bool = True) -> None:  # noqa: ARG001 - as it is called
+    """Do nothing in the place of `zero_grad`."""
 
 
 def _arm(row: dict[str, Any], arm: str) -> str:
