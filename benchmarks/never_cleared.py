@@ -42,9 +42,8 @@ def main() -> None:
                     raise SystemExit(status)
         found[case] = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for case, epochs in found.items():
-        print(
-            f"\nlr {given.lr}, {case}\nepoch    loss   cnn cosine  rank  macro F1 state      vit cosine  rank  macro F1 state"
-        )
+        headings = "  ".join(f"{arm} cosine  rank  macro F1 state   " for arm in ("cnn", "vit"))
+        print(f"\nlr {given.lr}, {case}\nepoch    loss   {headings}")
         for row in epochs:
             print(f"{row['epoch']:>5} {row['loss']:>7.4f}   {_arm(row, 'cnn')}  {_arm(row, 'vit')}")
     print(f"\nWritten: {write_result('never_cleared', {'note': given.note, 'lr': given.lr, 'runs': found})}")
@@ -60,7 +59,7 @@ def _gradients(case: str) -> Iterator[None]:
         yield
 
 
-def _forget(_optimiser: Optimizer, set_to_none: bool = True) -> None:  # noqa: ARG001 - as it is called
+def _forget(_optimiser: Optimizer, set_to_none: bool = True) -> None:
     """Do nothing in the place of `zero_grad`."""
 
 
