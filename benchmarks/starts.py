@@ -179,9 +179,8 @@ def _page(result: Mapping[str, Any]) -> str:
             first = next(iter(found.values()))
             shown = [_shown(found[c]) if c in found else "" for c in CANDIDATES]
             labels = f"{first['labels']:,} ({fraction:.0%})"
-            lines += [
-                f"| {' | '.join([name, labels, start, str(first['pretrainings']), f'''{first['seconds']:.0f}''', *shown])} |"
-            ]
+            told = [name, labels, start, str(first["pretrainings"]), f"{first['seconds']:.0f}", *shown]
+            lines += [f"| {' | '.join(told)} |"]
     lines += [
         "",
         "## Less transfer",
