@@ -23,6 +23,10 @@ ORIGIN = "method"  # what the origin of a method's settings begins with
 RECIPE = "recipe"  # and that of a fine-tuning recipe's
 
 IMPLIED = "implied by "  # what the origin of a recipe begins with that a setting of training chose
+USUAL_METHOD = "vicreg"  # of arms that know something already, where nobody chose: the best start of those measured
+UNASKED = "default, as no method was named"  # the origin of that
+WHY_USUAL = f"No --method: {USUAL_METHOD}, the best start of those measured (README). The paper's: --method cass."
+OF_CASS = ("method.activation", "method.objective")  # who chooses one of these means cass
 USUAL = "probe"  # the recipe where nothing chooses one; settings saved before there were any mean the paper's
 RECIPES: dict[str, dict[str, Any]] = {
     "probe": {  # one pass through the frozen arms, then regressions on their features (`engine/regression.py`)
@@ -108,6 +112,8 @@ def asked_settings(
 ) -> Resolved:
     """Merge what was asked for: the preset, then the `file`, then the `flags` that are not None, then `assignments`.
 
+    Without preset and method, arms that know something learn by `USUAL_METHOD`; others by the paper's, cass.
+
     Over the settings `saved` by a run that is gone on with, it has to make sense by these. Needs nothing but the
     settings, so that a wrong one is told at once.
     """
@@ -117,7 +123,17 @@ def asked_settings(
         own = read_saved(saved)
         below.append(Layer("default", {key: own.value(key) for key in own.origins}))
     given = Layer("flag", {key: value for key, value in flags.items() if value is not None})
-    return resolve_with_recipe(below, [*above, given, parse_assignments(list(assignments))])
+    above += [given, parse_assignments(list(assignments))]
+    if not below and _begins_with_knowledge(chosen := _chosen(above)) and not chosen.keys() & {"method.name", *OF_CASS}:
+        below = [Layer(UNASKED, {"method.name": USUAL_METHOD})]
+    return resolve_with_recipe(below, above)
+
+
+def _begins_with_knowledge(chosen: Mapping[str, Any]) -> bool:
+    """Whether both arms begin with weights that know something."""
+    files = chosen.get("arms.weights")  # may be nonsense, of which `resolve` tells
+    named = isinstance(files, Mapping) and {*files} >= {"cnn", "vit"}
+    return named or chosen.get("arms.init", "imagenet") == "imagenet"
 
 
 def resolve_with_recipe(below: Sequence[Layer], above: Sequence[Layer]) -> Resolved:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from cass_cli.config.load import Resolved, to_yaml
+from cass_cli.config.recipes import UNASKED, WHY_USUAL
 from cass_cli.config.schema import Config
 from cass_cli.data.dataset import Dataset, find_dataset, load_training_images
 from cass_cli.data.fingerprints import Fingerprints, fingerprints, with_digests
@@ -126,6 +127,8 @@ def _pretrain_job(
         resume = False
     config = resolved.config
     check_teachers(config)
+    if not resume and resolved.origins["method.name"] == UNASKED:
+        watch.note(WHY_USUAL)
     compute = choose_compute(config.train, local_rank=world.local_rank)
     device = compute.device
     state = load_checkpoint(run.checkpoint) if resume else None

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 from cass_cli.config.load import Resolved
+from cass_cli.config.recipes import UNASKED, WHY_USUAL
 from cass_cli.config.schema import Config
 from cass_cli.data.dataset import find_dataset
 from cass_cli.engine.compute import Compute, choose_compute
@@ -53,7 +54,8 @@ def foresee(resolved: Resolved, *, resume: Run | None = None) -> Foreseen:
         resolved, why = settle_compute(resolved, arms, choose_compute(resolved.config.train).device)
     plan = plan_pretraining(resolved.config, dataset, choose_compute(resolved.config.train))
     forecast = forecast_run(resolved.config, plan.images["train"])
-    return Foreseen(resolved, plan, forecast, (*dataset.table.notes, *([why] if why else [])))
+    unasked = [WHY_USUAL] if resolved.origins["method.name"] == UNASKED else []
+    return Foreseen(resolved, plan, forecast, (*dataset.table.notes, *unasked, *([why] if why else [])))
 
 
 def forecast_run(config: Config, images: int) -> Forecast:
