@@ -140,7 +140,8 @@ def in_double() -> Iterator[None]:
     with ExitStack() as stack:
         for module in (loop, session, tuning_loop, inference):
             stack.enter_context(patch.object(module, "apply_view", view_of_the_cpu))
-        stack.enter_context(patch.object(session, "build_method", lambda *given: build_method(*given).double()))
+        built = lambda *given, **keywords: build_method(*given, **keywords).double()  # noqa: E731
+        stack.enter_context(patch.object(session, "build_method", built))
         stack.enter_context(patch.object(Tensor, "float", as_it_is))
         yield
 

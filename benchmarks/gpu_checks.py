@@ -65,6 +65,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "dino, the paper's": {"method.name": "dino", "method.dino_setting": "paper"},
     "byol": {"method.name": "byol"},
     "mae": {"method.name": "mae", "method.decoder_depth": 1},
+    "vicreg": {"method.name": "vicreg"},
+    "cass, vicreg's terms": {"method.objective": "vicreg"},
 }
 GROUPED = ("cass", "dino, the paper's")  # DINO's centre is of all processes
 CLASSES = 2

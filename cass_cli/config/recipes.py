@@ -25,7 +25,6 @@ RECIPE = "recipe"  # and that of a fine-tuning recipe's
 IMPLIED = "implied by "  # what the origin of a recipe begins with that a setting of training chose
 USUAL_METHOD = "vicreg"  # of arms that know something already, where nobody chose: the best start of those measured
 UNASKED = "default, as no method was named"  # the origin of that
-WHY_USUAL = f"No --method: {USUAL_METHOD}, the best start of those measured (README). The paper's: --method cass."
 OF_CASS = ("method.activation", "method.objective")  # who chooses one of these means cass
 USUAL = "probe"  # the recipe where nothing chooses one; settings saved before there were any mean the paper's
 RECIPES: dict[str, dict[str, Any]] = {

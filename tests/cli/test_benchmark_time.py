@@ -59,7 +59,10 @@ def test_real_images_are_trained_on_when_named(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--methods", "cass,simclr"], "There is no method 'simclr'.\nMethods: cass, dino, byol, mae."),
+        (
+            ["--methods", "cass,simclr"],
+            "There is no method 'simclr'.\nMethods: cass, dino, byol, mae, vicreg, distill.",
+        ),
         (["--preset", "dermofitt"], "There is no preset 'dermofitt'"),
         (["--sweep", "batch-size=a"], "not of the form"),
         (["--device", "cuda:9"], "CUDA"),

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from cass_cli.config.load import Resolved, to_yaml
-from cass_cli.config.recipes import UNASKED, WHY_USUAL
 from cass_cli.config.schema import Config
 from cass_cli.data.dataset import Dataset, find_dataset, load_training_images
 from cass_cli.data.fingerprints import Fingerprints, fingerprints, with_digests
@@ -30,6 +29,7 @@ from cass_cli.engine.pretraining.loop import EpochStats, StepStats, pretrain
 from cass_cli.engine.pretraining.moved import moved
 from cass_cli.engine.pretraining.plan import Plan, check_batches, fewest_images, plan_pretraining
 from cass_cli.engine.pretraining.probe import probe_arms, probe_data
+from cass_cli.engine.pretraining.request import why_this_method
 from cass_cli.engine.pretraining.session import (
     Session,
     build_session,
@@ -127,8 +127,8 @@ def _pretrain_job(
         resume = False
     config = resolved.config
     check_teachers(config)
-    if not resume and resolved.origins["method.name"] == UNASKED:
-        watch.note(WHY_USUAL)
+    if not resume and (why := why_this_method(resolved)):
+        watch.note(why)
     compute = choose_compute(config.train, local_rank=world.local_rank)
     device = compute.device
     state = load_checkpoint(run.checkpoint) if resume else None

@@ -7,12 +7,12 @@ import time
 from dataclasses import dataclass
 
 from cass_cli.config.load import Resolved
-from cass_cli.config.recipes import UNASKED, WHY_USUAL
 from cass_cli.config.schema import Config
 from cass_cli.data.dataset import find_dataset
 from cass_cli.engine.compute import Compute, choose_compute
 from cass_cli.engine.fastest import settle_compute
 from cass_cli.engine.pretraining.plan import Plan, plan_pretraining
+from cass_cli.engine.pretraining.request import why_this_method
 from cass_cli.engine.pretraining.targets import build_teachers, check_teachers, make_targets
 from cass_cli.engine.timing.stepper import Stepper, synthetic_store
 from cass_cli.methods.build import build_arms
@@ -54,8 +54,8 @@ def foresee(resolved: Resolved, *, resume: Run | None = None) -> Foreseen:
         resolved, why = settle_compute(resolved, arms, choose_compute(resolved.config.train).device)
     plan = plan_pretraining(resolved.config, dataset, choose_compute(resolved.config.train))
     forecast = forecast_run(resolved.config, plan.images["train"])
-    unasked = [WHY_USUAL] if resolved.origins["method.name"] == UNASKED else []
-    return Foreseen(resolved, plan, forecast, (*dataset.table.notes, *unasked, *([why] if why else [])))
+    notes = (*dataset.table.notes, why_this_method(resolved), why)
+    return Foreseen(resolved, plan, forecast, tuple(filter(None, notes)))
 
 
 def forecast_run(config: Config, images: int) -> Forecast:
