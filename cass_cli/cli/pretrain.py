@@ -90,6 +90,14 @@ def pretrain(
         str | None,
         ARMS(help="Which arms are trained; cass needs both, mae takes the vit. Default: both.", metavar="cnn|vit|both"),
     ] = None,
+    objective: Annotated[
+        str | None,
+        ARMS(
+            help="cass: the paper's loss, which a constant answer solves, or VICReg's terms across the arms. "
+            "Default: paper.",
+            metavar="paper|vicreg",
+        ),
+    ] = None,
     dino_setting: Annotated[
         str | None,
         ARMS(
@@ -204,6 +212,7 @@ def pretrain(
         "data.workers": workers,
         "method.name": method,
         "method.arm": arm,
+        "method.objective": objective,
         "method.dino_setting": dino_setting,
         "method.targets": targets,
         "arms.cnn": cnn,
@@ -254,7 +263,7 @@ def pretrain(
         result = pretrain_job(
             resolved,
             out=runs,
-            name=name or default_name(preset, resolved.config.data.path, resolved.config.method.name),
+            name=name or default_name(preset, resolved.config.data.path, resolved.config.method.title),
             world=world,
             watch=watch,
             overwrite=overwrite,

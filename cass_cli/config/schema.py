@@ -188,6 +188,11 @@ class Method(Section):
     )
 
     @property
+    def title(self) -> str:
+        """What runs, cards and tables call it."""
+        return f"{self.name}-{self.objective}" if self.name == "cass" and self.objective != "paper" else self.name
+
+    @property
     def arms(self) -> tuple[ArmName, ...]:
         """The arms that are trained."""
         return ("cnn", "vit") if self.arm == "both" else (self.arm,)

@@ -25,6 +25,7 @@ METHODS = {
     "byol": ["--method", "byol"],
     "mae": ["--method", "mae"],
     "vicreg": ["--method", "vicreg"],
+    "cass-vicreg": ["--method", "cass", "--objective", "vicreg"],
     "distill": ["--method", "distill", "--targets", "test_convnext", "--weights", "targets=TEACHER"],
 }
 

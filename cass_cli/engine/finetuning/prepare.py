@@ -60,7 +60,7 @@ class Prepared:
         init, began = self.config.finetune.init, dict[str, str]()
         if init in ("pretrained", "best", "averaged"):
             began = {name: mark_of(self.run.arm(name, averaged=init == "averaged")) for name in self.bodies}
-        method = self.config.method.name if began else "none"
+        method = self.config.method.title if began else "none"
         of = (self.variant, self.config, self.bodies, self.data, images, self.compute, method, began, self.rivals)
         return Job(*of)
 

@@ -241,7 +241,7 @@ def _train(
     world.wait()
     result = PretrainResult(
         run=run.path,
-        method=config.method.name,
+        method=config.method.title,
         epochs=session.epoch,
         images=session.images,
         loss=last["loss"],
@@ -299,7 +299,7 @@ def _export(session: Session, run: Run, config: Config, watch: Watcher) -> dict[
             model=arm.name,
             options=arm.options,
             spec=session.spec,
-            method=config.method.name,
+            method=config.method.title,
             epochs=session.epoch,
             averaged=averaged,
             started_from=str(arm.weights),

@@ -39,6 +39,7 @@ TINY: dict[str, dict[str, Any]] = {
     "mae": {"method__name": "mae", "method__decoder_width": 32, "method__decoder_depth": 1},
     "vicreg": {"method__name": "vicreg"},
     "distill": {"method__name": "distill"},
+    "cass-vicreg": {"method__name": "cass", "method__objective": "vicreg", "method__arm": "both"},
 }
 METHODS = pytest.mark.parametrize("method", TINY)
 
@@ -214,10 +215,11 @@ def test_kept_arms_are_those_that_timm_builds_and_have_moved(method: str) -> Non
     session = session_of(method, optim__warmup=0.0)
     before = {name: [p.clone() for p in net.parameters()] for name, net in session.method.arms.items()}
     train(session)
-    (net,) = session.method.arms.values()
-    built = build_arms(tiny_config(method__arm="vit", **TINY[method]))["vit"].model
-    assert net.state_dict().keys() == built.state_dict().keys()
-    assert any(not torch.equal(p, old) for p, old in zip(net.parameters(), before["vit"], strict=True))
+    built = build_arms(tiny_config(**{"method__arm": "vit"} | TINY[method]))
+    assert session.method.arms.keys() == built.keys()
+    for name, net in session.method.arms.items():
+        assert net.state_dict().keys() == built[name].model.state_dict().keys()
+        assert any(not torch.equal(p, old) for p, old in zip(net.parameters(), before[name], strict=True))
 
 
 @pytest.mark.parametrize(("method", "kept"), [("official", "teacher"), ("paper", "student")])
