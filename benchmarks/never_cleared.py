@@ -36,7 +36,17 @@ def main() -> None:
     for case in CASES:
         folder = given.runs / case.replace(" ", "-")
         if not (folder / "summary.json").exists():
-            words = ["--lr", given.lr, "--probe-every", "1", "--no-advice", "--runs", str(given.runs)]
+            words = [
+                "--method",
+                "cass",
+                "--lr",
+                given.lr,
+                "--probe-every",
+                "1",
+                "--no-advice",
+                "--runs",
+                str(given.runs),
+            ]
             with _gradients(case):
                 if status := run(["pretrain", *given.arguments, *words, "--name", folder.name]):
                     raise SystemExit(status)

@@ -16,7 +16,10 @@ def benchmark_time(
         typer.Option(help="Data set whose size and arms are taken, or all four.", rich_help_panel=WHAT, metavar="NAME"),
     ] = "all",
     methods: Annotated[
-        str, typer.Option(help="Of cass, dino, byol, mae and vicreg.", rich_help_panel=WHAT, metavar="NAME[,NAME…]")
+        str,
+        typer.Option(
+            help="Of cass, dino, byol, mae, vicreg and distill.", rich_help_panel=WHAT, metavar="NAME[,NAME…]"
+        ),
     ] = "cass,dino",
     dino_setting: Annotated[
         str,

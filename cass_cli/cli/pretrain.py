@@ -125,8 +125,12 @@ def pretrain(
         list[str] | None,
         ARMS(help="Local weight file of an arm; goes before --init. Once an arm.", metavar="ARM=PATH"),
     ] = None,
-    epochs: Annotated[int | None, TRAINING(help="Passes over the training split. Default: 100.")] = None,
-    batch_size: Annotated[int | None, TRAINING(help="Images an optimiser step. Default: 16.")] = None,
+    epochs: Annotated[
+        int | None, TRAINING(help="Passes over the training split. Default: 100; 6 for vicreg, distill.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, TRAINING(help="Images an optimiser step. Default: 16; 32 for vicreg, distill.")
+    ] = None,
     accumulate: Annotated[
         int | None, TRAINING(help="Forward passes a batch is split into, to save memory. Default: 1.")
     ] = None,
@@ -136,7 +140,7 @@ def pretrain(
             "--gradient-checkpointing", help="Compute activations again in the backward pass: less memory, slower."
         ),
     ] = None,
-    lr: Annotated[float | None, TRAINING(help="Peak learning rate. Default: 1e-3.")] = None,
+    lr: Annotated[float | None, TRAINING(help="Peak learning rate. Default: 1e-3, or the method's.")] = None,
     seed: Annotated[
         int | None, TRAINING(help="Decides splits, augmentation, order and initialisation. Default: 0.")
     ] = None,
@@ -178,7 +182,7 @@ def pretrain(
     dry_run: Annotated[bool, IN_OUTPUT("--dry-run", help="Show settings, memory and likely time, then stop.")] = False,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Pretrain a CNN and a Transformer on images alone, by CASS or, to compare, by DINO, BYOL or MAE.
+    """Pretrain a CNN and a Transformer on images alone: by CASS, VICReg, distillation, DINO, BYOL or MAE.
 
     The settings come from the defaults (the paper's), then the preset, then --config, then these options.
     A first try without any data: `cass pretrain --preset demo`

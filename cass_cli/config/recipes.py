@@ -23,9 +23,6 @@ ORIGIN = "method"  # what the origin of a method's settings begins with
 RECIPE = "recipe"  # and that of a fine-tuning recipe's
 
 IMPLIED = "implied by "  # what the origin of a recipe begins with that a setting of training chose
-USUAL_METHOD = "vicreg"  # of arms that know something already, where nobody chose: the best start of those measured
-UNASKED = "default, as no method was named"  # the origin of that
-OF_CASS = ("method.activation", "method.objective")  # who chooses one of these means cass
 USUAL = "probe"  # the recipe where nothing chooses one; settings saved before there were any mean the paper's
 RECIPES: dict[str, dict[str, Any]] = {
     "probe": {  # one pass through the frozen arms, then regressions on their features (`engine/regression.py`)
@@ -68,7 +65,10 @@ _ADAMW: dict[str, Any] = {
 }
 _GENTLE: dict[str, Any] = _ADAMW | {  # for arms that know something already
     "train.epochs": 6,
-    "optim.lr_vit": 3e-5,
+    "train.batch_size": 32,
+    "optim.lr": 1e-3,  # of the heads
+    "optim.share_cnn": 0.2,
+    "optim.share_vit": 0.03,
     "optim.lr_min": 0.0,
     "optim.warmup": 0.1,
     "optim.weight_decay": 0.05,
@@ -94,9 +94,9 @@ METHODS: dict[str, dict[str, Any]] = {
         "optim.betas": (0.9, 0.95),
         "optim.weight_decay": 0.05,
     },
-    "cass, vicreg": _GENTLE | {"train.batch_size": 64, "optim.lr": 1e-3, "optim.lr_cnn": 2e-4},
-    "vicreg": _GENTLE | {"train.batch_size": 64, "optim.lr": 1e-3, "optim.lr_cnn": 2e-4},
-    "distill": _GENTLE | {"train.batch_size": 32, "optim.lr": 3e-4},
+    "cass, vicreg": _GENTLE,
+    "vicreg": _GENTLE,
+    "distill": _GENTLE | {"optim.lr": 3e-4, "optim.share_cnn": 1.0, "optim.share_vit": 0.1},
 }
 SCALED = ("dino, official", "mae")  # whose rate is for 256 images a step
 
@@ -111,8 +111,6 @@ def asked_settings(
 ) -> Resolved:
     """Merge what was asked for: the preset, then the `file`, then the `flags` that are not None, then `assignments`.
 
-    Without preset and method, arms that know something learn by `USUAL_METHOD`; others by the paper's, cass.
-
     Over the settings `saved` by a run that is gone on with, it has to make sense by these. Needs nothing but the
     settings, so that a wrong one is told at once.
     """
@@ -123,16 +121,7 @@ def asked_settings(
         below.append(Layer("default", {key: own.value(key) for key in own.origins}))
     given = Layer("flag", {key: value for key, value in flags.items() if value is not None})
     above += [given, parse_assignments(list(assignments))]
-    if not below and _begins_with_knowledge(chosen := _chosen(above)) and not chosen.keys() & {"method.name", *OF_CASS}:
-        below = [Layer(UNASKED, {"method.name": USUAL_METHOD})]
     return resolve_with_recipe(below, above)
-
-
-def _begins_with_knowledge(chosen: Mapping[str, Any]) -> bool:
-    """Whether both arms begin with weights that know something."""
-    files = chosen.get("arms.weights")  # may be nonsense, of which `resolve` tells
-    named = isinstance(files, Mapping) and {*files} >= {"cnn", "vit"}
-    return named or chosen.get("arms.init", "imagenet") == "imagenet"
 
 
 def resolve_with_recipe(below: Sequence[Layer], above: Sequence[Layer]) -> Resolved:
@@ -204,7 +193,7 @@ def _chosen(layers: Sequence[Layer]) -> dict[str, Any]:
 
 def method_recipe(name: str, *, dino_setting: str = "official", objective: str = "paper", batch_size: int) -> Layer:
     """Return the settings that come with a method at this batch size; none for CASS and for what is no method."""
-    full = {"dino": f"dino, {dino_setting}", "cass": f"cass, {objective}"}.get(name, name)
+    full = {"dino": f"dino, {dino_setting}", "cass": f"cass, {objective}"}.get(str(name), str(name))
     values = dict(METHODS.get(full, {}))
     if full in SCALED:
         values["optim.lr"] *= batch_size / 256

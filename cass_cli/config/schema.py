@@ -38,6 +38,7 @@ Switch = Annotated[
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]
 NotNegative = Annotated[float, Field(ge=0, le=1e6)]
+Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Mean = Annotated[float, Field(ge=-10, le=10)]
 Deviation = Annotated[float, Field(ge=1e-3, le=10)]
@@ -208,9 +209,9 @@ class Method(Section):
 class Optim(Section):
     """Optimisers, their schedule, and weight averaging (C.5.3). Other methods bring their own (`config/recipes.py`)."""
 
-    lr: Positive = Field(1e-3, description="peak learning rate of both arms")
-    lr_cnn: float | None = Field(None, gt=0, le=1e6, description="peak learning rate of the first arm; none: lr")
-    lr_vit: float | None = Field(None, gt=0, le=1e6, description="peak learning rate of the second arm; none: lr")
+    lr: Positive = Field(1e-3, description="peak learning rate")
+    share_cnn: Share = Field(1.0, description="of lr, at which the first arm learns when its heads learn at lr")
+    share_vit: Share = Field(1.0, description="of lr, at which the second arm learns when its heads learn at lr")
     lr_min: NotNegative = Field(1e-6, description="lowest learning rate of the schedule")
     schedule: Literal["cyclic", "cosine", "constant"] = Field(
         "cyclic", description="cyclic: down and up with T_max lr_period; cosine: one fall over the run; constant"
@@ -349,4 +350,10 @@ class Config(Section):
             raise ValueError(f"method.arm: cass trains two arms together, and {self.method.arm} is one")
         if self.method.name == "mae" and self.method.arm != "vit":
             raise ValueError("method.arm: mae hides patches of a Transformer, so it can only be vit")
+        if "targets" in self.arms.weights and (self.method.name != "distill" or "targets" not in self.method.teachers):
+            raise ValueError("arms.weights: targets is a network that method distill names with method.targets")
+        if self.method.targets != "joint" and self.method.name != "distill":
+            raise ValueError(f"method.targets: {self.method.targets} could teach only by method distill")
+        if self.method.objective != "paper" and (self.method.name != "cass" or self.method.activation != "none"):
+            raise ValueError("method.objective: vicreg is of method cass, and knows no activation")
         return self

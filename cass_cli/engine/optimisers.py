@@ -13,24 +13,24 @@ from cass_cli.config.schema import Optim
 
 
 def build_optimiser(
-    name: str, learner: nn.Module, optim: Optim, *, arm: nn.Module | None = None, peak: float | None = None
+    name: str, learner: nn.Module, optim: Optim, *, network: nn.Module | None = None, share: float = 1.0
 ) -> torch.optim.Optimizer:
     """Return `adam`, `adamw` or `sgd` over the parameters of `learner` that learn.
 
-    Biases, norms and other vectors are not decayed (as in the reference implementations of DINO and MAE). Where `peak`
-    is given, the parameters of `arm` learn at that rate when all others learn at `optim.lr`.
+    Biases, norms and other vectors are not decayed (as in the reference implementations of DINO and MAE). The
+    parameters of `network`, which is within the learner, learn at that share of the rate of all others.
     """
     learned = [p for p in learner.parameters() if p.requires_grad]
-    inner = {id(p) for p in arm.parameters()} if arm and peak else set()
+    inner = {id(p) for p in network.parameters()} if network and share != 1 else set()
     groups: list[dict[str, Any]] = [
         {"params": [p for p in learned if p.ndim > 1 and id(p) not in inner], "decayed": True},
         {"params": [p for p in learned if p.ndim <= 1 and id(p) not in inner], "decayed": False},
     ]
-    if peak and inner:
+    if inner:
         own = [p for p in learned if id(p) in inner]
         groups += [
-            {"params": [p for p in own if p.ndim > 1], "decayed": True, "scale": peak / optim.lr},
-            {"params": [p for p in own if p.ndim <= 1], "decayed": False, "scale": peak / optim.lr},
+            {"params": [p for p in own if p.ndim > 1], "decayed": True, "scale": share},
+            {"params": [p for p in own if p.ndim <= 1], "decayed": False, "scale": share},
         ]
     if name == "sgd":
         return torch.optim.SGD(groups, lr=optim.lr, momentum=optim.momentum, weight_decay=0.0, fused=True)

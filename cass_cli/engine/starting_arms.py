@@ -91,7 +91,7 @@ def _knows(config: Config, name: str) -> bool:
 
 
 def chosen_arms(origins: Mapping[str, str]) -> list[ArmName]:
-    """Return the arms whose model or weights somebody named."""
+    """Return the arms whose model was named by an option, a preset or a file."""
     return [name for name in ARM_NAMES if origins[f"arms.{name}"] != "default"]
 
 

@@ -55,10 +55,10 @@ def _small_crops(config: Config, networks: Collection[nn.Module]) -> int:
     return small_side(config.data.image_size, patch=max(patch_size(network) for network in networks))
 
 
-def build_method(config: Config, networks: Mapping[str, nn.Module], *, targets: int = 0) -> Method:
+def build_method(config: Config, networks: Mapping[str, nn.Module], *, targets: int | None = None) -> Method:
     """Return the method that `config` names on `networks`, its own heads drawn from the seed.
 
-    `targets` is the width of what distill learns; 0: as wide as it can be.
+    `targets` is the width of what distill learns; None: as wide as it can be.
     """
     method, seed = config.method, config.train.seed
     if method.name == "cass" and method.objective == "vicreg":
@@ -72,7 +72,9 @@ def build_method(config: Config, networks: Mapping[str, nn.Module], *, targets: 
         for arm in method.arms:
             torch.manual_seed(stream_seed(seed, "heads", ARM_NAMES.index(arm)))
             small = _small_crops(config, networks.values())
-            taught[arm] = _teach(config, networks[arm], small=small, targets=targets or target_width(method))
+            taught[arm] = _teach(
+                config, networks[arm], small=small, targets=target_width(method) if targets is None else targets
+            )
     return SideBySide(taught)
 
 

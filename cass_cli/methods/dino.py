@@ -187,6 +187,11 @@ class Dino(SoloMethod):
         return self.saved.network
 
     @property
+    def learned(self) -> nn.Module:
+        network: nn.Module = self.student.network
+        return network
+
+    @property
     def learner(self) -> nn.Module:
         return self.student
 

@@ -38,6 +38,11 @@ class Method(nn.Module, ABC):
         """The networks that are kept and exported, by arm name."""
 
     @property
+    def learned(self) -> Mapping[str, nn.Module]:
+        """For each arm, the network within its learner: the kept one, unless that only follows."""
+        return self.arms
+
+    @property
     @abstractmethod
     def learners(self) -> Mapping[str, nn.Module]:
         """For each arm, the module whose parameters its optimiser changes."""
@@ -66,6 +71,11 @@ class SoloMethod(nn.Module, ABC):
     @abstractmethod
     def kept(self) -> nn.Module:
         """The network that is exported."""
+
+    @property
+    def learned(self) -> nn.Module:
+        """The network within the learner: the kept one, unless that only follows."""
+        return self.kept
 
     @property
     @abstractmethod

@@ -27,6 +27,10 @@ class SideBySide(Method):
         return {arm: method.kept for arm, method in self._items()}
 
     @property
+    def learned(self) -> Mapping[str, nn.Module]:
+        return {arm: method.learned for arm, method in self._items()}
+
+    @property
     def learners(self) -> Mapping[str, nn.Module]:
         return {arm: method.learner for arm, method in self._items()}
 

@@ -8,7 +8,8 @@
 
 λ 25, μ 25, ν 1, and the halves of v, are those of its authors' code (facebookresearch/vicreg). A constant output costs
 μ, so nothing can collapse; and nothing slowly moving is held beside the network. Their projector has three layers of
-8,192 for ImageNet; a batch of 64 medical images fills no such space, so here it has two of 1,024.
+8,192 for ImageNet; a batch of 32 medical images fills no such space, so here it has two of 1,024. With `--accumulate`
+variance and covariance are those of each part of a batch, as the statistics of batch norm are.
 
 Legend: B batch, S image side, D feature width, K projection width.
 """
@@ -16,8 +17,10 @@ Legend: B batch, S image side, D feature width, K projection width.
 from __future__ import annotations
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 
 from cass_cli.data.views.draw import FLIP_AND_TILT
 from cass_cli.methods.method import SoloMethod, View
@@ -29,23 +32,37 @@ EPSILON = 1e-4
 
 
 def vicreg_loss(one: Tensor, two: Tensor) -> Tensor:
-    """Return the loss, a scalar, of projections of two views of the same images, both [B, K], B ≥ 2."""
+    """Return the loss, a scalar, of projections of two views of the same images, both [B, K], B ≥ 2.
+
+    Variance and covariance are those over the images of all processes, of which each has its share.
+    """
     one, two = one.float(), two.float()
-    variance = (variance_term(one) + variance_term(two)) / 2
-    covariance = covariance_term(one) + covariance_term(two)
+    first, second = covariance_of(one), covariance_of(two)
+    variance = (variance_term(first) + variance_term(second)) / 2
+    covariance = covariance_term(first) + covariance_term(second)
     return INVARIANCE * F.mse_loss(one, two) + VARIANCE * variance + COVARIANCE * covariance
 
 
-def variance_term(z: Tensor) -> Tensor:
-    """Return how far the standard deviations over the batch are below 1, on average, for `z` fp32 [B, K]."""
-    return F.relu(1 - (z.var(dim=0) + EPSILON).sqrt()).mean()
+def covariance_of(z: Tensor) -> Tensor:
+    """Return the covariance fp32 [K, K] over the images of all processes, for this one's `z` fp32 [B, K]."""
+    images = _over_processes(torch.full((), float(len(z)), device=z.device))
+    centred = z - _over_processes(z.sum(dim=0)) / images
+    return _over_processes(centred.T @ centred) / (images - 1)
 
 
-def covariance_term(z: Tensor) -> Tensor:
-    """Return the sum of the squared covariances of different dimensions, over K, for `z` fp32 [B, K]."""
-    centred = z - z.mean(dim=0)
-    covariance = centred.T @ centred / (len(z) - 1)  # [K, K]
-    return (covariance.square().sum() - covariance.diagonal().square().sum()) / z.shape[1]
+def _over_processes(value: Tensor) -> Tensor:
+    """Return the sum over all processes, through which gradients flow back to each."""
+    return all_reduce(value) if dist.is_initialized() else value
+
+
+def variance_term(covariance: Tensor) -> Tensor:
+    """Return how far the standard deviations are below 1, on average, for a covariance fp32 [K, K]."""
+    return F.relu(1 - (covariance.diagonal() + EPSILON).sqrt()).mean()
+
+
+def covariance_term(covariance: Tensor) -> Tensor:
+    """Return the sum of the squared covariances of different dimensions, over K, for a covariance fp32 [K, K]."""
+    return (covariance.square().sum() - covariance.diagonal().square().sum()) / len(covariance)
 
 
 def projector(width: int, projection: int = PROJECTION) -> nn.Sequential:

@@ -23,6 +23,7 @@ from cass_cli.reports.settings import measurements, settings_table
 from cass_cli.reports.tables import GAUGES_LEGEND, gauges_table, plain_table, with_interval
 from cass_cli.runs.directory import Run
 from cass_cli.runs.names import run_flags
+from cass_cli.scores.bootstrap import Estimate
 from cass_cli.scores.calibration import arms_among
 from cass_cli.scores.metrics import METRICS
 from cass_cli.words import count
@@ -68,8 +69,7 @@ def _show_advice(console: Console, advice: Advice) -> None:
         style = {GAINED: "green", LOST: "red"}.get(advice.verdict(name), "dim")
         table.add_row(
             name,
-            f"{advice.before[name]:.3f}",
-            f"{advice.after[name]:.3f}",
+            *(with_interval(Estimate(of[name])) for of in (advice.before, advice.after)),
             with_interval(change),
             f"[{style}]{advice.verdict(name)}[/]",
         )
@@ -92,6 +92,8 @@ def show_plan(foreseen: Foreseen, *, as_json: bool) -> None:
         console.print(f"• {note}", style="dim")
     images = ", ".join(f"{n:,} {split}" for split, n in plan.images.items())
     weights = ", ".join(f"{arm} {n / 1e6:.1f} M" for arm, n in plan.parameters.items())
+    seconds = forecast.reading_seconds
+    reading = f"; frozen networks read images for {duration(seconds)} of it" if seconds >= 1 else ""
     console.print(
         f"\nImages      {images} (pretraining sees the training split only)\n"
         f"Steps       {plan.steps:,} ({plan.steps_per_epoch:,} an epoch)\n"
@@ -99,7 +101,7 @@ def show_plan(foreseen: Foreseen, *, as_json: bool) -> None:
         f"Memory      about {plan.memory_bytes / GIB:.2f} GiB: weights and optimiser {plan.weight_bytes / GIB:.2f}, "
         f"activations {plan.activation_bytes / GIB:.2f}, decoded images {plan.image_bytes / GIB:.2f}\n"
         f"Time        about {duration(forecast.seconds)}, at {forecast.images_per_second:.3g} images a second "
-        f"({forecast.timed})\n"
+        f"({forecast.timed}){reading}\n"
         f"Device      {plan.device}, {plan.precision}\n\nNothing was run."
     )
 
@@ -129,7 +131,7 @@ class PretrainDisplay(LiveDisplay):
         self.epochs = epochs
         self.epoch_task = self.add_bar("Epoch", total=epochs)
         self.batch_task = self.add_bar("Batch")
-        self.reading_task = self.add_bar("Targets")
+        self.reading_task = self.add_bar("Features")
         self.gauges = gauges_table({}, {})
         self.states: dict[str, str] = {}
         self.probes: dict[str, Any] = {}
@@ -143,7 +145,7 @@ class PretrainDisplay(LiveDisplay):
         return [self.gauges]
 
     def reading(self, done: int, total: int) -> None:
-        """Show how many batches the frozen networks that teach have read."""
+        """Show how many batches frozen networks have read: those that teach, or the arms that are compared."""
         self.bars.update(self.reading_task, completed=done, total=total, visible=done < total)
         self.draw()
 

@@ -195,7 +195,7 @@ def _trial_of(variant: Variant, fraction: float | None, seed: int | None) -> Tri
 
 
 def _rank(variant: Variant) -> tuple[int, str]:
-    starts = ("pretrained", "averaged", "imagenet", "random")
+    starts = ("pretrained", "best", "averaged", "imagenet", "random")
     return next((i for i, start in enumerate(starts) if variant.name.split("-")[0] == start), len(starts)), variant.name
 
 

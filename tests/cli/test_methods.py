@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -94,10 +95,14 @@ def test_a_finished_run_goes_on_with_more_epochs(
 def test_distillation_goes_on_with_the_targets_that_it_began_with(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Which needs neither the teacher nor a second reading; without them, or with others, it does not go on."""
-    teacher = ["--weights", "targets=TEACHER", "--targets", "test_convnext", "--method", "distill"]
-    assert pretrain(pictures, tmp_path / "whole", *teacher, "--epochs", "2") == 0
-    assert pretrain(pictures, tmp_path / "runs", *teacher, "--set", "optim.schedule=constant") == 0
+    """To the last bit, without its teacher; where they are damaged or gone, it does not go on."""
+    teacher = tmp_path / "teacher.safetensors"
+    shutil.copy(pictures.parent / "teacher.safetensors", teacher)
+    asked = ["--method", "distill", "--targets", "test_convnext", "--weights", f"targets={teacher}"]
+    asked += ["--set", "optim.schedule=constant", "--set", "optim.warmup=0"]
+    assert pretrain(pictures, tmp_path / "whole", *asked, "--epochs", "2") == 0
+    assert pretrain(pictures, tmp_path / "runs", *asked) == 0
+    teacher.unlink()
     kept = tmp_path / "runs" / "p" / "checkpoints" / "targets.pt"
     resume = ["pretrain", "--resume", "--runs", str(tmp_path / "runs"), "--epochs", "2"]
     assert load_targets(kept, 12).shape == (12, 11)
@@ -111,6 +116,9 @@ def test_distillation_goes_on_with_the_targets_that_it_began_with(
     assert "is gone, which the run learns from" in capsys.readouterr().err
     kept.write_bytes(whole)
     assert run(resume) == 0
+    for arm in ("cnn", "vit"):
+        once, again = (tmp_path / runs / "p" / "arms" / f"{arm}.safetensors" for runs in ("whole", "runs"))
+        assert once.read_bytes() == again.read_bytes()
 
 
 def test_what_teaches_is_told_and_counted(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,7 +128,9 @@ def test_what_teaches_is_told_and_counted(pictures: Path, tmp_path: Path, capsys
             timm.create_model(name, num_classes=0, **({"img_size": 32} if arm == "vit" else {})).state_dict(),
             tmp_path / f"{arm}.safetensors",
         )
-    assert pretrain(pictures, tmp_path, "--method", "distill", *weights, "--dry-run") == 0
+    assert pretrain(pictures, tmp_path, "--method", "distill", *weights, "--dry-run", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["forecast"]["reading_seconds"] > 0
+    assert not (tmp_path / "p").exists()
     assert pretrain(pictures, tmp_path, "--method", "distill", "--arm", "cnn", *weights) == 0
     screen = capsys.readouterr().out
     assert "Targets: the starting cnn" in screen and "Targets: the starting vit" in screen
@@ -139,6 +149,15 @@ BAD_INPUT = [
     (["--method", "dino", "--arm", "resnet"], "method.arm"),
     (["--method", "distill"], "random weights (cnn, vit) know nothing. Start from --init imagenet or --weights"),
     (["--method", "distill", "--targets", "test_convnext2"], "random weights (targets) know nothing"),
+    (["--method", "distill", "--weights", "targets=TEACHER"], "a network that method distill names"),
+    (["--targets", "test_convnext"], "could teach only by method distill"),
+    (["--method", "vicreg", "--objective", "vicreg"], "is of method cass"),
+    (["--objective", "vicreg", "--set", "method.activation=softmax"], "knows no activation"),
+    (["--set", "method.name=[cass]"], "method.name"),
+    (
+        ["--method", "distill", "--targets", "test_convnext", "--weights", "targets=/nowhere.pt", "--dry-run"],
+        "/nowhere.pt",
+    ),
     (["--method", "distill", "--init", "imagenet", "--targets", "vit_hug"], "timm has no model 'vit_hug'"),
     (["--method", "distill", "--weights", "teacher=x"], "form cnn=PATH or vit=PATH or targets=PATH"),
     (["--method", "mae", "--set", "method.mask_ratio=1"], "method.mask_ratio"),

@@ -14,8 +14,10 @@ import torch
 from safetensors.torch import save_file
 
 from cass_cli.cli.app import run
+from cass_cli.engine.finetuning.starts import Start
 from cass_cli.engine.regression import fit_regression
 from cass_cli.engine.starting_arms import chosen_arms
+from cass_cli.errors import Interrupted, RunError
 from tests.cli.conftest import TINY, make_pictures
 
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {"cnn": ("test_resnet", {}), "vit": ("test_vit", {"img_size": 32})}
@@ -63,7 +65,6 @@ def test_advice_is_what_the_probes_of_a_fine_tuning_say(
     shutil.copytree(pretrained, tmp_path / "runs")
     advice = json.loads((pretrained / "p" / "summary.json").read_text())["advice"]
     assert (advice["metric"], advice["labels"], advice["images"]) == ("macro_f1", 34, 6)
-    read = {path.name for path in (tmp_path / "runs" / "p" / "features").rglob("*.npz")}
     for start, told in (("pretrained", advice["after"]), ("imagenet", advice["before"])):
         capsys.readouterr()
         assert tune(tmp_path / "runs", "--init-from", start, "--dry-run", "--json") == 0
@@ -79,12 +80,11 @@ def test_advice_is_what_the_probes_of_a_fine_tuning_say(
     for name, change in advice["change"].items():
         assert change["value"] == pytest.approx(advice["after"][name] - advice["before"][name])
         assert change["low"] <= change["value"] <= change["high"]
-    assert read
 
 
 def test_advice_is_shown_and_says_what_to_do(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An arm that did not move has not changed."""
-    assert pretrain(base, tmp_path, "--arm", "vit", "--lr", "1e-30", "--set", "optim.lr_vit=1e-30") == 0
+    assert pretrain(base, tmp_path, "--arm", "vit", "--lr", "1e-30") == 0
     screen = capsys.readouterr().out
     assert "Probes fitted to 34 labels, scored on 6 validation images: macro F1" in screen
     assert "vit no clear change. For each arm the start that suits its labels: cass finetune --init-from best" in screen
@@ -115,6 +115,39 @@ def test_without_advice(
     assert (said or "") in screen
     assert ("were not compared" in screen) == bool(said) and "init-from best" not in screen
     assert json.loads((tmp_path / "runs" / "p" / "summary.json").read_text())["advice"] is None
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (Interrupted(2), "Stopped before it was done."),
+        (MemoryError(), "There is not enough memory for it."),
+        (RunError("The disk is full."), "The disk is full."),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_whatever_becomes_of_the_advice_the_run_is_finished(
+    error: BaseException,
+    why: str,
+    base: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_given: Any, **_how: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("cass_cli.engine.pretraining.job.advise", fail)
+    assert pretrain(base, tmp_path, "--arm", "vit") == 0
+    screen = capsys.readouterr().out
+    assert f"The arms were not compared with what they began as: {why}" in screen and "Next: cass finetune" in screen
+
+
+def test_a_dry_run_counts_the_reading(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for more, reads in (([], True), (["--no-advice"], False)):
+        capsys.readouterr()
+        assert pretrain(base, tmp_path, "--dry-run", "--json", *more) == 0
+        assert (json.loads(capsys.readouterr().out)["forecast"]["reading_seconds"] > 0) == reads
 
 
 # ---- the better start
@@ -186,6 +219,49 @@ def test_an_arm_that_was_not_pretrained_joins_if_it_was_named(base: Path, tmp_pa
     assert set(summary(tmp_path, "pretrained-probe")["validation"]) == {"cnn"}
 
 
+def test_what_cannot_tell_does_not_choose(
+    pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held-out labels of which no score is defined: as before the pretraining, and the trial can be read."""
+
+    def fitted(*given: Any, **how: Any) -> Any:
+        found = fit_regression(*given, **how)
+        return replace(found, scores={found.inverse_l2: float("nan")})
+
+    runs = shutil.copytree(pretrained, tmp_path / "runs")
+    monkeypatch.setattr("cass_cli.engine.finetuning.starts.fit_regression", fitted)
+    assert tune(runs, "--init-from", "best") == 0
+    assert "cnn starts from imagenet (too few labels to choose by)" in capsys.readouterr().out
+    assert all(arm["start_scores"] == {} for arm in summary(runs, "best-probe")["arms"].values())
+
+
+def test_an_interrupted_trial_goes_on_from_the_start_that_it_chose(
+    pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the labels would prefer by now."""
+    scores = {"cnn": ("pretrained", {"imagenet": 0.1, "pretrained": 0.2}), "vit": ("imagenet", {})}
+
+    def chosen(job: Any, *_given: Any, **_how: Any) -> Any:
+        bodies = {"cnn": job.bodies["cnn"], "vit": job.rivals["vit"]}
+        return {arm: Start(bodies[arm], name, told) for arm, (name, told) in scores.items()}  # type: ignore[arg-type]
+
+    runs = shutil.copytree(pretrained, tmp_path / "runs")
+    paper = ["finetune", "--runs", str(runs), "--run", "p", "--recipe", "paper", "--no-guard", "--init-from", "best"]
+    monkeypatch.setattr("cass_cli.engine.finetuning.trial.choose_starts", chosen)
+    with monkeypatch.context() as patch:
+        patch.setattr("cass_cli.engine.finetuning.trial._guarded", stopped)
+        assert run([*paper, "--epochs", "2"]) == 130
+    scores.update(cnn=("imagenet", {}), vit=("pretrained", {}))
+    assert run(["finetune", "--resume", "--runs", str(runs), "--run", "p", "--variant", "best-paper"]) == 0
+    found = summary(runs, "best-paper")["arms"]
+    assert (found["cnn"]["start"], found["vit"]["start"]) == ("pretrained", "imagenet")
+    assert found["cnn"]["start_scores"] == {"imagenet": 0.1, "pretrained": 0.2}
+
+
+def stopped(*_given: Any) -> None:
+    raise Interrupted(2)
+
+
 def test_named_arms_are_those_of_which_somebody_said_something() -> None:
     assert chosen_arms({"arms.cnn": "flag", "arms.vit": "default"}) == ["cnn"]
     assert chosen_arms({"arms.cnn": "preset dermofit", "arms.vit": "file x"}) == ["cnn", "vit"]
@@ -225,5 +301,5 @@ def test_random_starts_leave_no_choice(base: Path, tmp_path: Path, capsys: pytes
     assert run(["pretrain", *TINY, *data]) == 0
     assert "init-from best" not in capsys.readouterr().out
     assert tune(tmp_path, "--init-from", "best") == 0
-    assert "began with random weights: there is no other start" in capsys.readouterr().out
+    assert "none was pretrained from weights that knew something" in capsys.readouterr().out
     assert {arm["start"] for arm in summary(tmp_path, "best-probe")["arms"].values()} == {"pretrained"}

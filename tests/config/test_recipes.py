@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cass_cli.config.load import Layer, Resolved, to_yaml
+from cass_cli.config.load import Layer, Resolved
 from cass_cli.config.presets import preset_layer
-from cass_cli.config.recipes import UNASKED, asked_settings, method_recipe, resolve_with_recipe
+from cass_cli.config.recipes import method_recipe, resolve_with_recipe
 from cass_cli.config.schema import Config, Finetune, Optim
 from cass_cli.errors import ConfigError
 
@@ -122,41 +121,9 @@ def test_nonsense_is_explained(settings: dict[str, Any], said: str) -> None:
         resolved(**settings)
 
 
-# ---- the method that nobody named
-
-
-@pytest.mark.parametrize(
-    ("asked", "method"),
-    [
-        ({}, "vicreg"),
-        ({"arms.init": "imagenet"}, "vicreg"),
-        ({"arms.init": "random", "arms.weights": {"cnn": "a", "vit": "b"}}, "vicreg"),
-        ({"arms.init": "random", "arms.weights": {"cnn": "a"}}, "cass"),
-        ({"arms.init": "random"}, "cass"),
-        ({"method.name": "cass"}, "cass"),
-        ({"method.objective": "vicreg"}, "cass"),
-        ({"method.activation": "softmax"}, "cass"),
-        ({"method.name": "mae"}, "mae"),
-    ],
-    ids=str,
-)
-def test_the_usual_method_is_of_arms_that_know_something(asked: dict[str, Any], method: str) -> None:
-    found = asked_settings(asked)
-    assert found.config.method.name == method
-    assert (found.origins["method.name"] == UNASKED) == (method == "vicreg")
-    if method == "vicreg":
-        assert (found.config.train.batch_size, found.config.optim.vit) == (64, "adamw"), "with its recipe"
-
-
-def test_presets_and_saved_runs_keep_their_method(tmp_path: Path) -> None:
-    assert asked_settings({}, preset="dermofit").config.method.name == "cass"
-    (tmp_path / "config.yaml").write_text(to_yaml(resolved()))
-    assert asked_settings({}, saved=tmp_path / "config.yaml").config.method.name == "cass"
-    assert asked_settings({}, file=tmp_path / "config.yaml").config.method.name == "cass"
-
-
 def test_vicreg_has_rates_for_each_arm_and_for_projectors() -> None:
+    """Which all follow `--lr`: an arm learns at a share of it."""
     optim = resolved(method__name="vicreg").config.optim
-    assert (optim.lr, optim.lr_cnn, optim.lr_vit) == (1e-3, 2e-4, 3e-5)
+    assert (optim.lr, optim.share_cnn, optim.share_vit) == (1e-3, 0.2, 0.03)
     assert resolved(method__name="cass", method__objective="vicreg").config.optim == optim
     assert resolved(method__name="cass").config.optim == Optim()

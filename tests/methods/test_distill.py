@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from cass_cli.engine.pretraining.targets import principal_targets
+from cass_cli.errors import DataError
 from cass_cli.methods.distill import Distill, distill_loss
 
 
@@ -49,7 +50,7 @@ def features(images: int, *widths: int) -> np.ndarray:
 def test_targets_are_principal_components_drawn_together(images: int) -> None:
     """With fewer images than features, and with more."""
     x = features(images, 30, 20)
-    found = principal_targets(x, [30, 20], axes=12)
+    found = principal_targets(x.copy(), [30, 20], axes=12)
     assert found.shape == (images, 12) and found.dtype == np.float32
     centred = x.astype(np.float64) - x.mean(axis=0, dtype=np.float64)
     parts = [centred[:, :30], centred[:, 30:]]
@@ -65,8 +66,20 @@ def test_a_layer_counts_alike_whatever_its_scale_and_a_constant_one_not_at_all()
     x = features(40, 8, 8)
     still = np.concatenate([x, np.full((40, 4), 3.0, dtype=np.float32)], axis=1)
     np.testing.assert_allclose(
-        np.abs(principal_targets(still, [8, 8, 4])), np.abs(principal_targets(x, [8, 8])), atol=1e-4
+        np.abs(principal_targets(still, [8, 8, 4])), np.abs(principal_targets(x.copy(), [8, 8])), atol=1e-4
     )
     assert principal_targets(x, [8, 8]).shape == (40, 16), "no more columns than there are features"
     few = principal_targets(features(5, 8, 8), [8, 8])
     assert few.shape == (5, 4), "and one less than there are images"
+
+
+def test_targets_of_pictures_that_are_all_the_same_are_refused() -> None:
+    with pytest.raises(DataError, match="look the same"):
+        principal_targets(np.ones((6, 16), dtype=np.float32), [8, 8])
+
+
+def test_targets_do_not_depend_on_how_many_columns_are_multiplied_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = features(80, 30, 20)
+    whole = principal_targets(x.copy(), [30, 20])
+    monkeypatch.setattr("cass_cli.engine.pretraining.targets.CHUNK", 7)
+    np.testing.assert_allclose(np.abs(principal_targets(x.copy(), [30, 20])), np.abs(whole), atol=1e-3)

@@ -10,7 +10,7 @@ from lightly.loss import VICRegLoss
 from torch import nn
 
 from cass_cli.methods import vicreg
-from cass_cli.methods.vicreg import VicReg, covariance_term, variance_term, vicreg_loss
+from cass_cli.methods.vicreg import VicReg, covariance_of, covariance_term, variance_term, vicreg_loss
 
 
 def network() -> nn.Module:
@@ -26,11 +26,11 @@ def test_loss_equals_lightly() -> None:
 
 def test_terms_by_hand() -> None:
     still = torch.ones(4, 3)
-    assert float(variance_term(still)) == pytest.approx(1 - 1e-2)  # √ε is left of the deviation
-    assert float(covariance_term(still)) == 0
+    assert float(variance_term(covariance_of(still))) == pytest.approx(1 - 1e-2)  # √ε is left of the deviation
+    assert float(covariance_term(covariance_of(still))) == 0
     spread = torch.tensor([[-3.0, 3.0], [3.0, -3.0]])  # variance 18 each, covariance −18
-    assert float(variance_term(spread)) == 0
-    assert float(covariance_term(spread)) == pytest.approx(2 * 18**2 / 2)
+    assert float(variance_term(covariance_of(spread))) == 0
+    assert float(covariance_term(covariance_of(spread))) == pytest.approx(2 * 18**2 / 2)
     assert float(vicreg_loss(spread, spread)) == pytest.approx(2 * 18**2)
 
 
@@ -121,4 +121,4 @@ def test_would_shrink_without_variance(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_would_repeat_itself_without_covariance() -> None:
     repeated = torch.randn(16, 1, generator=torch.Generator().manual_seed(0)).expand(16, 8)
     apart = torch.randn(16, 8, generator=torch.Generator().manual_seed(0))
-    assert float(covariance_term(repeated)) > 10 * float(covariance_term(apart))
+    assert float(covariance_term(covariance_of(repeated))) > 10 * float(covariance_term(covariance_of(apart)))

@@ -60,7 +60,7 @@ class Prepared:
         init, began = self.config.finetune.init, dict[str, str]()
         if init in ("pretrained", "best", "averaged"):
             began = {name: mark_of(self.run.arm(name, averaged=init == "averaged")) for name in self.bodies}
-        method = self.config.method.title if began else "none"
+        method = self.config.method.title if any(began.values()) else "none"
         of = (self.variant, self.config, self.bodies, self.data, images, self.compute, method, began, self.rivals)
         return Job(*of)
 
@@ -126,7 +126,9 @@ def prepare(
     bodies: dict[str, Arm] = {name: starting_body(run, config, name, seed=0) for name in arms}
     rivals = other_starts(run, config, arms)
     if config.finetune.init == "best" and not rivals:
-        watch.note("The arms began with random weights: there is no other start to choose from.")
+        watch.note(
+            "There is no arm with two starts to choose from: none was pretrained from weights that knew something."
+        )
     if resolved.origins["finetune.init"] == NO_RUN:
         watch.note(f"From {'ImageNet' if config.finetune.init == 'imagenet' else 'random'} weights: {NO_RUN}.")
     if new_run:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from cass_cli.engine.finetuning.shared import Job, Watcher
 from cass_cli.engine.regression import fit_regression
 from cass_cli.engine.signals import StopRequest
 from cass_cli.models.arms import Arm
+
+STARTS: tuple[StartName, StartName] = ("imagenet", "pretrained")
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,8 @@ def choose_starts(
         if rival is None:
             found[name] = Start(body, "pretrained" if job.began.get(name) else "imagenet", {})
             continue
-        scores = {}
-        for start, arm in (("imagenet", rival), ("pretrained", body)):
+        scores: dict[str, float] = {}
+        for start, arm in zip(STARTS, (rival, body), strict=True):
             features = features_of(
                 job.variant.run.features,
                 {name: arm.model},
@@ -72,8 +75,19 @@ def choose_starts(
                 seed=seed,
             )
             stop.check()
-            if fitted.scores:
-                scores[start] = fitted.scores[fitted.inverse_l2]
-        better = scores.get("pretrained", -np.inf) > scores.get("imagenet", -np.inf)
+            score = fitted.scores.get(fitted.inverse_l2, np.nan)  # undefined where no held-out label tells
+            if np.isfinite(score):
+                scores[start] = float(score)
+        scores = scores if len(scores) == len(STARTS) else {}
+        better = bool(scores) and scores["pretrained"] > scores["imagenet"]
         found[name] = Start(body, "pretrained", scores) if better else Start(rival, "imagenet", scores)
     return found
+
+
+def begun_starts(job: Job, saved: Mapping[str, Any]) -> dict[str, Start]:
+    """Return the starts that an interrupted trial had chosen, as its checkpoint tells."""
+    of = {
+        name: job.rivals.get(name, body) if saved[name]["name"] == "imagenet" else body
+        for name, body in job.bodies.items()
+    }
+    return {name: Start(body, saved[name]["name"], saved[name]["scores"]) for name, body in of.items()}

@@ -30,7 +30,7 @@ from cass_cli.engine.finetuning.session import (
     tuning_state,
 )
 from cass_cli.engine.finetuning.shared import Beginning, Job, Watcher
-from cass_cli.engine.finetuning.starts import Start, choose_starts
+from cass_cli.engine.finetuning.starts import Start, begun_starts, choose_starts
 from cass_cli.engine.signals import StopRequest
 from cass_cli.engine.starting_arms import starting_body, with_new_head
 from cass_cli.errors import RunError
@@ -79,7 +79,7 @@ def run_trial(
         arms, t = new_tuning(job, trial, bodies, subset)
         _go_on(job, trial, t, watch)
         begins(t.epoch, settings.epochs)
-        _train(job, trial, t, watch, stop)
+        _train(job, trial, t, starts, watch, stop)
         answers = _guarded(job, trial, arms, t, bodies, subset, watch, stop)
     summary = _summary(job, trial, starts, answers, seen=seen, seconds=time.monotonic() - began)
     write_json(trial.files.summary, summary.as_dict())
@@ -96,6 +96,8 @@ def _starts(job: Job, trial: Trial, subset: NDArray[np.int64], watch: Watcher, s
     """Return what the trial starts from: with random weights its own, with several starts the better ones."""
     init, seed = job.config.finetune.init, trial_seed(trial.seed)
     if init == "best":
+        if trial.files.checkpoint.exists():  # it goes on with what it began with
+            return begun_starts(job, load_checkpoint(trial.files.checkpoint)["starts"])
         found = choose_starts(job, subset, watch, stop, seed=seed)
         for name in job.rivals:
             watch.note(f"fraction {trial.fraction:g}, seed {trial.seed}: {name} {found[name].reason}")
@@ -122,12 +124,13 @@ def _go_on(job: Job, trial: Trial, t: Tuning, watch: Watcher) -> None:
         trial.files.metrics.unlink(missing_ok=True)
 
 
-def _train(job: Job, trial: Trial, t: Tuning, watch: Watcher, stop: StopRequest) -> None:
+def _train(job: Job, trial: Trial, t: Tuning, starts: Mapping[str, Start], watch: Watcher, stop: StopRequest) -> None:
     """Train until every arm has stopped, and give each its best weights."""
 
     def save(t: Tuning) -> None:
         asked = stop.saved()
         state = {**tuning_state(t), "began": dict(job.began), "metrics": trial.files.metrics_mark()}
+        state["starts"] = {name: {"name": start.name, "scores": dict(start.scores)} for name, start in starts.items()}
         save_checkpoint(trial.files.checkpoint, state)
         if asked:
             where = f"epoch {t.epoch}" if not t.batch else f"batch {t.batch} of epoch {t.epoch + 1}"

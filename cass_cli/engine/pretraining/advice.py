@@ -7,27 +7,33 @@ test split is decoded beside the others, as features are read by whole batches, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import isnan
 from typing import Any
 
 import numpy as np
+import torch
 
 from cass_cli.config.schema import Config, StartName
 from cass_cli.data.labelled_images import check_trainable, decode, find_labelled
+from cass_cli.data.space import fits_in_memory
 from cass_cli.data.views.spec import spec_of
 from cass_cli.engine.compute import Compute
 from cass_cli.engine.features import Reading, batches_with, features_of
 from cass_cli.engine.heads import fit_heads, head_logits
 from cass_cli.engine.signals import StopRequest
 from cass_cli.engine.starting_arms import at_start, known_starts, starting_body
-from cass_cli.errors import DataError
+from cass_cli.errors import DataError, RunError
+from cass_cli.models.arms import Arm
+from cass_cli.models.layers import arm_features
 from cass_cli.runs.directory import Run
 from cass_cli.scores.bootstrap import Estimate
 from cass_cli.scores.calibration import to_probabilities, with_mean
 from cass_cli.scores.metrics import paired_difference
 from cass_cli.scores.values import Floats, metric_values
 
+BYTES = 24  # of each feature of each image: as it is read, then copied in fp64 for a regression
 GAINED, LOST, UNCLEAR = "gained", "lost", "no clear change"
 
 
@@ -50,7 +56,11 @@ class Advice:
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         told = {name: {**change.as_dict(), "verdict": self.verdict(name)} for name, change in self.change.items()}
-        return {**asdict(self), "change": told}
+        scores = {
+            key: {name: None if isnan(value) else value for name, value in of.items()}
+            for key, of in (("before", self.before), ("after", self.after))
+        }
+        return {**asdict(self), **scores, "change": told}
 
 
 def advise(
@@ -77,6 +87,7 @@ def advise(
     train, val = (images.readable(data.rows[split]) for split in ("train", "val"))
     if not len(val):
         raise DataError("There are no validation images.")
+    _check_memory([starting_body(run, at_start(config, "imagenet"), name, seed=0) for name in arms], config, len(rows))
     reading = Reading(spec_of(config.data), config.finetune.layers, config.finetune.mirrored)
     multilabel = data.table.multilabel
 
@@ -93,6 +104,10 @@ def advise(
             stop=stop,
             on_progress=on_reading,
         )
+        if not all(np.isfinite(features.values).all() for features in found.values()):
+            raise RunError(
+                f"An arm as {'it is' if start == 'pretrained' else 'it was'} gives features that are not finite."
+            )
         heads = fit_heads(
             found,
             train,
@@ -120,3 +135,13 @@ def advise(
         name: paired_difference(metric, labels, (now[name], None), (then[name], None), groups=groups) for name in now
     }
     return Advice(metric, len(train), len(val), values(then), values(now), change)
+
+
+def _check_memory(arms: Sequence[Arm], config: Config, images: int) -> None:
+    """Raise `RunError` where a regression on what the arms know of so many images does not fit into memory."""
+    image = torch.zeros(1, 3, config.data.image_size, config.data.image_size)
+    with torch.inference_mode():
+        widths = [arm_features(arm.model.eval(), image, layers=config.finetune.layers)[0].shape[1] for arm in arms]
+    needed = BYTES * images * sum(widths)
+    if not fits_in_memory(needed):
+        raise RunError(f"It would take {needed / 2**30:.1f} GiB of memory, which is more than may be taken.")

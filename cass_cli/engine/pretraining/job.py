@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from cass_cli.config.load import Resolved, to_yaml
-from cass_cli.config.schema import Config
+from cass_cli.config.schema import Config, NetworkName
 from cass_cli.data.dataset import Dataset, find_dataset, load_training_images
 from cass_cli.data.fingerprints import Fingerprints, fingerprints, with_digests
 from cass_cli.data.splits import write_splits
@@ -24,12 +24,12 @@ from cass_cli.engine.compute import Compute, choose_compute
 from cass_cli.engine.distributed import World, process_group
 from cass_cli.engine.fastest import settle_compute
 from cass_cli.engine.finite import not_finite_in
+from cass_cli.engine.memory import lacks_memory
 from cass_cli.engine.pretraining.advice import Advice, advise
 from cass_cli.engine.pretraining.loop import EpochStats, StepStats, pretrain
 from cass_cli.engine.pretraining.moved import moved
 from cass_cli.engine.pretraining.plan import Plan, check_batches, fewest_images, plan_pretraining
 from cass_cli.engine.pretraining.probe import probe_arms, probe_data
-from cass_cli.engine.pretraining.request import why_this_method
 from cass_cli.engine.pretraining.session import (
     Session,
     build_session,
@@ -41,10 +41,10 @@ from cass_cli.engine.pretraining.session import (
 from cass_cli.engine.pretraining.targets import build_teachers, check_teachers, load_targets, make_targets, save_targets
 from cass_cli.engine.signals import StopRequest, resumed_by, stop_on_signal
 from cass_cli.engine.starting_arms import known_starts
-from cass_cli.errors import CassError, RunError
+from cass_cli.errors import CassError, Interrupted, RunError
 from cass_cli.files import sweep, write_json, write_text
 from cass_cli.methods.build import build_arms
-from cass_cli.models.arms import save_arm
+from cass_cli.models.arms import Arm, save_arm
 from cass_cli.models.card import ArmCard
 from cass_cli.runs.directory import ENVIRONMENT, Run, barely_begun, check_new, create_run, environment
 from cass_cli.runs.latest import point_latest
@@ -127,13 +127,12 @@ def _pretrain_job(
         resume = False
     config = resolved.config
     check_teachers(config)
-    if not resume and (why := why_this_method(resolved)):
-        watch.note(why)
     compute = choose_compute(config.train, local_rank=world.local_rank)
     device = compute.device
     state = load_checkpoint(run.checkpoint) if resume else None
     dataset, images = _find(config, run, world, watch, resume=resume, verify=verify)
     arms = build_arms(config)
+    teachers = build_teachers(config) if world.leads and not resume else {}
     fewest = fewest_images(arm.model for arm in arms.values())  # what the method adds to them is seen when it is built
     check_batches(config.train, dataset.counts["train"], world.size, fewest=fewest)
     for arm, built in arms.items():
@@ -149,7 +148,7 @@ def _pretrain_job(
     for note in store.notes:
         watch.note(note)
     with process_group(world, device):
-        targets = world.shared(_targets(config, store, compute, run, watch, resume=resume) if world.leads else None)
+        targets = world.shared(_targets(config, teachers, store, compute, run, watch) if world.leads else None)
         session = build_session(config, arms, store, compute, world=world, targets=targets, measure=not state)
         if world.size > 1 and device.type == "cpu" and any(isinstance(m, _BatchNorm) for m in session.method.modules()):
             watch.warn("On CPUs, batch norm counts each process's share of a batch alone: one process would differ.")
@@ -199,14 +198,18 @@ def _find(
 
 
 def _targets(
-    config: Config, store: ImageStore, compute: Compute, run: Run, watch: Watcher, *, resume: bool
+    config: Config,
+    teachers: Mapping[NetworkName, Arm],
+    store: ImageStore,
+    compute: Compute,
+    run: Run,
+    watch: Watcher,
 ) -> Tensor | None:
-    """Return what distill learns of the images, or began to learn; None for other methods."""
+    """Return what distill learns of the images, or began to learn where there are no `teachers`; else None."""
     if config.method.name != "distill":
         return None
-    if resume:
+    if not teachers:
         return load_targets(run.targets, len(store))
-    teachers = build_teachers(config)
     for name, arm in teachers.items():
         watch.note(f"Targets: {arm.name}, {arm.weights}" if name == "targets" else f"Targets: the starting {name}")
     return make_targets(config, teachers, store, compute, on_progress=watch.reading)
@@ -269,13 +272,20 @@ def _train(
 
 
 def _advice(session: Session, run: Run, config: Config, watch: Watcher, stop: StopRequest) -> Advice | None:
-    """Compare the arms with what they began as; None, with a note, where that cannot be done."""
+    """Compare the arms with what they began as; None, with a note, where that cannot be done: the run is finished."""
     try:
         told = {"on_decoding": watch.decoding, "on_reading": watch.reading}
         return advise(run, config, session.compute, stop, **told)
     except CassError as error:
-        watch.note(f"The arms were not compared with what they began as: {error.what}")
-        return None
+        why = error.what
+    except Interrupted:
+        why = "Stopped before it was done."
+    except Exception as error:
+        if not lacks_memory(error):
+            raise
+        why = "There is not enough memory for it."
+    watch.note(f"The arms were not compared with what they began as: {why}")
+    return None
 
 
 def _finished(run: Run, session: Session) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from cass_cli.config.load import Resolved, read_saved
 from cass_cli.config.recipes import ORIGIN as METHOD
-from cass_cli.config.recipes import RECIPE, UNASKED, USUAL_METHOD
+from cass_cli.config.recipes import RECIPE
 from cass_cli.config.schema import Config
 from cass_cli.data.dataset import with_data_path, with_labels_found
 from cass_cli.errors import DataError, RunError
@@ -26,18 +26,12 @@ FREE_ON_RESUME = (
     "data.cache",
     "data.workers",
 )
-WHY_USUAL = f"No --method: {USUAL_METHOD}, the best start of those measured (README). The paper's: --method cass."
 MOVABLE = ("data.path", "data.labels")  # where the same images and labels are now: `moved.py` looks whether they are
 
 
 def requested_settings(asked: Resolved, *, preset: str | None, resume: Run | None) -> Resolved:
     """Return the settings of a new run, with its images' folder; or those of the run to `resume`, with what changes."""
     return _resumed(resume, asked) if resume else with_data_path(asked, preset)
-
-
-def why_this_method(resolved: Resolved) -> str:
-    """Return a sentence on the method where nobody named one, "" where somebody did."""
-    return WHY_USUAL if resolved.origins["method.name"] == UNASKED else ""
 
 
 def _resumed(run: Run, asked: Resolved) -> Resolved:

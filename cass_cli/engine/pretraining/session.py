@@ -101,7 +101,7 @@ def build_session(
     networks = {name: compute.place(arm.model).train() for name, arm in arms.items()}
     if train.gradient_checkpointing:
         checkpoint_gradients(arms)
-    method = build_method(config, networks, targets=0 if targets is None else targets.shape[1])
+    method = build_method(config, networks, targets=None if targets is None else targets.shape[1])
     fewest = fewest_images([method])
     check_batches(train, len(store.kept), world.size, fewest=fewest)
     method.to(device)
@@ -133,7 +133,7 @@ def build_session(
         method=method,
         optimisers={
             name: build_optimiser(
-                getattr(optim, name), net, optim, arm=method.arms[name], peak=getattr(optim, f"lr_{name}")
+                getattr(optim, name), net, optim, network=method.learned[name], share=getattr(optim, f"share_{name}")
             )
             for name, net in method.learners.items()
         },

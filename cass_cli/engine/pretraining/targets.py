@@ -20,11 +20,12 @@ from cass_cli.engine.batches import prefetch
 from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
 from cass_cli.engine.compute import Compute
 from cass_cli.engine.features import BATCH, Reading, read_batch
-from cass_cli.errors import ConfigError, RunError
+from cass_cli.errors import ConfigError, DataError, RunError
 from cass_cli.methods.distill import AXES
 from cass_cli.models.arms import Arm, arm_options, build_arm
 
 LAYERS = 6  # as the probe reads
+CHUNK = 4096  # columns that are multiplied in fp64 at once
 NOISE = 1e-10  # of the largest: smaller squared lengths are rounding
 
 
@@ -44,7 +45,12 @@ def check_teachers(config: Config) -> None:
 
 
 def build_teachers(config: Config) -> dict[NetworkName, Arm]:
-    """Build the networks that teach, with their weights: starting arms, or the one that `method.targets` names."""
+    """Build the networks that teach, with their weights: starting arms, or the one that `method.targets` names.
+
+    There are none where the method is not distill.
+    """
+    if config.method.name != "distill":
+        return {}
     names = {"cnn": config.arms.cnn, "vit": config.arms.vit, "targets": config.method.targets}
     return {
         name: build_arm(
@@ -82,6 +88,7 @@ def make_targets(
             done += 1
             on_progress(done, len(batches) * len(teachers))
         features = np.concatenate(parts)
+        del parts
         if not np.isfinite(features).all():
             raise RunError(
                 f"The network {name} gives training images features that are not finite.", hint="--precision fp32"
@@ -94,19 +101,24 @@ def principal_targets(features: NDArray[np.float32], widths: list[int], *, axes:
     """Return the first `axes` principal components [N, K] of features [N, D] of layers of these `widths`.
 
     Each layer is centred and scaled to a variance of 1 in all; component k has a variance in proportion to its singular
-    value, not to its square, and the mean square over all of them is 1.
+    value, not to its square, and the mean square over all of them is 1. Takes `features` apart.
     """
-    x = features.astype(np.float64)
-    x -= x.mean(axis=0)
+    x = features
+    x -= x.mean(axis=0, dtype=np.float64).astype(np.float32)
     layer = np.repeat(np.arange(len(widths)), widths)
-    spread = np.bincount(layer, weights=np.square(x).mean(axis=0), minlength=len(widths))
-    x /= np.sqrt(np.where(spread > 0, spread, 1.0))[layer]
+    spread = np.bincount(layer, weights=np.einsum("nd,nd->d", x, x, dtype=np.float64), minlength=len(widths)) / len(x)
+    constant = spread <= NOISE
+    x *= np.where(constant, 0.0, 1 / np.sqrt(np.where(constant, 1.0, spread)))[layer].astype(np.float32)
     few = len(x) < x.shape[1]
-    values, vectors = np.linalg.eigh(x @ x.T if few else x.T @ x)
+    rows = x if few else x.T
+    parts = np.array_split(rows, max(1, rows.shape[1] // CHUNK), axis=1)
+    values, vectors = np.linalg.eigh(sum(np.matmul(part, part.T, dtype=np.float64) for part in parts))
     values, vectors = values[::-1][:axes], vectors[:, ::-1][:, :axes]
-    kept = values > values[0] * NOISE
+    kept = values > max(values[0] * NOISE, NOISE)
     singular, vectors = np.sqrt(values[kept]), vectors[:, kept]
-    scores = vectors * np.sqrt(singular) if few else x @ vectors / np.sqrt(singular)
+    scores = vectors * np.sqrt(singular) if few else x @ (vectors / np.sqrt(singular)).astype(np.float32)
+    if not scores.size:
+        raise DataError("All training images look the same to a network that teaches.", hint="Is it the right folder?")
     targets: NDArray[np.float32] = (scores / np.sqrt(np.square(scores).mean())).astype(np.float32)
     return targets
 

@@ -178,7 +178,8 @@ def _fitting(p: Prepared, plan: TunePlan, timed: list[str]) -> float:
     """Return the seconds of all regressions: one that is small is timed, and work projected."""
     each, tried = [plan.arms[name].features for name in p.bodies], [plan.arms[name].features for name in p.rivals]
     heads = [*each, sum(each)] if p.config.finetune.recipe == "probe" and len(each) > 1 else each
-    heads = [*heads, *2 * tried]
+    probed = p.config.finetune.recipe == "probe" or p.config.finetune.guard
+    heads = [*(heads if probed else ()), *2 * tried]
     trial = max(p.todo, key=lambda trial: len(p.subsets[trial.path]))
     subset = p.subsets[trial.path]
     few = label_subset(p.data.labels, subset, fraction=min(1.0, FITTED_LABELS / len(subset)), seed=0)

@@ -186,11 +186,14 @@ def _cost(p: Prepared) -> _Cost:
     flops = {name: counted.flops for name, counted in passes.items()}
     widths = {name: counted.features if has_probe(p) else 0 for name, counted in passes.items()}
     peak = max(counted.peak for counted in passes.values())
+    rivals = sum(_count(body.model) for body in p.rivals.values())
     if settings.recipe == "probe":  # each arm in turn is copied to where it computes
-        weights, images = sum(parameters) + max(parameters), sum(map(len, p.data.rows.values()))
+        weights, images = sum(parameters) + max(parameters) + rivals, sum(map(len, p.data.rows.values()))
         return _Cost(FLOAT * weights, min(features.BATCH, images) * peak, flops, widths)
     learned, kept = zip(*(_count_training(p, body) for body in p.bodies.values()), strict=True)
-    weights = 3 * sum(parameters) + 3 * sum(learned)  # begun with, trained, best so far; gradients, two of Adam's
+    weights = (
+        rivals + 3 * sum(parameters) + 3 * sum(learned)
+    )  # begun with, trained, best so far; gradients, two of Adam's
     batch = min(settings.batch_size, max((len(p.subsets[trial.path]) for trial in p.todo), default=0))
     validated = min(inference.BATCH, len(p.data.rows["val"]))
     return _Cost(FLOAT * weights, max(batch * max(kept), validated * peak), flops, widths)

@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 
 # Arms without batch norm: its statistics are of a process's own share, so they cannot agree.
 ARGUMENTS = [
@@ -109,3 +111,52 @@ def test_module_starts_under_torchrun(tmp_path: Path, class_folders: Path, torch
     )
     assert result.returncode != 0
     assert "nowhere" in result.stderr
+
+
+# Prints the loss of a batch of five images, of which either process has its share, and the gradient of a projector.
+TERMS_SCRIPT = """
+import json, os, torch, torch.distributed as dist
+from cass_cli.methods.vicreg import vicreg_loss
+rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+if size > 1:
+    dist.init_process_group("gloo")
+torch.manual_seed(0)
+one, two = torch.randn(2, 5, 4)
+layer = torch.nn.Linear(4, 6)
+mine = torch.arange(rank, 5, size)
+loss = vicreg_loss(layer(one[mine]), layer(two[mine])) * len(mine) / 5
+loss.backward()
+found = torch.cat([loss.detach().flatten(), layer.weight.grad.flatten()])
+if size > 1:
+    dist.all_reduce(found)
+if rank == 0:
+    print(json.dumps(found.tolist()))
+"""
+
+
+def test_vicregs_terms_are_those_of_the_whole_batch(tmp_path: Path, torchrun: list[str]) -> None:
+    """With three images here and two there: the loss, and what it asks of the weights."""
+    path = tmp_path / "terms.py"
+    path.write_text(TERMS_SCRIPT)
+    both, alone = run([*torchrun, str(path)]), run([sys.executable, str(path)])
+    assert both.returncode == alone.returncode == 0, both.stderr + alone.stderr
+    found, expected = (json.loads(result.stdout) for result in (both, alone))
+    assert len(found) == 1 + 6 * 4
+    assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def test_two_processes_learn_the_same_targets_as_one(
+    tmp_path: Path, class_folders: Path, torchrun: list[str], script: Path
+) -> None:
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_convnext2", num_classes=0).state_dict(), tmp_path / "teacher.safetensors")
+    settings = ["--method", "distill", "--targets", "test_convnext2", "--data", str(class_folders)]
+    settings += ["--weights", f"targets={tmp_path / 'teacher.safetensors'}", "--set", "optim.warmup=0"]
+    both = run([*torchrun, str(script), *ARGUMENTS, *settings, "--runs", str(tmp_path / "two")])
+    assert both.returncode == 0, both.stderr
+    alone = run([sys.executable, str(script), *ARGUMENTS, *settings, "--runs", str(tmp_path / "one")])
+    assert alone.returncode == 0, alone.stderr
+    ranks = [weights(tmp_path / "two", rank) for rank in (0, 1)]
+    assert all(torch.equal(ranks[0][key], ranks[1][key]) for key in ranks[0])
+    for key, value in weights(tmp_path / "one").items():
+        torch.testing.assert_close(ranks[0][key], value, rtol=1e-6, atol=1e-9)

@@ -256,15 +256,17 @@ def test_each_image_is_taught_its_own_target() -> None:
     assert abs(loss - float(method(images, session.targets[order.flip(0)]).detach())) > 1e-3
 
 
-def test_rates_of_their_own_are_taken_by_the_networks_alone() -> None:
-    """Heads learn at `optim.lr`; `set_rates` scales what the arm's groups take."""
-    session = session_of("vicreg", optim__lr=1e-2, optim__lr_vit=1e-4)
-    (optimiser,) = session.optimisers.values()
-    inner = {id(p) for p in session.method.arms["vit"].parameters()}
+@pytest.mark.parametrize("method", ["vicreg", "official"])
+def test_a_network_learns_at_its_share_of_the_rate_and_its_head_at_all_of_it(method: str) -> None:
+    """Also where a teacher is kept, which learns nothing itself."""
+    session = session_of(method, optim__lr=1e-2, optim__share_vit=0.01)
+    (optimiser,), (learner,) = session.optimisers.values(), session.method.learners.values()
+    inner = {id(p) for p in learner.network.parameters()}
     set_rates(optimiser, lr=5e-3, weight_decay=0.0)
     seen = {id(p) in inner: group["lr"] for group in optimiser.param_groups for p in group["params"]}
     assert seen == {True: pytest.approx(5e-5), False: pytest.approx(5e-3)}
-    assert sum(len(group["params"]) for group in optimiser.param_groups) == len(list(session.method.parameters()))
+    learns = [p for p in learner.parameters() if p.requires_grad]
+    assert sum(len(group["params"]) for group in optimiser.param_groups) == len(learns)
 
 
 def test_small_crops_need_a_transformer_of_any_size() -> None:
