@@ -132,7 +132,7 @@ def wait_for(path: Path, lines: int) -> None:
 
 
 def test_interrupted_again_and_again_it_equals_the_uninterrupted_run(class_folders: Path, tmp_path: Path) -> None:
-    """Each time in a process of its own, like the first; both compute alike, whatever they would measure side by side."""
+    """Each time in a process of its own, like the first; both compute alike, whatever they would measure."""
     alike = ("--set", "train.channels_last=on", "--set", "train.threads=1")
     epochs = ("--epochs", "10", "--name", "run", *alike)
     whole = start(class_folders, tmp_path / "whole", *epochs)
