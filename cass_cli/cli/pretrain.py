@@ -126,10 +126,10 @@ def pretrain(
         ARMS(help="Local weight file of an arm; goes before --init. Once an arm.", metavar="ARM=PATH"),
     ] = None,
     epochs: Annotated[
-        int | None, TRAINING(help="Passes over the training split. Default: 100; 6 for vicreg, distill.")
+        int | None, TRAINING(help="Passes over the training split. Default: 100; 6 with vicreg or distill.")
     ] = None,
     batch_size: Annotated[
-        int | None, TRAINING(help="Images an optimiser step. Default: 16; 32 for vicreg, distill.")
+        int | None, TRAINING(help="Images an optimiser step. Default: 16; 32 with vicreg or distill.")
     ] = None,
     accumulate: Annotated[
         int | None, TRAINING(help="Forward passes a batch is split into, to save memory. Default: 1.")

@@ -120,8 +120,7 @@ def asked_settings(
         own = read_saved(saved)
         below.append(Layer("default", {key: own.value(key) for key in own.origins}))
     given = Layer("flag", {key: value for key, value in flags.items() if value is not None})
-    above += [given, parse_assignments(list(assignments))]
-    return resolve_with_recipe(below, above)
+    return resolve_with_recipe(below, [*above, given, parse_assignments(list(assignments))])
 
 
 def resolve_with_recipe(below: Sequence[Layer], above: Sequence[Layer]) -> Resolved:

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cass_cli.data.views.draw import FLIP_AND_TILT
-from cass_cli.methods.method import SoloMethod, View
+from cass_cli.methods.method import OneBranch, View
 from cass_cli.methods.teacher import Branch
 
 AXES = 384  # of each network, at most
@@ -30,7 +30,7 @@ def distill_loss(predicted: Tensor, targets: Tensor) -> Tensor:
     return F.smooth_l1_loss(predicted.float(), targets.float())
 
 
-class Distill(SoloMethod):
+class Distill(OneBranch):
     """One network and a linear layer from its pooled features to the targets."""
 
     def __init__(self, network: nn.Module, *, width: int, targets: int) -> None:
@@ -40,26 +40,6 @@ class Distill(SoloMethod):
         self.views = (View(FLIP_AND_TILT),)
         self.target_width = targets
 
-    @property
-    def kept(self) -> nn.Module:
-        return self.branch.network
-
-    @property
-    def learner(self) -> nn.Module:
-        return self.branch
-
-    @property
-    def networks(self) -> tuple[nn.Module, ...]:
-        return (self.branch.network,)
-
     def forward(self, view: Tensor, targets: Tensor, *, progress: float = 0.0) -> Tensor:
         """Return the loss of one `view` [B, 3, S, S] and the `targets` [B, K] of its images, at any `progress`."""
         return distill_loss(self.branch(view), targets)
-
-    def after_step(self, progress: float) -> None:
-        """Nothing follows a step."""
-
-    def outputs(self, features: Tensor) -> Tensor:
-        """Return the predicted targets [B, K] of pooled features [B, D]."""
-        predicted: Tensor = self.branch.head(features)
-        return predicted

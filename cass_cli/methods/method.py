@@ -12,6 +12,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from cass_cli.methods.teacher import Branch
+
 
 @dataclass(frozen=True)
 class View:
@@ -94,3 +96,29 @@ class SoloMethod(nn.Module, ABC):
     @abstractmethod
     def outputs(self, features: Tensor) -> Tensor:
         """Return what the loss would compare [B, K] of the kept network's pooled features [B, D]."""
+
+
+class OneBranch(SoloMethod):
+    """A method whose network and head both learn and nothing else: no teacher follows, nothing is done after a step."""
+
+    branch: Branch
+
+    @property
+    def kept(self) -> nn.Module:
+        return self.branch.network
+
+    @property
+    def learner(self) -> nn.Module:
+        return self.branch
+
+    @property
+    def networks(self) -> tuple[nn.Module, ...]:
+        return (self.branch.network,)
+
+    def after_step(self, progress: float) -> None:
+        """Nothing follows a step."""
+
+    def outputs(self, features: Tensor) -> Tensor:
+        """Return what the head makes [B, K] of pooled features [B, D]."""
+        made: Tensor = self.branch.head(features)
+        return made

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
 from cass_cli.data.views.draw import FLIP_AND_TILT
-from cass_cli.methods.method import SoloMethod, View
+from cass_cli.methods.method import OneBranch, View
 from cass_cli.methods.teacher import Branch
 
 PROJECTION = 1024
@@ -75,7 +75,7 @@ def projector(width: int, projection: int = PROJECTION) -> nn.Sequential:
     )
 
 
-class VicReg(SoloMethod):
+class VicReg(OneBranch):
     """One network under the three terms."""
 
     def __init__(self, network: nn.Module, *, width: int, projection: int = PROJECTION) -> None:
@@ -84,26 +84,6 @@ class VicReg(SoloMethod):
         self.branch = Branch(network, projector(width, projection))
         self.views = (View(FLIP_AND_TILT), View(FLIP_AND_TILT))
 
-    @property
-    def kept(self) -> nn.Module:
-        return self.branch.network
-
-    @property
-    def learner(self) -> nn.Module:
-        return self.branch
-
-    @property
-    def networks(self) -> tuple[nn.Module, ...]:
-        return (self.branch.network,)
-
     def forward(self, one: Tensor, two: Tensor, *, progress: float = 0.0) -> Tensor:
         """Return the loss of two views [B, 3, S, S], the same at any `progress`."""
         return vicreg_loss(*self.branch(torch.cat([one, two])).chunk(2))
-
-    def after_step(self, progress: float) -> None:
-        """Nothing follows a step."""
-
-    def outputs(self, features: Tensor) -> Tensor:
-        """Return the projections [B, K] of pooled features [B, D]."""
-        projected: Tensor = self.branch.head(features)
-        return projected

@@ -55,9 +55,7 @@ class TrainedArm:
     weights: str  # what it began with
     best_epoch: int  # 0 where it was not trained
     kept: str = FINE_TUNED  # or "probe": the arm as it was, with a head over its layers
-    began: str = (
-        ""  # mark of the run's arm that it began with, or could have (`ancestry.py`); "": of none, or not known
-    )
+    began: str = ""  # mark of the run's arm that it may have begun with (`ancestry.py`); "": of none, or not known
     start: StartName | None = None  # what it began with; None, from before it was told: what the trial's `init` says
     start_scores: Mapping[str, FiniteFloat] = field(default_factory=dict)  # of each start, where it had a choice
 

@@ -137,7 +137,7 @@ def test_whatever_becomes_of_the_advice_the_run_is_finished(
     def fail(*_given: Any, **_how: Any) -> None:
         raise error
 
-    monkeypatch.setattr("cass_cli.engine.pretraining.job.advise", fail)
+    monkeypatch.setattr("cass_cli.engine.pretraining.advice.advise", fail)
     assert pretrain(base, tmp_path, "--arm", "vit") == 0
     screen = capsys.readouterr().out
     assert f"The arms were not compared with what they began as: {why}" in screen and "Next: cass finetune" in screen

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isnan
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,9 +22,10 @@ from cass_cli.data.views.spec import spec_of
 from cass_cli.engine.compute import Compute
 from cass_cli.engine.features import Reading, batches_with, features_of
 from cass_cli.engine.heads import fit_heads, head_logits
+from cass_cli.engine.memory import lacks_memory
 from cass_cli.engine.signals import StopRequest
 from cass_cli.engine.starting_arms import at_start, known_starts, starting_body
-from cass_cli.errors import DataError, RunError
+from cass_cli.errors import CassError, DataError, Interrupted, RunError
 from cass_cli.models.arms import Arm
 from cass_cli.models.layers import arm_features
 from cass_cli.runs.directory import Run
@@ -63,6 +64,35 @@ class Advice:
         return {**asdict(self), **scores, "change": told}
 
 
+class Watcher(Protocol):
+    """Told what is read, and why nothing could be compared."""
+
+    def note(self, text: str) -> None: ...
+    def decoding(self, done: int, total: int) -> None: ...
+    def reading(self, done: int, total: int) -> None: ...
+
+
+def try_to_advise(run: Run, config: Config, compute: Compute, stop: StopRequest, watch: Watcher) -> Advice | None:
+    """Return what `advise` finds, None where it was not asked for or, with a note, where it cannot be done.
+
+    The arms of `run` are saved by then, so that nothing that happens here is an error of its pretraining.
+    """
+    if not config.train.advice or not known_starts(config):
+        return None
+    try:
+        return advise(run, config, compute, stop, on_decoding=watch.decoding, on_reading=watch.reading)
+    except CassError as error:
+        why = error.what
+    except Interrupted:
+        why = "Stopped before it was done."
+    except Exception as error:
+        if not lacks_memory(error):
+            raise
+        why = "There is not enough memory for it."
+    watch.note(f"The arms were not compared with what they began as: {why}")
+    return None
+
+
 def advise(
     run: Run,
     config: Config,
@@ -74,11 +104,10 @@ def advise(
 ) -> Advice:
     """Compare the arms that `run` saved with those that it began with, on the labels of its images.
 
-    Raises `DataError` where there is nothing to compare with or on, `Interrupted` for `stop` between two batches.
+    Raises `DataError` where there is nothing to compare on, `RunError` where it cannot be done, and `Interrupted` for
+    `stop` between two batches.
     """
     arms = known_starts(config)
-    if not arms:
-        raise DataError("The arms began with random weights.")
     data = find_labelled(config, run.splits)
     check_trainable(data, data.rows["train"])
     rows = np.concatenate([data.rows["train"], data.rows["val"]])

@@ -10,22 +10,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from cass_cli.config.load import Resolved, to_yaml
-from cass_cli.config.schema import Config, NetworkName
+from cass_cli.config.schema import Config
 from cass_cli.data.dataset import Dataset, find_dataset, load_training_images
 from cass_cli.data.fingerprints import Fingerprints, fingerprints, with_digests
 from cass_cli.data.splits import write_splits
 from cass_cli.data.store.store import ImageStore
 from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
-from cass_cli.engine.compute import Compute, choose_compute
+from cass_cli.engine.compute import choose_compute
 from cass_cli.engine.distributed import World, process_group
 from cass_cli.engine.fastest import settle_compute
 from cass_cli.engine.finite import not_finite_in
-from cass_cli.engine.memory import lacks_memory
-from cass_cli.engine.pretraining.advice import Advice, advise
+from cass_cli.engine.pretraining.advice import Advice, try_to_advise
 from cass_cli.engine.pretraining.loop import EpochStats, StepStats, pretrain
 from cass_cli.engine.pretraining.moved import moved
 from cass_cli.engine.pretraining.plan import Plan, check_batches, fewest_images, plan_pretraining
@@ -38,13 +37,12 @@ from cass_cli.engine.pretraining.session import (
     restore_session,
     session_state,
 )
-from cass_cli.engine.pretraining.targets import build_teachers, check_teachers, load_targets, make_targets, save_targets
+from cass_cli.engine.pretraining.targets import begin_targets, build_teachers, check_teachers, save_targets
 from cass_cli.engine.signals import StopRequest, resumed_by, stop_on_signal
-from cass_cli.engine.starting_arms import known_starts
-from cass_cli.errors import CassError, Interrupted, RunError
+from cass_cli.errors import RunError
 from cass_cli.files import sweep, write_json, write_text
 from cass_cli.methods.build import build_arms
-from cass_cli.models.arms import Arm, save_arm
+from cass_cli.models.arms import save_arm
 from cass_cli.models.card import ArmCard
 from cass_cli.runs.directory import ENVIRONMENT, Run, barely_begun, check_new, create_run, environment
 from cass_cli.runs.latest import point_latest
@@ -148,7 +146,7 @@ def _pretrain_job(
     for note in store.notes:
         watch.note(note)
     with process_group(world, device):
-        targets = world.shared(_targets(config, teachers, store, compute, run, watch) if world.leads else None)
+        targets = world.shared(begin_targets(config, teachers, store, compute, run, watch) if world.leads else None)
         session = build_session(config, arms, store, compute, world=world, targets=targets, measure=not state)
         if world.size > 1 and device.type == "cpu" and any(isinstance(m, _BatchNorm) for m in session.method.modules()):
             watch.warn("On CPUs, batch norm counts each process's share of a batch alone: one process would differ.")
@@ -197,24 +195,6 @@ def _find(
     return dataset, images
 
 
-def _targets(
-    config: Config,
-    teachers: Mapping[NetworkName, Arm],
-    store: ImageStore,
-    compute: Compute,
-    run: Run,
-    watch: Watcher,
-) -> Tensor | None:
-    """Return what distill learns of the images, or began to learn where there are no `teachers`; else None."""
-    if config.method.name != "distill":
-        return None
-    if not teachers:
-        return load_targets(run.targets, len(store))
-    for name, arm in teachers.items():
-        watch.note(f"Targets: {arm.name}, {arm.weights}" if name == "targets" else f"Targets: the starting {name}")
-    return make_targets(config, teachers, store, compute, on_progress=watch.reading)
-
-
 def _train(
     session: Session, run: Run, config: Config, watch: Watcher, stop: StopRequest, *, labelled: bool
 ) -> PretrainResult:
@@ -260,32 +240,10 @@ def _train(
     )
     if world.leads:
         write_json(run.summary, result.as_dict())  # before the advice: whatever becomes of that, the arms are finished
-        if (
-            labelled
-            and config.train.advice
-            and known_starts(config)
-            and (advice := _advice(session, run, config, watch, stop))
-        ):
+        if labelled and (advice := try_to_advise(run, config, session.compute, stop, watch)):
             result = replace(result, advice=advice)
             write_json(run.summary, result.as_dict())
     return result
-
-
-def _advice(session: Session, run: Run, config: Config, watch: Watcher, stop: StopRequest) -> Advice | None:
-    """Compare the arms with what they began as; None, with a note, where that cannot be done: the run is finished."""
-    try:
-        told = {"on_decoding": watch.decoding, "on_reading": watch.reading}
-        return advise(run, config, session.compute, stop, **told)
-    except CassError as error:
-        why = error.what
-    except Interrupted:
-        why = "Stopped before it was done."
-    except Exception as error:
-        if not lacks_memory(error):
-            raise
-        why = "There is not enough memory for it."
-    watch.note(f"The arms were not compared with what they began as: {why}")
-    return None
 
 
 def _finished(run: Run, session: Session) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from cass_cli.engine.features import BATCH, Reading, read_batch
 from cass_cli.errors import ConfigError, DataError, RunError
 from cass_cli.methods.distill import AXES
 from cass_cli.models.arms import Arm, arm_options, build_arm
+from cass_cli.runs.directory import Run
 
 LAYERS = 6  # as the probe reads
 CHUNK = 4096  # columns that are multiplied in fp64 at once
@@ -62,6 +64,31 @@ def build_teachers(config: Config) -> dict[NetworkName, Arm]:
         )
         for name in config.method.teachers
     }
+
+
+class Watcher(Protocol):
+    """Told what teaches, and how far it has read."""
+
+    def note(self, text: str) -> None: ...
+    def reading(self, done: int, total: int) -> None: ...
+
+
+def begin_targets(
+    config: Config,
+    teachers: Mapping[NetworkName, Arm],
+    store: ImageStore,
+    compute: Compute,
+    run: Run,
+    watch: Watcher,
+) -> Tensor | None:
+    """Return what distill learns of the images or, without `teachers`, began to learn in `run`; else None."""
+    if config.method.name != "distill":
+        return None
+    if not teachers:
+        return load_targets(run.targets, len(store))
+    for name, arm in teachers.items():
+        watch.note(f"Targets: {arm.name}, {arm.weights}" if name == "targets" else f"Targets: the starting {name}")
+    return make_targets(config, teachers, store, compute, on_progress=watch.reading)
 
 
 def make_targets(
