@@ -43,7 +43,8 @@ def pretrain(base: Path, runs: Path, *more: str) -> int:
 
 @pytest.fixture(scope="module")
 def pretrained(base: Path) -> Path:
-    assert pretrain(base, base / "runs") == 0
+    """A pretraining at a rate that changes what the arms know."""
+    assert pretrain(base, base / "runs", "--lr", "0.3") == 0
     return base / "runs"
 
 
@@ -76,6 +77,7 @@ def test_advice_is_what_the_probes_of_a_fine_tuning_say(
         validation = summary(tmp_path / "runs", f"{start}-probe")["validation"]
         for candidate in ("cnn", "vit", "joint"):  # the mean is of calibrated answers there
             assert told[candidate] == pytest.approx(validation[candidate]["macro_f1"])
+    assert all(advice["before"][arm] != advice["after"][arm] for arm in ("cnn", "joint")), "or they could be mixed up"
     assert set(told) == set(advice["change"]) == {"cnn", "vit", "mean", "joint"}
     for name, change in advice["change"].items():
         assert change["value"] == pytest.approx(advice["after"][name] - advice["before"][name])
