@@ -61,8 +61,9 @@ class Prepared:
         if init in ("pretrained", "best", "averaged"):
             began = {name: mark_of(self.run.arm(name, averaged=init == "averaged")) for name in self.bodies}
         method = self.config.method.title if any(began.values()) else "none"
-        of = (self.variant, self.config, self.bodies, self.data, images, self.compute, method, began, self.rivals)
-        return Job(*of)
+        return Job(
+            self.variant, self.config, self.bodies, self.data, images, self.compute, method, began, rivals=self.rivals
+        )
 
     @property
     def readers(self) -> dict[str, tuple[str, Arm]]:
@@ -79,9 +80,8 @@ class Prepared:
     def decoded(self) -> NDArray[np.int64]:
         """The rows of the table, some repeated, that are decoded for what is to do."""
         rows = self.rows(self.todo)
-        if (
-            self.config.finetune.recipe == "probe" or self.config.finetune.guard or self.rivals
-        ):  # features are read by whole batches
+        tuned = self.config.finetune
+        if tuned.recipe == "probe" or tuned.guard or self.rivals:  # features are read by whole batches
             rows = np.concatenate(list(batches_with(self.data, rows).values()))
         return rows
 

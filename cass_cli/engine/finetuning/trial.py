@@ -102,9 +102,10 @@ def _starts(job: Job, trial: Trial, subset: NDArray[np.int64], watch: Watcher, s
         for name in job.rivals:
             watch.note(f"fraction {trial.fraction:g}, seed {trial.seed}: {name} {found[name].reason}")
         return found
+    bodies = dict(job.bodies)
     if init == "random":
-        of = {name: starting_body(job.variant.run, job.config, name, seed=seed) for name in job.bodies}
-    return {name: Start(body, init, {}) for name, body in (of if init == "random" else job.bodies).items()}
+        bodies = {name: starting_body(job.variant.run, job.config, name, seed=seed) for name in bodies}
+    return {name: Start(body, init, {}) for name, body in bodies.items()}
 
 
 def _go_on(job: Job, trial: Trial, t: Tuning, watch: Watcher) -> None:

@@ -118,7 +118,8 @@ def make_targets(
         del parts
         if not np.isfinite(features).all():
             raise RunError(
-                f"The network {name} gives training images features that are not finite.", hint="--precision fp32"
+                f"The network {name} gives training images features that are not finite.",
+                hint="Try --precision fp32 if this was bf16, or other weights.",
             )
         found.append(principal_targets(features, widths))
     return torch.from_numpy(np.concatenate(found, axis=1))

@@ -191,9 +191,8 @@ def _cost(p: Prepared) -> _Cost:
         weights, images = sum(parameters) + max(parameters) + rivals, sum(map(len, p.data.rows.values()))
         return _Cost(FLOAT * weights, min(features.BATCH, images) * peak, flops, widths)
     learned, kept = zip(*(_count_training(p, body) for body in p.bodies.values()), strict=True)
-    weights = (
-        rivals + 3 * sum(parameters) + 3 * sum(learned)
-    )  # begun with, trained, best so far; gradients, two of Adam's
+    # Of each arm what it begins with, what is trained and the best so far; gradients, two of Adam's.
+    weights = rivals + 3 * sum(parameters) + 3 * sum(learned)
     batch = min(settings.batch_size, max((len(p.subsets[trial.path]) for trial in p.todo), default=0))
     validated = min(inference.BATCH, len(p.data.rows["val"]))
     return _Cost(FLOAT * weights, max(batch * max(kept), validated * peak), flops, widths)
