@@ -16,11 +16,12 @@ Legend: B batch, S image side, D feature width, K projection width.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 from cass_cli.data.views.draw import FLIP_AND_TILT
 from cass_cli.methods.method import OneBranch, View
@@ -52,7 +53,26 @@ def covariance_of(z: Tensor) -> Tensor:
 
 def _over_processes(value: Tensor) -> Tensor:
     """Return the sum over all processes, through which gradients flow back to each."""
-    return all_reduce(value) if dist.is_initialized() else value
+    if not dist.is_initialized():
+        return value
+    total: Tensor = _Sum.apply(value)
+    return total
+
+
+class _Sum(torch.autograd.Function):
+    """A sum over processes: what each asks of it, all ask of every part."""
+
+    @staticmethod
+    def forward(_context: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_context: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
 
 
 def variance_term(covariance: Tensor) -> Tensor:

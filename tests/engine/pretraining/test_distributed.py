@@ -131,6 +131,8 @@ if size > 1:
     dist.all_reduce(found)
 if rank == 0:
     print(json.dumps(found.tolist()))
+if size > 1:
+    dist.destroy_process_group()
 """
 
 
