@@ -143,6 +143,9 @@ class Arms(Section):
     weights: dict[NetworkName, LocalPath] = Field(
         {}, description="local weight file of an arm, or of distill's targets, instead of timm's hub"
     )
+    output_stride: Literal[8, 16] | None = Field(
+        None, description="pixels of an image that one cell of the CNN's last map stands for; none: the model's own"
+    )
     outputs: int = Field(
         1000, ge=2, le=1_000_000, description="width of both outputs: ImageNet's head is kept (Sec. 3.1)"
     )

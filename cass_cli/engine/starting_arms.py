@@ -69,8 +69,14 @@ def starting_body(run: Run, config: Config, name: str, *, seed: int) -> Arm:
         init = "pretrained" if run.arm(name).is_file() else "imagenet"
     if init in ("pretrained", "averaged"):
         path = run.arm(name, averaged=init == "averaged")
-        model, outputs = _told_of(path)
-        return build_arm(model, image_size=config.data.image_size, outputs=outputs, weights=path)
+        card = read_card(path.with_suffix(".json"))
+        return build_arm(
+            card.model,
+            image_size=config.data.image_size,
+            outputs=card.outputs,
+            weights=path,
+            output_stride=card.options.get("output_stride"),
+        )
     return build_arm(
         getattr(config.arms, name),
         image_size=config.data.image_size,
@@ -78,6 +84,7 @@ def starting_body(run: Run, config: Config, name: str, *, seed: int) -> Arm:
         init=init,
         weights=_weights(config, name) if init == "imagenet" else None,
         seed=stream_seed(seed, "arms", list[str](ARM_NAMES).index(name), BODY),
+        output_stride=config.arms.output_stride if name == "cnn" else None,
     )
 
 
@@ -132,8 +139,3 @@ def _with_outputs(body: Arm, outputs: int) -> Arm:
     network.reset_classifier(outputs)
     return Arm(network, body.name, {**body.options, "num_classes": outputs}, body.weights)
 
-
-def _told_of(path: Path) -> tuple[str, int]:
-    """Return the timm name and the outputs of an exported arm."""
-    card = read_card(path.with_suffix(".json"))
-    return card.model, card.outputs

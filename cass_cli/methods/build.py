@@ -40,6 +40,7 @@ def build_arms(config: Config, *, only: Collection[str] = ARM_NAMES) -> dict[str
             weights=config.arms.weights.get(arm),
             seed=stream_seed(config.train.seed, "arms", ARM_NAMES.index(arm)),
             several_sizes=several_sizes,
+            output_stride=config.arms.output_stride if arm == "cnn" else None,
         )
         for arm in method.arms
         if arm in only

@@ -40,15 +40,17 @@ def build_arm(
     weights: Path | None = None,
     seed: int = 0,
     several_sizes: bool = False,
+    output_stride: int | None = None,
 ) -> Arm:
     """Build the timm model `name` for square images of `image_size` pixels with `outputs` outputs (0: no head).
 
     `weights` names a local file and goes before `init`: `imagenet` fetches timm's default weights from its
-    hub, `random` leaves the start to `seed`. With `several_sizes` it takes smaller images as well. Raises
-    `ModelError` for an unknown name, an image size that the patches do not divide, weights that do not fit,
+    hub, `random` leaves the start to `seed`. With `several_sizes` it takes smaller images as well. `output_stride`
+    is that of a CNN whose last stages are dilated instead of strided (Yu and Koltun 2016). Raises `ModelError` for an
+    unknown name, an image size that the patches do not divide, a stride that it cannot have, weights that do not fit,
     or a download that fails.
     """
-    options = arm_options(name, image_size=image_size, outputs=outputs)
+    options = arm_options(name, image_size=image_size, outputs=outputs, output_stride=output_stride)
     built = _any_size(name, options) if several_sizes else options
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -64,8 +66,8 @@ def build_arm(
 
 
 @cache
-def arm_options(name: str, *, image_size: int, outputs: int) -> Mapping[str, Any]:
-    """Return the keyword arguments for `timm.create_model`, after checking that `name` can take the size."""
+def arm_options(name: str, *, image_size: int, outputs: int, output_stride: int | None = None) -> Mapping[str, Any]:
+    """Return the keyword arguments for `timm.create_model`, after checking that `name` can take size and stride."""
     if not timm.is_model(name):
         raise ModelError(
             f"timm has no model '{name}'.{did_you_mean(name.partition('.')[0], timm.list_models())}",
@@ -83,12 +85,30 @@ def arm_options(name: str, *, image_size: int, outputs: int) -> Mapping[str, Any
                 f"{name} cuts images into patches of {patch} pixels, and {image_size} is no multiple of {patch}.",
                 hint=f"Try --image-size {f'{lower} or {upper}' if lower else upper}.",
             )
+    if output_stride:
+        options["output_stride"] = output_stride
+        _check_stride(name, options, image_size)
     try:
         _dry_forward(name, options, image_size)
     except TypeError:  # a family that takes any size and has no such argument
         options.pop("img_size", None)
         _dry_forward(name, options, image_size)
     return options
+
+
+def _check_stride(name: str, options: Mapping[str, Any], image_size: int) -> None:
+    """Raise `ModelError` unless timm can build the network so that its last map is as fine as asked for."""
+    try:
+        with torch.device("meta"), torch.no_grad():
+            network: Any = timm.create_model(name, **options).eval()
+            cells = network.forward_features(torch.empty(1, 3, image_size, image_size)).shape[2:]
+        if len(cells) != 2 or min(cells) < image_size // options["output_stride"]:
+            raise ValueError(f"{tuple(cells)} cells")
+    except (TypeError, AssertionError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"{name} has no other output stride than its own.",
+            hint="Leave arms.output_stride out, or choose a ResNet, a ConvNeXt or an EfficientNet.",
+        ) from error
 
 
 def _dry_forward(name: str, options: Mapping[str, Any], image_size: int) -> None:

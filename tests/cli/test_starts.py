@@ -6,7 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import timm
@@ -18,6 +18,7 @@ from cass_cli.engine.finetuning.starts import Start
 from cass_cli.engine.regression import fit_regression
 from cass_cli.engine.starting_arms import chosen_arms
 from cass_cli.errors import Interrupted, RunError
+from cass_cli.models.arms import load_arm
 from tests.cli.conftest import TINY, make_pictures
 
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {"cnn": ("test_resnet", {}), "vit": ("test_vit", {"img_size": 32})}
@@ -305,3 +306,18 @@ def test_random_starts_leave_no_choice(base: Path, tmp_path: Path, capsys: pytes
     assert tune(tmp_path, "--init-from", "best") == 0
     assert "none was pretrained from weights that knew something" in capsys.readouterr().out
     assert {arm["start"] for arm in summary(tmp_path, "best-probe")["arms"].values()} == {"pretrained"}
+
+
+# ---- a finer last map
+
+
+def test_every_start_has_the_output_stride_of_the_run(base: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    assert pretrain(base, runs, "--set", "arms.output_stride=16", "--no-advice") == 0
+    for start in ("pretrained", "imagenet", "random"):
+        assert tune(runs, "--init-from", start) == 0
+        network, card = load_arm(runs / "p" / "finetune" / f"{start}-probe" / "1" / "seed0" / "arms" / "cnn")
+        assert card.options["output_stride"] == 16
+        assert cast(Any, network).forward_features(torch.zeros(1, 3, 32, 32)).shape[2:] == (2, 2)
+        other = load_arm(runs / "p" / "finetune" / f"{start}-probe" / "1" / "seed0" / "arms" / "vit")[1]
+        assert "output_stride" not in other.options, "a Transformer has none"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -99,6 +100,27 @@ def test_a_pickle_cannot_run_code(tmp_path: Path) -> None:
 def test_names_and_sizes_that_do_not_fit(name: str, size: int, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         build_arm(name, image_size=size, outputs=10)
+
+
+def test_a_finer_last_map_has_the_weights_of_the_coarse_one(tmp_path: Path) -> None:
+    usual, fine = (build_arm("test_resnet", image_size=64, outputs=3, output_stride=stride) for stride in (None, 16))
+    maps: list[tuple[int, ...]] = []
+    for arm in (usual, fine):
+        network: Any = arm.model.eval()
+        maps.append(tuple(network.forward_features(torch.randn(1, 3, 64, 64)).shape[2:]))
+    assert maps == [(2, 2), (4, 4)]
+    first, second = (arm.model.state_dict() for arm in (usual, fine))
+    assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+    save_arm(tmp_path / "cnn", fine.model, ArmCard(fine.name, fine.options, ImageSpec(64, (0.5,) * 3, (0.5,) * 3)))
+    images = torch.randn(2, 3, 64, 64)
+    assert torch.equal(load_arm(tmp_path / "cnn")[0].eval()(images), fine.model(images))
+
+
+@pytest.mark.parametrize("name", ["vgg11", "test_vit"])
+def test_a_network_that_cannot_have_a_finer_map_is_refused(name: str) -> None:
+    with pytest.raises(ModelError, match=f"{name} has no other output stride") as error:
+        build_arm(name, image_size=32, outputs=3, output_stride=16)
+    assert "arms.output_stride" in str(error.value.hint)
 
 
 def test_failed_download_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

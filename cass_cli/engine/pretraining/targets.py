@@ -61,6 +61,7 @@ def build_teachers(config: Config) -> dict[NetworkName, Arm]:
             outputs=0,
             init=config.arms.init,
             weights=config.arms.weights.get(name),
+            output_stride=config.arms.output_stride if name == "cnn" else None,
         )
         for name in config.method.teachers
     }
