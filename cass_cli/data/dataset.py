@@ -25,7 +25,7 @@ from cass_cli.data.layouts.columns import Columns
 from cass_cli.data.layouts.csv_layout import named_table
 from cass_cli.data.layouts.medmnist import download_medmnist
 from cass_cli.data.layouts.split_values import read_mapping
-from cass_cli.data.phantom.slices import VERSION, make_phantoms
+from cass_cli.data.phantom.pictures import VERSION, make_phantoms
 from cass_cli.data.sources import SampleTable, load_samples
 from cass_cli.data.space import writable_cache_dir
 from cass_cli.data.splits import SPLITS, assign_splits, read_splits

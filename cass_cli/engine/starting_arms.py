@@ -138,4 +138,3 @@ def _with_outputs(body: Arm, outputs: int) -> Arm:
         raise ModelError(f"{body.name} has no classifier that can be replaced, so it can't be fine-tuned.")
     network.reset_classifier(outputs)
     return Arm(network, body.name, {**body.options, "num_classes": outputs}, body.weights)
-

@@ -24,7 +24,7 @@ def test_later_layers_win_and_every_value_knows_its_origin(tmp_path: Path) -> No
         ]
     )
     got = {key: (resolved.value(key), resolved.origins[key]) for key in known_keys()}
-    assert got["arms.cnn"] == ("resnet18", "preset demo")
+    assert got["arms.cnn"] == ("resnet10t", "preset demo")
     assert got["optim.lr"] == (0.5, "file")
     assert got["train.batch_size"] == (3, "file")
     assert got["train.epochs"] == (9, "flag")

@@ -14,8 +14,8 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from cass_cli.data.phantom import slices
-from cass_cli.data.phantom.slices import CLASSES, MANIFEST, make_phantoms, phantom_image
+from cass_cli.data.phantom import pictures
+from cass_cli.data.phantom.pictures import CLASSES, MANIFEST, make_phantoms, phantom_image
 from cass_cli.errors import DataError
 
 
@@ -23,14 +23,14 @@ def contents(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*.png")}
 
 
-def test_classes_are_balanced_and_images_grey(tmp_path: Path) -> None:
+def test_classes_are_balanced_and_images_coloured(tmp_path: Path) -> None:
     root = make_phantoms(tmp_path / "demo", images_per_class=3, size=32)
     assert root == tmp_path / "demo"
     assert sorted(path.name for path in root.iterdir()) == sorted([*CLASSES, MANIFEST])
     for label in CLASSES:
         assert sorted(path.name for path in (root / label).iterdir()) == [f"{label}_000{i}.png" for i in (1, 2, 3)]
         with Image.open(root / label / f"{label}_0001.png") as image:
-            assert (image.mode, image.size) == ("L", (32, 32))
+            assert (image.mode, image.size) == ("RGB", (32, 32))
 
 
 def test_an_image_depends_on_seed_class_and_number_alone(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_an_image_depends_on_seed_class_and_number_alone(tmp_path: Path) -> None
 def test_a_set_that_exists_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make_phantoms(tmp_path / "demo", images_per_class=1, size=32)
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-    monkeypatch.setattr(slices, "phantom_image", None)  # would fail if called
+    monkeypatch.setattr(pictures, "phantom_image", None)  # would fail if called
     make_phantoms(root, images_per_class=1, size=32)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
 
@@ -53,7 +53,7 @@ def test_a_set_that_exists_is_left_alone(tmp_path: Path, monkeypatch: pytest.Mon
 def test_missing_images_are_drawn_again(tmp_path: Path) -> None:
     root = make_phantoms(tmp_path / "demo", images_per_class=2, size=32)
     before = contents(root)
-    (root / "glioma" / "glioma_0002.png").unlink()
+    (root / "melanoma" / "melanoma_0002.png").unlink()
     assert contents(make_phantoms(root, images_per_class=2, size=32)) == before
 
 
@@ -80,7 +80,7 @@ def test_an_interrupted_set_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
             raise KeyboardInterrupt
         return phantom_image(label, size=size, rng=rng)
 
-    monkeypatch.setattr(slices, "phantom_image", interrupted)
+    monkeypatch.setattr(pictures, "phantom_image", interrupted)
     with pytest.raises(KeyboardInterrupt):
         make_phantoms(tmp_path / "demo", images_per_class=2, size=32)
     assert list(tmp_path.iterdir()) == []
@@ -94,7 +94,7 @@ def test_losing_a_race_to_the_same_set_is_fine(tmp_path: Path, monkeypatch: pyte
         make_phantoms(root, **parameters)
         (folder / "late").mkdir()
 
-    monkeypatch.setattr(slices, "_write_images", write_and_be_overtaken)
+    monkeypatch.setattr(pictures, "_write_images", write_and_be_overtaken)
     make_phantoms(root, images_per_class=1, size=32)
     assert sorted(path.name for path in root.iterdir()) == sorted([*CLASSES, MANIFEST])
     assert [path.name for path in tmp_path.iterdir()] == ["demo"]
@@ -106,7 +106,7 @@ def test_a_linear_model_on_pixels_does_clearly_worse_than_a_small_network() -> N
     seen, held_out = draw_set(100, first=0), draw_set(50, first=100)
     linear = max(linear_accuracy(seen, held_out, strength) for strength in (0.01, 0.1, 1.0))
     network = network_accuracy(seen, held_out)
-    assert 0.3 < linear < 0.65  # there is something to see in pixels, and not enough
+    assert 0.4 < linear < 0.75  # there is something to see in pixels, and not enough
     assert network > linear + 0.12
 
 
@@ -116,7 +116,7 @@ def draw_set(per_class: int, *, first: int) -> tuple[Tensor, Tensor]:
         for index, label in enumerate(CLASSES)
         for number in range(first, first + per_class)
     ]
-    pixels = torch.from_numpy(np.stack(images))[:, None].float() / 255 - 0.3
+    pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255 - 0.5
     return pixels, torch.arange(len(CLASSES)).repeat_interleave(per_class)
 
 
@@ -133,7 +133,7 @@ def network_accuracy(seen: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor
     epochs, batch = 15, 40
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        widths = [(1, 12, 5, 2), (12, 24, 3, 2), (24, 48, 3, 1), (48, 48, 3, 2)]
+        widths = [(3, 12, 5, 2), (12, 24, 3, 2), (24, 48, 3, 1), (48, 48, 3, 2)]
         blocks = [nn.Sequential(nn.Conv2d(a, b, k, s, k // 2), nn.BatchNorm2d(b), nn.ReLU()) for a, b, k, s in widths]
         net = nn.Sequential(*blocks, nn.AdaptiveMaxPool2d(2), nn.Flatten(), nn.Linear(192, len(CLASSES)))
     steps = epochs * (len(x) // batch)

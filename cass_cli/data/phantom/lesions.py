@@ -1,80 +1,77 @@
-"""What is drawn into a generated head slice: vessels in every class, and the lesion of each.
+"""The lesions of the demo: what tells its four classes apart.
 
-Legend as in `phantom_head`; each function returns a new picture [S, S].
+Legend as in `skin.py`; each function returns a new picture [S, S, 3].
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from cass_cli.data.phantom.head import SKULL_INNER, Field, Slice, inside, noise
+from cass_cli.data.phantom.skin import Field, Picture, Skin, dots, inside, mixed, noise, strokes
+
+BROWN = np.array([0.50, 0.31, 0.20])
+MELANOMA = np.array([[0.12, 0.09, 0.09], [0.33, 0.36, 0.45], [0.60, 0.25, 0.22], [0.70, 0.52, 0.42]])
+"""Black, blue-grey, red and faded parts."""
 
 
-def add_vessels(head: Slice, most: int, rng: np.random.Generator) -> Field:
-    """Bright dots and short curved strokes: distractors that every class has."""
-    picture = head.intensity.copy()
-    for _ in range(rng.integers(most // 3, most + 1)):
-        angle, share = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.78)
-        x0, y0 = 0.68 * share * np.sin(angle), 0.82 * share * np.cos(angle)
-        if head.base and rng.random() < 0.3:
-            x0, y0 = rng.normal(0, 0.02), rng.uniform(0.0, 0.2)  # the artery before the brain stem
-        turn, length = rng.uniform(0, np.pi), rng.choice([0.0, 0.0, rng.uniform(0.05, 0.16)])
-        u = np.cos(turn) * (head.x - x0) + np.sin(turn) * (head.y - y0)
-        v = np.cos(turn) * (head.y - y0) - np.sin(turn) * (head.x - x0) + rng.uniform(-3, 3) * u**2
-        distance_squared = np.maximum(np.abs(u) - length, 0) ** 2 + v**2
-        dot = np.exp(-distance_squared / rng.uniform(0.014, 0.034) ** 2) * head.brain
-        picture += (rng.uniform(0.65, 0.95) - picture) * dot * rng.uniform(0.5, 0.9)
-    return picture
+def add_nevus(skin: Skin, rng: np.random.Generator) -> Picture:
+    """Round, evenly brown, with a regular network of darker lines."""
+    size, brown = len(skin.x), BROWN * rng.uniform(0.75, 1.3)
+    body = _body(skin, rng, roughness=0.07, softness=0.1)
+    share = np.clip(0.85 + 0.1 * noise(size, rng, cells=5), 0, 1) * rng.uniform(0.6, 0.9)
+    picture = mixed(skin.colours, 1.15 * brown, body * share)
+    return mixed(picture, 0.6 * brown, body * _network(skin, rng) * rng.uniform(0.25, 0.6))
 
 
-def add_glioma(head: Slice, picture: Field, rng: np.random.Generator) -> Field:
-    """Irregular and uneven, off the midline: oedema around, often a bright rim about a dark core."""
-    size = len(picture)
-    side, share = rng.choice([-1.0, 1.0]), rng.uniform(0.25, 0.6)
-    angle = rng.uniform(0.2 * np.pi, 0.8 * np.pi)
-    x0, y0 = side * 0.7 * share * np.sin(angle), 0.85 * share * np.cos(angle)
-    extent = rng.uniform(0.17, 0.32)
-    rough, inner = noise(size, rng, cells=10, octaves=4), noise(size, rng, cells=18, octaves=3)
-    distance = np.hypot(head.x - x0, (head.y - y0) * rng.uniform(0.75, 1.3)) / extent + 0.3 * rough
-    strength = rng.uniform(0.65, 1.0)
-
-    oedema = inside(rng.uniform(1.45, 2.0) - distance, 0.25) * head.brain
-    picture = picture - head.water * 0.2 * strength * oedema
-    body = inside(1 - distance, 0.08) * head.brain
-    level = rng.uniform(0.4, 0.7) + 0.13 * inner
-    picture = picture + (level - picture) * body * rng.uniform(0.6, 0.9)
-    if rng.random() < 0.7:
-        rim = np.exp(-(((distance - 0.85) / rng.uniform(0.1, 0.2)) ** 2)) * head.brain
-        picture = picture + (0.9 - picture) * rim * strength * np.clip(0.7 + 0.45 * inner, 0, 1)
-        core = inside(rng.uniform(0.4, 0.7) - distance, 0.1) * head.brain
-        picture = picture + (0.5 - head.water * 0.3 - picture) * core * strength
-    return picture
+def add_melanoma(skin: Skin, rng: np.random.Generator) -> Picture:
+    """Irregular in outline and colour: two or three colours beside brown, and dark streaks."""
+    size, brown = len(skin.x), BROWN * rng.uniform(0.75, 1.3)
+    body = _body(skin, rng, roughness=0.3, softness=0.06)
+    picture = mixed(skin.colours, 0.8 * brown, body * rng.uniform(0.75, 0.95))
+    for colour in rng.permutation(MELANOMA)[: rng.integers(2, 4)]:
+        part = inside(noise(size, rng, cells=4, octaves=2) - rng.uniform(-0.1, 0.6), 0.2)
+        picture = mixed(picture, colour, body * part * rng.uniform(0.6, 0.95))
+    streaks = strokes(skin, rng, number=rng.integers(3, 10), width=0.025, lengths=(0.05, 0.15), within=body)
+    return mixed(picture, 0.5 * brown, 0.7 * streaks)
 
 
-def add_meningioma(head: Slice, picture: Field, rng: np.random.Generator) -> Field:
-    """A smooth, even dome on the inner side of the skull, with a thin cleft towards the brain."""
-    angle, extent = rng.uniform(0, 2 * np.pi), rng.uniform(0.15, 0.28)
-    direction = head.x * np.sin(angle) / 0.76 + head.y * np.cos(angle) / 0.89
-    # Where the ray at this angle crosses the inner skull: the pixel there gives the place on the real outline.
-    on_wall = np.argmax(direction - 40 * np.abs(head.radius - SKULL_INNER))
-    x0, y0 = head.x.flat[on_wall] * 0.96, head.y.flat[on_wall] * 0.96
-    distance = np.hypot(head.x - x0, head.y - y0) / extent
-    within = inside(SKULL_INNER - head.radius, 0.02)
-    edge = rng.uniform(0.04, 0.08)
-    cleft = inside(1.16 - distance, edge) * within * rng.uniform(0.2, 0.9)
-    picture = picture + (0.5 - head.water * 0.35 - picture) * cleft
-    dome = inside(1 - distance, edge) * within
-    level = rng.uniform(0.7, 0.98)
-    return picture + (level + 0.02 * noise(len(picture), rng, cells=11) - picture) * dome * rng.uniform(0.8, 1.0)
+def add_keratosis(skin: Skin, rng: np.random.Generator) -> Picture:
+    """Sharply bordered, waxy yellow to brown, with white and dark dots."""
+    size, wax = len(skin.x), np.array([0.58, 0.42, 0.28]) * rng.uniform(0.75, 1.2)
+    body = _body(skin, rng, roughness=0.13, softness=0.03)
+    picture = mixed(skin.colours, wax, body * rng.uniform(0.7, 0.95))
+    picture = picture * (1 + 0.1 * body * noise(size, rng, cells=16, octaves=3))[..., None]
+    white = dots(skin, rng, number=rng.integers(6, 16), radii=(0.02, 0.04), within=body)
+    dark = dots(skin, rng, number=rng.integers(4, 14), radii=(0.025, 0.05), within=body)
+    return mixed(mixed(picture, (0.93, 0.90, 0.82), 0.85 * white), (0.20, 0.13, 0.10), 0.8 * dark)
 
 
-def add_pituitary(head: Slice, picture: Field, rng: np.random.Generator) -> Field:
-    """A small round mass on the midline in front of the centre, at times with a waist."""
-    x0, y0, extent = rng.normal(0, 0.015), rng.uniform(-0.18, -0.02), rng.uniform(0.085, 0.14)
-    waist = rng.uniform(0.0, 0.18)
-    angle = np.arctan2(head.x - x0, head.y - y0)
-    distance = np.hypot((head.x - x0) * rng.uniform(0.85, 1.1), head.y - y0) / extent - waist * np.cos(2 * angle)
-    mass = inside(1 - distance, 0.1)
-    level = rng.uniform(0.68, 0.95)
-    picture = picture + (0.5 - head.water * 0.3 - picture) * inside(1.25 - distance, 0.12) * rng.uniform(0.2, 0.7)
-    return picture + (level + 0.03 * noise(len(picture), rng, cells=15) - picture) * mass * rng.uniform(0.8, 1.0)
+def add_basal_cell_carcinoma(skin: Skin, rng: np.random.Generator) -> Picture:
+    """Pink and faint, with red vessels and a few blue-grey nests."""
+    pink = np.array([0.82, 0.58, 0.52]) * rng.uniform(0.85, 1.1)
+    body = _body(skin, rng, roughness=0.2, softness=0.12)
+    picture = mixed(skin.colours, pink, body * rng.uniform(0.45, 0.8))
+    vessels = strokes(skin, rng, number=rng.integers(4, 10), width=0.018, lengths=(0.08, 0.25), within=body)
+    picture = mixed(picture, (0.72, 0.18, 0.20), vessels * rng.uniform(0.5, 0.85))
+    nests = dots(skin, rng, number=rng.integers(1, 7), radii=(0.04, 0.09), within=body)
+    return mixed(picture, (0.36, 0.38, 0.48), nests * rng.uniform(0.5, 0.9))
+
+
+def _body(skin: Skin, rng: np.random.Generator, *, roughness: float, softness: float) -> Field:
+    """Return a lesion's place, 1 in it and 0 outside: an oval of random size, with an outline as rough as it says."""
+    x0, y0 = rng.uniform(-0.28, 0.28, 2)
+    extent, oblong, turn = rng.uniform(0.4, 0.65), rng.uniform(0.75, 1.3), rng.uniform(0, np.pi)
+    along = np.cos(turn) * (skin.x - x0) + np.sin(turn) * (skin.y - y0)
+    across = np.cos(turn) * (skin.y - y0) - np.sin(turn) * (skin.x - x0)
+    outline = roughness * rng.uniform(0.7, 1.3) * noise(len(skin.x), rng, cells=7, octaves=2)
+    return inside(1 - np.hypot(along * oblong, across / oblong) / extent - outline, softness)
+
+
+def _network(skin: Skin, rng: np.random.Generator) -> Field:
+    """Return a grid of lines, slightly bent."""
+    spacing, turn = rng.uniform(0.07, 0.1), rng.uniform(0, np.pi)
+    bent = [0.03 * noise(len(skin.x), rng, cells=8) for _ in range(2)]
+    along = np.cos(turn) * skin.x + np.sin(turn) * skin.y + bent[0]
+    across = np.cos(turn) * skin.y - np.sin(turn) * skin.x + bent[1]
+    lines: Field = np.maximum(np.cos(np.pi * along / spacing) ** 8, np.cos(np.pi * across / spacing) ** 8)
+    return lines

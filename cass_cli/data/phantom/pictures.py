@@ -1,12 +1,13 @@
-"""The embedded demo set: generated slices that look like brain MRI, in four classes named like the paper's.
+"""The embedded demo set: generated pictures that look like dermatoscopy, in four classes.
 
-Nothing here is anatomy; it only has to be learned like it. What tells the classes apart is local and sits at
-varying places and contrasts, so raw pixels in a linear model do poorly and a small network does well:
+Nothing here is a diagnosis; it only has to be learned like one. What tells the classes apart is colour and texture
+within a lesion that lies anywhere, under varying light, hairs and skin, so raw pixels in a linear model do poorly and
+a small network does well:
 
-    glioma       inside the tissue, irregular, heterogeneous, often a ring, with an oedema halo
-    meningioma   smooth and even, on the inner side of the skull
-    pituitary    small and round, on the midline near the skull base
-    no_tumor     none, but more of the bright vessels that all classes have
+    basal_cell_carcinoma   pink and faint, red vessels, blue-grey nests
+    keratosis              sharp border, waxy, white and dark dots
+    melanoma               irregular, of several colours, streaks
+    nevus                  round, evenly brown, a regular network
 
 Image i of class c depends on (seed, c, i) alone, whatever the number of images.
 """
@@ -22,19 +23,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cass_cli.data.phantom.head import draw_slice, scan
-from cass_cli.data.phantom.lesions import add_glioma, add_meningioma, add_pituitary, add_vessels
+from cass_cli.data.phantom.lesions import add_basal_cell_carcinoma, add_keratosis, add_melanoma, add_nevus
+from cass_cli.data.phantom.skin import draw_skin, photograph
 from cass_cli.errors import DataError
 from cass_cli.files import whole_file, write_json
 
-CLASSES = ("glioma", "meningioma", "no_tumor", "pituitary")
+LESIONS = {
+    "basal_cell_carcinoma": add_basal_cell_carcinoma,
+    "keratosis": add_keratosis,
+    "melanoma": add_melanoma,
+    "nevus": add_nevus,
+}
+CLASSES = tuple(LESIONS)
 MANIFEST = ".phantom.json"
-VERSION = 1
+VERSION = 2
 """Raised when the pictures change, so that an older set is not taken for this one."""
 
 
 def make_phantoms(root: Path, *, images_per_class: int = 150, size: int = 128, seed: int = 0) -> Path:
-    """Write root/<class>/<class>_0001.png … (8-bit grey, size × size) and return `root`.
+    """Write root/<class>/<class>_0001.png … (8-bit RGB, size × size) and return `root`.
 
     A set with the same parameters is left as it is, but for images that have gone missing; a new one appears
     whole or not at all. Raises DataError if `root` holds anything else.
@@ -61,14 +68,10 @@ def make_phantoms(root: Path, *, images_per_class: int = 150, size: int = 128, s
 
 
 def phantom_image(label: str, *, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """One slice of the class `label` (one of CLASSES): uint8 [size, size]."""
+    """One picture of the class `label` (one of CLASSES): uint8 [size, size, 3]."""
     assert label in CLASSES, label
-    head = draw_slice(size, rng, base_probability=0.65 if label == "pituitary" else 0.4)
-    picture = add_vessels(head, 8 if label == "no_tumor" else 5, rng)
-    add_lesion = {"glioma": add_glioma, "meningioma": add_meningioma, "pituitary": add_pituitary}
-    if label in add_lesion:
-        picture = add_lesion[label](head, picture, rng)
-    return scan(picture, rng)
+    skin = draw_skin(size, rng)
+    return photograph(skin, LESIONS[label](skin, rng), rng)
 
 
 def _write_images(folder: Path, *, images_per_class: int, size: int, seed: int) -> None:
