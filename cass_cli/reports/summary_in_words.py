@@ -200,8 +200,8 @@ def _leaking(images: ImagesUsed | None, *, tested: bool) -> list[str]:
         return ["Which images it was trained on cannot be read."]
     too_high = ", so the figures may be too high" if tested else ""
     if images.leaking_groups:
-        said = [f"{count(len(images.leaking_groups), 'patient or lesion', 'patients or lesions')} of several splits "
-                f"{'is' if len(images.leaking_groups) == 1 else 'are'} in training and elsewhere{too_high}."]  # fmt: skip
+        several = count(len(images.leaking_groups), "patient or lesion is", "patients or lesions are")
+        said = [f"{several} in more than one split{too_high}."]
     elif images.groups:
         said = ["No known patient or lesion is in two splits."]
     else:

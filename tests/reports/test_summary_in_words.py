@@ -70,7 +70,7 @@ def test_it_stands_first_and_is_no_markup(run: Path) -> None:
 @pytest.mark.parametrize(("low", "said"), [(0.49, True), (0.51, False)])
 def test_what_guessing_would_reach_is_not_called_better(run: Path, low: float, said: bool) -> None:
     trial = add_trial(run)
-    metrics = dict.fromkeys(METRICS, {"value": 0.6, "low": low, "high": 0.7})
+    metrics = {name: {"value": 0.6, "low": low, "high": 0.7} for name in METRICS}
     with_scores(trial, metrics=metrics)
     assert ("not shown to be better than guessing" in words_of(run)) == said
 
@@ -80,7 +80,7 @@ def test_what_guessing_would_reach_is_not_called_better(run: Path, low: float, s
     [(0.4, 0.8, "rough"), (0.55, 0.7, "within that range"), (0.59, 0.62, "firm"), (None, None, "cannot be said")],
 )
 def test_how_sure_it_is_follows_the_interval(run: Path, low: float | None, high: float | None, said: str) -> None:
-    with_scores(add_trial(run), metrics=dict.fromkeys(METRICS, {"value": 0.6, "low": low, "high": high}))
+    with_scores(add_trial(run), metrics={name: {"value": 0.6, "low": low, "high": high} for name in METRICS})
     words = words_of(run)
     assert said in words and ("interval" in words) == (low is not None)
 
@@ -188,7 +188,7 @@ def test_what_nobody_showed_is_named(run: Path) -> None:
     [
         (("", "", ""), "Which images are of one patient is not known"),
         (("a", "b", "c"), "No known patient or lesion is in two splits"),
-        (("a", "a", "c"), "1 patient or lesion of several splits is in training and elsewhere, so the figures may be"),
+        (("a", "a", "c"), "1 patient or lesion is in more than one split, so the figures may be"),
     ],
 )
 def test_what_the_groups_say(tmp_path: Path, groups: tuple[str, ...], said: str) -> None:
