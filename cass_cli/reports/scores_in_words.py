@@ -71,19 +71,19 @@ def _headline(scores: ScoresRecord, summary: TrialSummary) -> list[str]:
     if not kind and (balanced := _given(metrics.get("balanced_accuracy"))):
         tested = sum(n > 0 for n in scores["support"].values())
         chance = 1 / tested if tested else 1.0
-        text = (
-            f"Of the images of a class it recognised {percent(balanced['value'])} on average over {tested:,} classes"
-            f"{_range(balanced, as_percent=True)}; guessing would give {percent(chance)}."
+        said.append(
+            f"On average over {tested:,} classes it recognised {percent(balanced['value'])} of their images "
+            f"({_range(balanced, as_percent=True)}guessing: {percent(chance)})."
+            if tested > 1
+            else "Only one class was tested, so whether it tells classes apart is not shown."
         )
         if balanced["low"] is not None and balanced["low"] <= chance < 1:
-            text += " So it is not shown to be better than guessing."
-        said.append(
-            text if tested > 1 else "Only one class was tested, so whether it tells classes apart is not shown."
-        )
+            said.append("So it is not shown to be better than guessing.")
     if headline := _given(metrics.get(summary.metric)):
         if summary.metric != "balanced_accuracy":
-            meaning = {"macro_f1": ", which also counts false alarms,"}.get(summary.metric, "")
-            said.append(f"Its {METRICS[summary.metric]}{meaning} is {headline['value']:.2f} of 1{_range(headline)}.")
+            meaning = {"macro_f1": ", which counts false alarms too,"}.get(summary.metric, "")
+            interval = f" ({_range(headline).removesuffix('; ')})" if headline["low"] is not None else ""
+            said.append(f"Its {METRICS[summary.metric]}{meaning} is {headline['value']:.2f} of 1{interval}.")
         said.append(_how_sure(headline, scores["images"]))
     return said
 
@@ -95,7 +95,7 @@ def _how_sure(of: Mapping[str, Any], images: int) -> str:
     if width >= WIDE:
         return "That is a rough figure: so few test images leave much to chance."
     if width > NARROW:
-        return "Other test images of the same kind would give another figure within that range."
+        return "Other test images of this kind may give any figure in that range."
     return "That is a firm figure for images of this kind."
 
 
@@ -103,7 +103,7 @@ def _range(of: Mapping[str, Any], *, as_percent: bool = False) -> str:
     if of["low"] is None:
         return ""
     low, high = (percent(of[end]) if as_percent else f"{of[end]:.2f}" for end in ("low", "high"))
-    return f" (95 % interval: {low} to {high})"
+    return f"95 % interval: {low} to {high}; "
 
 
 def _given(estimate: EstimateRecord | None) -> dict[str, Any] | None:

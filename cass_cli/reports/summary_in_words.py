@@ -28,7 +28,7 @@ def in_words(facts: RunFacts) -> dict[str, str]:
     if tuned is None:
         parts["How good"] = _not_known(facts)
     else:
-        parts["How good"] = " ".join(filter(None, how_good(tuned)))
+        parts["How good"] = " ".join(filter(None, (*how_good(tuned), *weak_spots(tuned))))
         parts["Which answer to trust"] = " ".join(
             filter(None, (who_answers(tuned.summary), doubt(tuned), *_others(facts, tuned)))
         )
@@ -60,13 +60,12 @@ def _pretrained(facts: RunFacts) -> str:
     last, config = facts.rows[-1], facts.config
     models = {"cnn": config.arms.cnn, "vit": config.arms.vit}
     arms = _listed([f"a {kind_of(arm)} ({models[arm]})" if arm in models else arm for arm in last["gauges"]])
-    done = f"{facts.epochs} of {count(config.train.epochs, 'time')}" if facts.go_on else count(facts.epochs, "time")
     said = (
         f"{arms[0].upper()}{arms[1:]} {'was' if len(last['gauges']) == 1 else 'were'} pretrained by "
-        f"{shown(config.method.title.upper())}, without labels, on {count(last['images'], 'image')}, each seen {done}."
+        f"{shown(config.method.title.upper())}, without labels, on {count(last['images'], 'image')}."
     )
     if facts.go_on:
-        said += " That is unfinished."
+        said += f" That is unfinished: {facts.epochs} of {count(config.train.epochs, 'epoch')} are done."
     if bad := [arm for arm, state in last["states"].items() if state == "collapsed"]:
         said += "".join(f" The {kind_of(arm)} collapsed: it gives nearly every image the same answer." for arm in bad)
     return said
@@ -76,17 +75,18 @@ def _taught(tuned: Tuned) -> str:
     """Say which labels were seen, and of what classes."""
     s = tuned.summary
     names = f": {_listed(s.classes)}" if len(s.classes) <= MOST_NAMED else ""
-    kind = "findings, of which an image may show several," if s.multilabel else "classes"
+    kind = "findings (an image may show several)" if s.multilabel else "classes"
     kept = {arm.kept for arm in s.arms.values()}
     if s.recipe == "probe" or kept == {PROBE}:
-        how = "What the networks see was read, and a regression on that was fitted"
+        how = f"A regression on what {'they see' if len(s.arms) > 1 else 'it sees'} was fitted to"
     elif PROBE in kept:
-        how = "One network was trained, and of the other a regression on what it sees was fitted,"
+        how = "One network, and a regression on what the other sees, learned"
     else:
-        how = "A new head was trained" if s.frozen else f"The network{'s were' if len(s.arms) > 1 else ' was'} trained"
-    share = "all" if s.fraction >= 1 else f"{percent(s.fraction)}"
+        how = "A new head learned" if s.frozen else f"The network{'s' if len(s.arms) > 1 else ''} then learned"
+    share = "all" if s.fraction >= 1 else percent(s.fraction)
     labels = f"the labels of {count(s.labels, 'image')} ({share} of the labelled training images)"
-    return f"{_begun(s)}{how} to tell {len(s.classes):,} {kind} apart, by {labels}{names}."
+    tell = "tells" if how.startswith("A ") or len(s.arms) == 1 else "tell"
+    return f"{_begun(s)}{how} {labels}, and {tell} {len(s.classes):,} {kind} apart{names}."
 
 
 def _begun(summary: TrialSummary) -> str:
@@ -104,12 +104,11 @@ def _begun(summary: TrialSummary) -> str:
 def _of_whom(images: ImagesUsed | None) -> str:
     if images is None:
         return ""
-    splits = ", ".join(f"{n:,} {words}" for split, words in _PURPOSE.items() if (n := images.split_sizes.get(split, 0)))
-    whole = f"The run has {count(images.images, 'image')}: {splits}."
+    whole = (
+        f"Of {count(images.images, 'image')} {images.split_sizes['val']:,} were kept to choose by (validation) and "
+        f"{images.split_sizes['test']:,} to test with."
+    )
     return f"{whole} They are of {images.groups:,} known patients or lesions." if images.groups else whole
-
-
-_PURPOSE = {"train": "to train on", "val": "to choose by (validation)", "test": "to test with"}
 
 
 def _not_known(facts: RunFacts) -> str:
@@ -161,10 +160,9 @@ def _unknown(facts: RunFacts, tuned: Tuned | None) -> list[str]:
     """Return what the run cannot tell: of which classes, of whom, and what makes its figures flatter."""
     said = []
     if tuned:
-        said += [*weak_spots(tuned), *_unseen(tuned.summary, _test_images(facts.images, tuned))]
+        said += _unseen(tuned.summary, _test_images(facts.images, tuned))
     said.append(
-        "All images come from one collection: how it fares with other hospitals, devices and patients unlike these is "
-        "not known."
+        "How it fares elsewhere, with other hospitals, devices or patients: all images come from one collection."
     )
     if facts.config and facts.config.data.path and facts.config.data.path.name.startswith("phantoms-"):
         said.append("These are pictures that cass drew, to try it out: nothing here says anything of real images.")
@@ -205,7 +203,7 @@ def _leaking(images: ImagesUsed | None, *, tested: bool) -> list[str]:
     elif images.groups:
         said = ["No known patient or lesion is in two splits."]
     else:
-        said = [f"Which images are of one patient is not known: one may be in training and in test{too_high}."]
+        said = [f"Which images are of one patient is not known: one may be in training and test{too_high}."]
     if (images.leaks_found and not images.leaking_groups) or (images.leaks_command and not images.leaks_found):
         said.append(images.leaks)
     return said
