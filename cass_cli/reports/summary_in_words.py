@@ -48,20 +48,21 @@ def told_of(facts: RunFacts) -> Tuned | None:
 
 
 def _trained(facts: RunFacts, tuned: Tuned | None) -> str:
-    return " ".join(filter(None, (_pretrained(facts), _taught(tuned) if tuned else "", _of_whom(facts.images))))
+    return " ".join(filter(None, (_pretrained(facts, tuned), _taught(tuned) if tuned else "", _of_whom(facts.images))))
 
 
-def _pretrained(facts: RunFacts) -> str:
+def _pretrained(facts: RunFacts, tuned: Tuned | None) -> str:
     """Say what the networks saw before any label."""
     if facts.state == "not pretrained":
-        return "Nothing was pretrained on these images."
+        were = _were({arm: of.model for arm, of in tuned.summary.arms.items()}) if tuned else "its networks were"
+        return f"Nothing was pretrained on these images: {were} taken ready-made."
     if facts.config is None or not facts.rows:
         return "" if facts.rows else "No epoch of the pretraining has ended yet."
     last, config = facts.rows[-1], facts.config
     models = {"cnn": config.arms.cnn, "vit": config.arms.vit}
-    arms = _listed([f"a {kind_of(arm)} ({models[arm]})" if arm in models else arm for arm in last["gauges"]])
+    were = _were({arm: models.get(arm, "") for arm in last["gauges"]})
     said = (
-        f"{arms[0].upper()}{arms[1:]} {'was' if len(last['gauges']) == 1 else 'were'} pretrained by "
+        f"{were[0].upper()}{were[1:]} pretrained by "
         f"{shown(config.method.title.upper())}, without labels, on {count(last['images'], 'image')}."
     )
     if facts.go_on:
@@ -69,6 +70,12 @@ def _pretrained(facts: RunFacts) -> str:
     if bad := [arm for arm, state in last["states"].items() if state == "collapsed"]:
         said += "".join(f" The {kind_of(arm)} collapsed: it gives nearly every image the same answer." for arm in bad)
     return said
+
+
+def _were(models: Mapping[str, str]) -> str:
+    """Return "a CNN (resnet50) and a Transformer (…) were"."""
+    names = _listed([f"a {kind_of(arm)} ({model})" for arm, model in models.items()])
+    return f"{names} {'was' if len(models) == 1 else 'were'}"
 
 
 def _taught(tuned: Tuned) -> str:

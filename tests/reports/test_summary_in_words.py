@@ -185,6 +185,18 @@ def test_another_start_is_named_and_a_better_one_pointed_to(run: Path) -> None:
     assert "On validation images random-paper scored higher (0.70 against 0.60)" in words
 
 
+def test_networks_that_were_not_pretrained_are_named_too(run: Path) -> None:
+    arms = {"cnn": "imagenet", "vit": "imagenet"}
+    trial = add_trial(run, variant="imagenet-probe", init="imagenet")
+    saved = json.loads((trial / "summary.json").read_text())["arms"]
+    changed(trial / "summary.json", recipe="probe", arms={n: saved[n] | {"start": start} for n, start in arms.items()})
+    for name in ("metrics.jsonl", "summary.json"):
+        (run / name).unlink()
+    words = words_of(run)
+    assert "Nothing was pretrained on these images: a CNN (model-cnn) and a Transformer (model-vit) were taken" in words
+    assert "Fine-tuning began with ImageNet weights. A regression on what they see was fitted to the labels" in words
+
+
 def test_what_nobody_showed_is_named(run: Path) -> None:
     trial = add_trial(run)
     changed(trial / "summary.json", unseen=["plain"], untested=["<b>&"])
