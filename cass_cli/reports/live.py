@@ -17,6 +17,8 @@ from cass_cli.reports.streams import lasting
 
 REDRAW_SECONDS = 0.25
 PATIENCE = 2.0  # seconds of one thing before it is said how long it has taken
+ROOM = 80  # characters, from which what a bar says of itself stands beside it, not below
+BESIDE = 32  # characters of a bar that are not drawn
 PLAIN_SECONDS = 60.0  # between two lines on how far it is, where there are no bars
 
 
@@ -27,11 +29,12 @@ class LiveDisplay:
         file = lasting(sys.stderr if to_stderr else sys.stdout)
         self.console = Console(file=file, highlight=False, soft_wrap=True)
         self.live: Live | None = None
+        self.narrow = self.console.width < ROOM
         self.bars = Progress(
             TextColumn("{task.description:<9}"),
-            BarColumn(bar_width=28),
+            BarColumn(bar_width=max(4, min(28, self.console.width - BESIDE))),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[status]}"),
+            *([] if self.narrow else [TextColumn("{task.fields[status]}")]),
             TimeRemainingColumn(compact=True),
             console=self.console,
         )
@@ -114,7 +117,8 @@ class LiveDisplay:
         what, since = self.stage
         seconds = time.monotonic() - since
         stage = [Text(f"{what} …{f' {seconds:.0f} s' if seconds > PATIENCE else ''}", style="dim")] if what else []
-        return Group(self.bars, *stage, *self.below_bars())
+        told = [task.fields["status"] for task in self.bars.tasks if task.visible] if self.narrow else []
+        return Group(self.bars, *(Text(text, style="dim") for text in told if text), *stage, *self.below_bars())
 
     def _tell(self) -> None:
         """Say in a line how far it is: for a file, which has no bars."""

@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from rich.console import Console
 
 from cass_cli.reports import live, loading
 from cass_cli.reports.finetuning import FinetuneDisplay
@@ -93,3 +94,18 @@ def test_loading_is_said_at_a_terminal_alone_and_taken_back(
     with loading.loading():
         pass
     assert other.getvalue() == ""
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_bars_fit_their_terminal_and_say_all(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = at_terminal(monkeypatch)
+    monkeypatch.setenv("COLUMNS", str(width))
+    display = FinetuneDisplay()
+    status = "loss 1.4531  lr 4.1e-06"
+    display.bars.update(display.batch_task, completed=12, total=27, visible=True, status=status)
+    display.doing("Measuring which way to compute is fastest here")
+    Console(file=terminal, width=width, no_color=True, force_terminal=False).print(display.foot())
+    lines = terminal.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert lines[0].startswith("Batch     ") and "12/27" in lines[0] and "…" not in lines[0]
+    assert any(status in line for line in lines) and "fastest here …" in " ".join(lines)
