@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cass_cli.reports.printing import print_json
+from cass_cli.reports.printing import print_json, print_sentence
 from cass_cli.reports.tables import print_table
 from cass_cli.runs.compare import Cell, CellTest, Comparison
 from cass_cli.scores.metrics import METRICS
@@ -40,11 +40,11 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
         table.add_row(Text(method if method != before else ""), *rest)
         before = method
     print_table(console, table, names=2)
-    console.print(INTERVAL, style="dim")
+    print_sentence(console, INTERVAL, style="dim")
     for sentence in sentences(comparison):
-        console.print(Text(f"• {sentence}"))
+        print_sentence(console, Text(f"• {sentence}"))
     for note in comparison.notes:
-        console.print(Text(f"Warning: {note}", style="yellow"))
+        print_sentence(console, Text(f"Warning: {note}", style="yellow"))
 
 
 def table_rows(comparison: Comparison) -> list[list[str]]:

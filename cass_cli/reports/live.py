@@ -45,7 +45,7 @@ class LiveDisplay:
         self.stage: tuple[str, float] = ("", 0.0)  # what is being done without a bar, and since when
 
     def __enter__(self) -> Self:
-        if self.console.is_terminal:
+        if self.console.is_terminal and not self.console.is_dumb_terminal:  # which cannot take a line back
             # Drawn from a thread too, once a second: so what takes long is seen to go on.
             self.live = Live(
                 console=self.console, get_renderable=self.foot, auto_refresh=True, refresh_per_second=1, transient=True
@@ -109,7 +109,7 @@ class LiveDisplay:
         if self.live and (now or time.monotonic() - self.drawn > REDRAW_SECONDS):
             self.drawn = time.monotonic()
             self.live.refresh()
-        elif not self.console.is_terminal and time.monotonic() - self.told > PLAIN_SECONDS:
+        elif not self.live and time.monotonic() - self.told > PLAIN_SECONDS:
             self._tell()
 
     def foot(self) -> Group:

@@ -49,6 +49,10 @@ def stages(*, beginning: str = BEGINNING) -> Iterator[Callable[[str, int, int], 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=28), HowFar())
     bars: dict[str, TaskID] = {}
+    if console.is_dumb_terminal and console.is_terminal:  # which cannot take a line back
+        console.print(f"{beginning} …", markup=False)
+        yield lambda _what, _done, _total: None
+        return
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal, refresh_per_second=4
     ) as progress:
