@@ -65,7 +65,7 @@ def test_what_it_was_trained_on_how_good_it_is_and_whom_to_trust(run: Path) -> N
 def test_it_stands_first_and_is_no_markup(run: Path) -> None:
     add_trial(run)
     page = render(gather_report([Run(run)]))
-    assert page.index('id="words"') < page.index('class="contents"')
+    assert page.index('<p class="words">') < page.index('class="contents"')
     assert "&lt;b&gt;&amp; and plain" in page and "<b>&" not in page
     several = render(gather_report([Run(run), Run(write_run(run.parent / "two"))]))
     assert several.count('<p class="words">') == 2
