@@ -38,7 +38,8 @@ def show_guide(runs: Path) -> None:
     print_sentence(console, Text("Latest run: ").append(shown(found.path.name), style="bold"))
     for line in lines_of(found):
         print_sentence(console, Text(f"  {line}"))
-    console.print(Text("Next: ").append(next_command(found), style="cyan"), soft_wrap=True)
+    if command := next_command(found):
+        console.print(Text("Next: ").append(command, style="cyan"), soft_wrap=True)
 
 
 def _show_way(console: Console) -> None:
@@ -67,14 +68,18 @@ def _pretraining(found: Standing) -> str:
     of = f" of {count(found.epochs, 'epoch')}" if found.epochs is not None else " epochs"
     if found.finished:
         return f"pretrained: {count(found.done, 'epoch')}" if found.done else "pretrained"
-    return f"pretraining: {found.done}{of} done, not finished"
+    return f"pretraining: {found.done}{of} done, {'running now' if found.running else 'not finished'}"
 
 
 def _fine_tuning(tuned: TunedStanding) -> str:
     name = f"fine-tuning {shown(tuned.name)}"
     if not tuned.finished:
-        return f"{name}: begun, not finished"
-    unfinished = f", {tuned.begun - tuned.finished} not finished" if tuned.begun > tuned.finished else ""
+        return f"{name}: {'running now' if tuned.running else 'begun, not finished'}"
+    unfinished = (
+        f", {tuned.begun - tuned.finished} {'running or to come' if tuned.running else 'not finished'}"
+        if tuned.begun > tuned.finished
+        else ""
+    )
     who = NAMES.get(tuned.pick, shown(tuned.pick))
     metric = shown(tuned.metric).replace("_", " ").replace("macro f1", "macro F1").replace("auroc", "AUROC")
     score = f", test {metric} {tuned.test:.3f} with {label_share(tuned.fraction)}" if tuned.test is not None else ""
@@ -82,7 +87,9 @@ def _fine_tuning(tuned: TunedStanding) -> str:
 
 
 def next_command(found: Standing) -> str:
-    """Return what to do next with the latest run."""
+    """Return what to do next with the latest run; "" while a process works on it."""
+    if found.running or any(each.running for each in found.fine_tunings):
+        return ""
     name = shlex.quote(found.path.name)
     if not found.finished and found.pretrained:
         return f"cass pretrain --resume --name {name}"

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cass_cli.errors import CassError
+from cass_cli.lock import locked
 from cass_cli.runs.latest import LATEST, latest_of
+from cass_cli.runs.writers import FINE_TUNING, LOCKS, WHOLE
 
 TAIL = 65536  # bytes of a metrics.jsonl that hold its last row
 
@@ -26,6 +30,7 @@ class TunedStanding:
     test: float | None
     evaluated: bool
     latest: bool
+    running: bool  # a process works on it
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Standing:
     done: int  # trained
     finished: bool
     pretrained: bool  # False: the run has fine-tunings alone
+    running: bool  # a process pretrains it
     fine_tunings: tuple[TunedStanding, ...]
 
 
@@ -52,14 +58,15 @@ def standing(runs: Path) -> Standing | None:
 def _standing(path: Path) -> Standing:
     summary = _json(path / "summary.json")
     done = int(_last_row(path / "metrics.jsonl").get("epoch", 0) or 0)
-    tuned = _fine_tunings(path / "finetune")
+    locks = path.resolve().parent / LOCKS / path.resolve().name
+    tuned = _fine_tunings(path / "finetune", locks)
     pretrained = bool(summary) or done > 0 or not tuned
     epochs = _epochs(path / "config.yaml")
     finished = bool(summary) and (epochs is None or int(summary.get("epochs", 0) or 0) >= epochs)
-    return Standing(path, epochs, done, finished, pretrained, tuned)
+    return Standing(path, epochs, done, finished, pretrained, _held(locks / WHOLE), tuned)
 
 
-def _fine_tunings(folder: Path) -> tuple[TunedStanding, ...]:
+def _fine_tunings(folder: Path, locks: Path) -> tuple[TunedStanding, ...]:
     if not folder.is_dir():
         return ()
     latest = latest_of(folder)
@@ -87,9 +94,18 @@ def _fine_tunings(folder: Path) -> tuple[TunedStanding, ...]:
                 test=float(value) if isinstance(value, int | float) else None,
                 evaluated=answering is not None and (answering / "evaluation-test.json").is_file(),
                 latest=latest is not None and latest.name == path.name,
+                running=_held(locks / f"{FINE_TUNING}{path.name}"),
             )
         )
     return tuple(found)
+
+
+def _held(lock: Path) -> bool:
+    """Whether another process holds a lock."""
+    if lock.is_file():
+        with suppress(CassError, OSError), locked(lock, wait=0) as free:
+            return not free
+    return False
 
 
 def _order(trial: Path) -> tuple[float, int]:

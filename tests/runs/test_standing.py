@@ -12,6 +12,7 @@ import pytest
 from cass_cli.cli.app import run
 from cass_cli.reports.guide import WAY, lines_of, next_command
 from cass_cli.runs.standing import Standing, standing
+from cass_cli.runs.writers import writing_finetuning, writing_run
 from tests.reports.runs_on_disk import add_trial, write_run
 
 
@@ -46,6 +47,20 @@ def test_a_run_from_its_first_epoch_to_its_report(tmp_path: Path) -> None:
     found = latest(tmp_path)
     assert "1 trial, 1 not finished" in lines_of(found)[1]
     assert next_command(found) == "cass finetune --resume --run one --variant pretrained-paper"
+
+
+def test_what_runs_is_said_to_run_and_needs_no_command(tmp_path: Path) -> None:
+    write_run(tmp_path / "one", epochs=9, done=2)
+    with writing_run(tmp_path / "one"):
+        found = latest(tmp_path)
+        assert lines_of(found) == ["pretraining: 2 of 9 epochs done, running now"] and next_command(found) == ""
+    (tmp_path / ".locks" / "one").mkdir(parents=True)
+    (tmp_path / ".locks" / "one" / "run").touch()  # left by a process that was killed
+    assert "not finished" in lines_of(latest(tmp_path))[0]
+    add_trial(tmp_path / "one")
+    with writing_finetuning(tmp_path / "one", "pretrained-paper"):
+        found = latest(tmp_path)
+        assert found.fine_tunings[0].running and not found.running and next_command(found) == ""
 
 
 def test_the_answer_is_of_the_largest_fraction_and_the_lowest_seed(tmp_path: Path) -> None:
