@@ -56,9 +56,14 @@ def _pretrained(facts: RunFacts, tuned: Tuned | None) -> str:
     if facts.state == "not pretrained":
         were = _were({arm: of.model for arm, of in tuned.summary.arms.items()}) if tuned else "its networks were"
         return f"Nothing was pretrained on these images: {were} taken ready-made."
-    if facts.config is None or not facts.rows:
-        return "" if facts.rows else "No epoch of the pretraining has ended yet."
+    if not facts.rows:
+        ended = facts.summary or facts.state == "damaged"
+        return "What the pretraining did cannot be read." if ended else "No epoch of the pretraining has ended yet."
     last, config = facts.rows[-1], facts.config
+    if config is None:
+        arms = " and ".join(f"the {kind_of(arm)}" for arm in last["gauges"])
+        on = count(last["images"], "image")
+        return f"Pretrained without labels on {on}: {arms}. With which settings cannot be read."
     models = {"cnn": config.arms.cnn, "vit": config.arms.vit}
     were = _were({arm: models.get(arm, "") for arm in last["gauges"]})
     said = (

@@ -225,3 +225,16 @@ def test_a_run_without_a_fine_tuning_says_that_nothing_is_known(tmp_path: Path) 
     assert "How good: That is not known: nothing was taught to tell classes apart yet" in words
     assert "Which answer" not in words and "weakest" not in words
     assert "No epoch" in words_of(write_run(tmp_path / "none", done=0))
+
+
+def test_what_cannot_be_read_is_said_and_the_rest_told(run: Path) -> None:
+    add_trial(run)
+    (run / "config.yaml").write_text("train: [")
+    words = words_of(run)
+    assert "Pretrained without labels on 4 images: the CNN and the Transformer. With which settings cannot be" in words
+    assert "It answered 3 of 4 test images rightly" in words
+    (run / "metrics.jsonl").unlink()
+    (run / "splits.csv").unlink()
+    words = words_of(run)
+    assert "What the pretraining did cannot be read." in words
+    assert "Which images it was trained on cannot be read." in words and "It answered 3 of 4" in words
