@@ -207,6 +207,8 @@ def training_figure(
     figure.align_ylabels()
     rows[-1].set_xlabel("epoch")
     rows[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    if all(np.size(values) <= 1 for curves in panels.values() for values in curves.values()):
+        rows[-1].set_xticks([first])  # of one epoch the locator makes fractions
     return figure
 
 
