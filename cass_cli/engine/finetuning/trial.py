@@ -19,11 +19,11 @@ from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
 from cass_cli.engine.finetuning.export import export_probed, export_tuned
 from cass_cli.engine.finetuning.loop import finetune
 from cass_cli.engine.finetuning.probe import fit_probe
+from cass_cli.engine.finetuning.scoring import answers_of
 from cass_cli.engine.finetuning.session import (
     Tuning,
     check_state,
     loss_arguments,
-    outputs,
     prepare_arm,
     restore_best,
     restore_tuning,
@@ -163,7 +163,7 @@ def _guarded(
     nobody has many to choose by.
     """
     splits = {split: job.images.readable(job.data.rows[split]) for split in ("val", "test")}
-    tuned = _tuned_logits(job, t, splits, watch, stop)
+    tuned = answers_of(job, t, splits, watch, stop)
     best = {name: t.arms[name].best_epoch for name in arms}
     if not job.config.finetune.guard:
         export_tuned(job, trial, arms, t)
@@ -191,23 +191,6 @@ def _guarded(
         }
 
     return Answers(choose(kept_ones=True), t.epoch, best, found, choose(kept_ones=False))
-
-
-def _tuned_logits(
-    job: Job, t: Tuning, splits: Mapping[str, NDArray[np.int64]], watch: Watcher, stop: StopRequest
-) -> Logits:
-    """Return what the trained arms answer for the rows of each split; raises `Interrupted` for `stop`."""
-    total, before = sum(map(len, splits.values())), 0
-
-    def scored(done: int, _of: int) -> None:
-        watch.scoring(before + done, total)
-        stop.check()
-
-    found = {}
-    for split, rows in splits.items():
-        found[split] = outputs(t, list(t.arms), job.images.of(rows), on_scored=scored)
-        before += len(rows)
-    return found
 
 
 def new_tuning(
