@@ -20,3 +20,8 @@ def shown_list(names: Sequence[str], limit: int = 10) -> str:
 def count(number: int, noun: str, plural: str = "") -> str:
     """Return "1 image" or "2,000 images"."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def label_share(fraction: float, of: str = "labels") -> str:
+    """Return "all labels" or "10 % of the labels": which share of them may be seen."""
+    return f"all {of}" if fraction >= 1 else f"{100 * fraction:.3g} % of the {of}"

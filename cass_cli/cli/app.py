@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,7 +28,6 @@ from cass_cli.errors import CassError, Interrupted
 
 app = typer.Typer(
     name="cass",
-    no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -53,17 +53,22 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog="A first try, without any data: cass pretrain --preset demo")
+@app.callback(invoke_without_command=True, epilog="A first try, without any data: cass pretrain --preset demo")
 def cass(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 - acts by itself
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
-    debug: Annotated[
+    debug: Annotated[  # noqa: ARG001 - read by `run`
         bool,
         typer.Option("--debug", help="Show the traceback of an error (also after the subcommand, or CASS_DEBUG=1)."),
     ] = False,
 ) -> None:
     """Pretrain a CNN and a Transformer together on your images, and measure them honestly."""
+    if context.invoked_subcommand is None:
+        from cass_cli.reports.guide import show_guide
+
+        show_guide(Path("runs"))
 
 
 RENAMED = {"--out": "--runs"}

@@ -55,9 +55,7 @@ def attention_maps(
     a CNN, or a Transformer without a class token, shows Grad-CAM.
     """
     from cass_cli.cli.looking import look
-    from cass_cli.engine.looking.attention_maps import attention_maps as map_attention
-    from cass_cli.reports.map_results import draw_attention, show_attention
-    from cass_cli.reports.progress import counting
+    from cass_cli.reports.progress import counting, working
 
     seen = look(
         run=run,
@@ -72,7 +70,11 @@ def attention_maps(
         seed=seed,
         device=device,
     )
+    from cass_cli.engine.looking.attention_maps import attention_maps as map_attention
+    from cass_cli.reports.map_results import draw_attention, show_attention
+
     with counting("Attending") as progress:
         result = map_attention(seen, method=method, arm_named=arm is not None, on_progress=progress)
-    files = draw_attention(result, out or seen.run / "figures", pdf=pdf)
+    with working("Drawing"):
+        files = draw_attention(result, out or seen.run / "figures", pdf=pdf)
     show_attention(result, files, as_json=as_json)

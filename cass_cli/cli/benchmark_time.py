@@ -90,8 +90,11 @@ def benchmark_time(
     A few steps of each method are timed, in turn, and projected on the sizes of the paper's data sets; no data is
     needed. Without a GPU the sizes are reduced, and the ratio is what to read.
     """
-    from cass_cli.engine.timing.job import PAPER_PRESETS, benchmark_job, parse_sweep
-    from cass_cli.reports.benchmark import BenchmarkDisplay, save_benchmark, show_benchmark
+    from cass_cli.reports.loading import loading
+
+    with loading():
+        from cass_cli.engine.timing.job import PAPER_PRESETS, benchmark_job, parse_sweep
+        from cass_cli.reports.benchmark import BenchmarkDisplay, save_benchmark, show_benchmark
 
     asked = {
         "method.dino_setting": dino_setting,

@@ -48,13 +48,17 @@ def evaluate(
     """
     from cass_cli.config.load import Layer
     from cass_cli.data.splits import check_split
-    from cass_cli.engine.finetuning.evaluate import evaluate as score
-    from cass_cli.reports.evaluation import show_evaluation, show_files, write_evaluation
+    from cass_cli.reports.loading import loading
     from cass_cli.reports.progress import counting, stages
     from cass_cli.runs.directory import settings_over
     from cass_cli.runs.names import find
 
     check_split(split)
+    trial = find(runs, run).trial(variant, fraction=label_fraction, seed=seed)
+    with loading():
+        from cass_cli.engine.finetuning.evaluate import evaluate as score
+        from cass_cli.reports.evaluation import show_evaluation, show_files, write_evaluation
+
     flags = {
         "data.path": data,
         "data.cache": cache,
@@ -62,7 +66,6 @@ def evaluate(
         "train.device": device,
         "train.precision": precision,
     }
-    trial = find(runs, run).trial(variant, fraction=label_fraction, seed=seed)
     layer = Layer("flag", {key: value for key, value in flags.items() if value is not None})
     with stages() as told:
         found = score(

@@ -50,9 +50,7 @@ def feature_maps(
     Each map is the mean magnitude over a layer's channels; what is compared shares one colour scale.
     """
     from cass_cli.cli.looking import look
-    from cass_cli.engine.looking.feature_maps import feature_maps as map_features
-    from cass_cli.reports.layer_results import draw_features, show_features
-    from cass_cli.reports.progress import counting
+    from cass_cli.reports.progress import counting, working
 
     seen = look(
         run=run,
@@ -67,7 +65,11 @@ def feature_maps(
         seed=seed,
         device=device,
     )
+    from cass_cli.engine.looking.feature_maps import feature_maps as map_features
+    from cass_cli.reports.layer_results import draw_features, show_features
+
     with counting("Looking") as progress:
         result = map_features(seen, layers=layers, on_progress=progress)
-    files = draw_features(result, out or seen.run / "figures", pdf=pdf)
+    with working("Drawing"):
+        files = draw_features(result, out or seen.run / "figures", pdf=pdf)
     show_features(result, files, as_json=as_json)

@@ -239,11 +239,7 @@ def finetune(
         "finetune.loss_form": loss_form,
     }
     from cass_cli.config.load import Layer, parse_assignments, read_config_file
-    from cass_cli.engine.finetuning.job import finetune_job
-    from cass_cli.engine.finetuning.request import plan_on_run, plan_without_run
-    from cass_cli.engine.finetuning.shared import memory_settings
-    from cass_cli.engine.memory import memory_for
-    from cass_cli.reports.finetuning import FinetuneDisplay, show_finetuned, show_implied
+    from cass_cli.reports.loading import loading
     from cass_cli.runs.names import find
 
     check_verify(verify=verify, resume=resume)
@@ -251,18 +247,27 @@ def finetune(
     file = [read_config_file(config, f"file {config}")] if config else []
     layers = [*file, Layer("flag", given), parse_assignments(assignments or [])]
     names_images = data or preset or any("data.path" in layer.values for layer in layers)
-    if run is None and not resume and names_images:
+    named = None if run is None and not resume and names_images else find(runs, run or name)
+    with loading():
+        from cass_cli.engine.finetuning.job import finetune_job
+        from cass_cli.engine.finetuning.request import plan_on_run, plan_without_run
+        from cass_cli.engine.finetuning.shared import memory_settings
+        from cass_cli.engine.memory import memory_for
+        from cass_cli.reports.finetuning import FinetuneDisplay, show_finetuned, show_implied
+
+    if named is None:
         plan = plan_without_run(runs, layers, preset=preset, name=name, variant=variant)
     else:
-        plan = plan_on_run(find(runs, run or name), layers, variant=variant, resume=resume, overwrite=overwrite)
+        plan = plan_on_run(named, layers, variant=variant, resume=resume, overwrite=overwrite)
     show_implied(plan.resolved)
     enough_memory = memory_for(memory_settings(plan.resolved.config.finetune))
     how: dict[str, bool] = {"new_run": plan.new_run, "resume": resume, "overwrite": overwrite}
     if dry_run:
         from cass_cli.engine.timing.finetune_forecast import foresee_finetuning
         from cass_cli.reports.finetuning_plan import show_finetuning_plan
+        from cass_cli.reports.progress import working
 
-        with enough_memory:
+        with enough_memory, working("Looking for images, timing on noise"):
             foreseen = foresee_finetuning(plan.resolved, plan.run, plan.variant, **how)
         show_finetuning_plan(foreseen, as_json=as_json)
         return

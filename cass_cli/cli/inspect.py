@@ -106,8 +106,11 @@ def inspect(
 
     from cass_cli.config.flags import split_files
     from cass_cli.config.load import Layer, resolve
-    from cass_cli.data.dataset import samples_of, with_labels_found
-    from cass_cli.data.inspection import KINDS, inspect_samples, split_source
+    from cass_cli.reports.loading import loading
+
+    with loading():
+        from cass_cli.data.dataset import samples_of, with_labels_found
+        from cass_cli.data.inspection import KINDS, inspect_samples, split_source
     from cass_cli.data.splits import assign_splits, read_splits
     from cass_cli.errors import ConfigError, did_you_mean
     from cass_cli.reports.inspection import as_dict, show_inspection, training_command, write_rows

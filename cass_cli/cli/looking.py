@@ -19,11 +19,16 @@ def look(
 ) -> Any:
     """Open the run and load what the options name, as a `Look`; a fine-tuning's path means its tuned arms."""
     from cass_cli.data.splits import check_split
-    from cass_cli.engine.looking.look import look_at
-    from cass_cli.engine.looking.sample import SampleRequest
+    from cass_cli.reports.loading import loading
+    from cass_cli.reports.progress import working
     from cass_cli.runs.names import find
 
     check_split(split)
     named = find(runs, run)
+    with loading():
+        from cass_cli.engine.looking.look import look_at
+        from cass_cli.engine.looking.sample import SampleRequest
+
     asked = SampleRequest(tuple(images or ()), split, samples, seed, data)
-    return look_at(named.trial() if named.variant else named.run, asked, runs=runs, **settings)
+    with working("Loading arms and images"):
+        return look_at(named.trial() if named.variant else named.run, asked, runs=runs, **settings)

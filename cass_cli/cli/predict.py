@@ -64,9 +64,8 @@ def predict(
     from dataclasses import replace
 
     from cass_cli.config.load import Layer
-    from cass_cli.engine.finetuning.predict import UNLABELLED, predict_job
     from cass_cli.errors import ConfigError
-    from cass_cli.reports.predictions import show_predictions, write_predictions
+    from cass_cli.reports.loading import loading
     from cass_cli.reports.progress import counting
     from cass_cli.runs.directory import settings_over
     from cass_cli.runs.names import find
@@ -74,6 +73,10 @@ def predict(
     if as_json and str(out) == "-":
         raise ConfigError("--json and --out - both want stdout.", hint="Name a file with --out.")
     trial = find(runs, run).trial(variant, fraction=label_fraction, seed=seed)
+    with loading():
+        from cass_cli.engine.finetuning.predict import UNLABELLED, predict_job
+        from cass_cli.reports.predictions import show_predictions, write_predictions
+
     flags = {
         "train.device": device,
         "train.precision": precision,

@@ -243,12 +243,15 @@ def pretrain(
     asked = asked_settings(
         flags, preset=preset, file=config, assignments=assignments or [], saved=run.config if run else None
     )
-    from cass_cli.engine.distributed import world_from_environment
-    from cass_cli.engine.memory import memory_for
-    from cass_cli.engine.pretraining.job import pretrain_job
-    from cass_cli.engine.pretraining.plan import memory_settings
-    from cass_cli.engine.pretraining.request import requested_settings
-    from cass_cli.reports.pretraining import PretrainDisplay, Silent, show_plan, show_pretrained
+    from cass_cli.reports.loading import loading
+
+    with loading():
+        from cass_cli.engine.distributed import world_from_environment
+        from cass_cli.engine.memory import memory_for
+        from cass_cli.engine.pretraining.job import pretrain_job
+        from cass_cli.engine.pretraining.plan import memory_settings
+        from cass_cli.engine.pretraining.request import requested_settings
+        from cass_cli.reports.pretraining import PretrainDisplay, Silent, show_plan, show_pretrained
     from cass_cli.runs.directory import default_name
 
     world = world_from_environment()
@@ -256,9 +259,11 @@ def pretrain(
     enough_memory = memory_for(memory_settings(resolved.config.train))
     if dry_run:
         from cass_cli.engine.timing.forecast import foresee
+        from cass_cli.reports.progress import working
 
-        with enough_memory:
-            show_plan(foresee(resolved, resume=run), as_json=as_json)
+        with enough_memory, working("Looking for images, timing on noise"):
+            foreseen = foresee(resolved, resume=run)
+        show_plan(foreseen, as_json=as_json)
         return
     with (
         PretrainDisplay(resolved.config.train.epochs, to_stderr=as_json) if world.leads else Silent() as watch,

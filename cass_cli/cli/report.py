@@ -34,12 +34,17 @@ def report(
 
     The page needs nothing beside it: no network, no script. It replaces an older report, and no other file.
     """
-    from cass_cli.reports.html import check_replaceable, show_written, write_report
-    from cass_cli.runs.facts import gather_report
+    from cass_cli.reports.progress import working
     from cass_cli.runs.names import find_runs
 
     opened = find_runs(runs, named or [])
+    with working("Loading"):
+        from cass_cli.reports.html import check_replaceable, show_written, write_report
+        from cass_cli.runs.facts import gather_report
+
     path = out or (opened[0].path / "report.html" if len(opened) == 1 else Path("report.html"))
     check_replaceable(path)
-    found = gather_report(opened, check_leaks=check_leaks)
-    show_written(found, path, write_report(found, path), as_json=as_json)
+    with working("Comparing images" if check_leaks else "Writing"):
+        found = gather_report(opened, check_leaks=check_leaks)
+        size = write_report(found, path)
+    show_written(found, path, size, as_json=as_json)

@@ -45,9 +45,7 @@ def similarity(
 ) -> None:
     """Measure how alike all layers of both arms are: linear CKA, by minibatches and without bias."""
     from cass_cli.cli.looking import look
-    from cass_cli.engine.looking.similarity import similarity as compare_layers
-    from cass_cli.reports.layer_results import draw_similarity, show_similarity
-    from cass_cli.reports.progress import counting
+    from cass_cli.reports.progress import counting, working
 
     seen = look(
         run=run,
@@ -61,7 +59,11 @@ def similarity(
         seed=seed,
         device=device,
     )
+    from cass_cli.engine.looking.similarity import similarity as compare_layers
+    from cass_cli.reports.layer_results import draw_similarity, show_similarity
+
     with counting("Comparing") as progress:
         result = compare_layers(seen, batch=batch_size, on_progress=progress)
-    files = draw_similarity(result, out or seen.run / "figures", pdf=pdf)
+    with working("Drawing"):
+        files = draw_similarity(result, out or seen.run / "figures", pdf=pdf)
     show_similarity(result, files, as_json=as_json)

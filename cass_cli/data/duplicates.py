@@ -18,8 +18,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 from torch import Tensor
 
 from cass_cli.data.samples import archive_images
@@ -121,6 +119,9 @@ def _connecting(
 
 def _spanning(pairs: Ints, n: int) -> Ints:
     """Return the indices of pairs that suffice to connect what all of them connect, the earliest that do."""
+    from scipy.sparse import coo_array  # only where there are pairs
+    from scipy.sparse.csgraph import minimum_spanning_tree
+
     edges = coo_array((np.arange(1, len(pairs) + 1, dtype=np.float64), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     forest: Ints = minimum_spanning_tree(edges).data.astype(np.int64)
     return forest - 1
@@ -128,6 +129,9 @@ def _spanning(pairs: Ints, n: int) -> Ints:
 
 def _components(pairs: Ints, n: int) -> Ints:
     """Number what `pairs` connect, int64 [n]; an image on its own is a component too."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     edges = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     return np.asarray(connected_components(edges, directed=False)[1], dtype=np.int64)
 

@@ -197,7 +197,7 @@ def subset_note(
     if len(rows) <= wanted:
         return ""
     return (
-        f"{fraction:.3g} of {count(known, 'training label')} is {wanted}; with at least one of every class, "
+        f"{100 * fraction:.3g} % of {count(known, 'training label')} is {wanted}; with at least one of every class, "
         f"{len(rows)} ({len(rows) / known:.1%}) are used."
     )
 

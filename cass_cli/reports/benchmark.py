@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from matplotlib.figure import Figure
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from cass_cli.engine.timing.job import Benchmark, Projection, Round
@@ -21,6 +21,8 @@ from cass_cli.files import whole_text, write_json
 from cass_cli.reports.curves import COLOURS, DPI
 from cass_cli.reports.pictures import write_picture
 from cass_cli.reports.printing import print_json
+from cass_cli.reports.progress import HowFar
+from cass_cli.reports.tables import print_table
 from cass_cli.runs.directory import environment
 
 GIB = 2**30
@@ -32,10 +34,11 @@ class BenchmarkDisplay:
 
     def __init__(self, steps: int, *, to_stderr: bool = False) -> None:
         console = Console(stderr=to_stderr, highlight=False)
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=28), MofNCompleteColumn())
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=28), HowFar())
         self.bars = Progress(*columns, console=console, transient=True)
         self.steps = steps
         self.tasks: dict[str, Any] = {}
+        self.waiting = self.bars.add_task("Building the networks", total=None)
 
     def __enter__(self) -> Self:
         self.bars.start()
@@ -51,6 +54,7 @@ class BenchmarkDisplay:
         name = f"{setting} {method}".strip()
         if name not in self.tasks:
             self.tasks[name] = self.bars.add_task(name, total=self.steps)
+            self.bars.update(self.waiting, visible=False)
         self.bars.update(self.tasks[name], completed=step)
 
 
@@ -72,11 +76,11 @@ def show_benchmark(benchmark: Benchmark, folder: Path, *, hourly_cost: float | N
         console.print()
         if one.setting:
             console.print(f"[bold]{one.setting}[/]")
-        console.print(_steps_table(one))
+        print_table(console, _steps_table(one))
         for line in _ratios(one):
             console.print(line)
         console.print()
-        console.print(_hours_table(one, benchmark.epochs, hourly_cost))
+        print_table(console, _hours_table(one, benchmark.epochs, hourly_cost))
     console.print(f"\nSaved: [cyan]{folder}[/] (result.json, hours.csv, hours.png)")
 
 

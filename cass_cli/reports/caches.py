@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cass_cli.data.store.folder import CacheEntry
+from cass_cli.reports.tables import print_table
 from cass_cli.words import shown
 
 
@@ -38,7 +39,7 @@ def show_caches(entries: Sequence[CacheEntry], folder: Path, *, as_json: bool) -
             f"{datetime.fromtimestamp(entry.last_used, UTC):%Y-%m-%d %H:%M}",
             "" if entry.complete else "unfinished",
         )
-    console.print(table)
+    print_table(console, table)
     total = sum(entry.bytes for entry in entries)
     console.print(f"{total / 1e6:,.1f} MB in {escape(shown(str(folder)))}", style="dim")
 

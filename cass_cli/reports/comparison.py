@@ -12,10 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cass_cli.reports.printing import print_json
+from cass_cli.reports.printing import print_json, print_sentence
+from cass_cli.reports.tables import print_table
 from cass_cli.runs.compare import Cell, CellTest, Comparison
 from cass_cli.scores.metrics import METRICS
 from cass_cli.scores.over_seeds import describe_difference, format_summary
+from cass_cli.words import label_share
 
 INTERVAL = (
     "Mean over n seeds ± half of the 95 % interval (Student t). mean: of both arms; joint: a probe of both; "
@@ -37,19 +39,19 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
     for method, *rest in rows:
         table.add_row(Text(method if method != before else ""), *rest)
         before = method
-    console.print(table)
-    console.print(INTERVAL, style="dim")
+    print_table(console, table, names=2)
+    print_sentence(console, INTERVAL, style="dim")
     for sentence in sentences(comparison):
-        console.print(Text(f"• {sentence}"))
+        print_sentence(console, Text(f"• {sentence}"))
     for note in comparison.notes:
-        console.print(Text(f"Warning: {note}", style="yellow"))
+        print_sentence(console, Text(f"Warning: {note}", style="yellow"))
 
 
 def table_rows(comparison: Comparison) -> list[list[str]]:
     """Return the table as text, its header first: a row a method and arm, a column a label fraction."""
     fractions = sorted({cell.fraction for cell in comparison.cells})
     by_key = {(c.method, c.candidate, c.fraction): c for c in comparison.cells}
-    rows = [["Technique", "Arm", *(f"{100 * fraction:g} %" for fraction in fractions)]]
+    rows = [["Technique", "Arm", *(f"{100 * fraction:.4g} %" for fraction in fractions)]]
     for method, candidate in dict.fromkeys((c.method, c.candidate) for c in comparison.cells):
         cells = [by_key.get((method, candidate, fraction)) for fraction in fractions]
         model = next((cell.model for cell in cells if cell), "")
@@ -65,7 +67,7 @@ def sentences(comparison: Comparison) -> list[str]:
 
 def _sentence(test: CellTest, metric: str) -> str:
     said = describe_difference(test.test, test.first, test.second, metric=metric, p=test.p_adjusted)
-    return f"{test.candidate}, {100 * test.fraction:g} % of labels: {said}"
+    return f"{test.candidate}, {label_share(test.fraction)}: {said}"
 
 
 def as_markdown(comparison: Comparison) -> str:

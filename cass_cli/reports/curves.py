@@ -20,7 +20,6 @@ from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import auc, roc_curve
 
 from cass_cli.data.splits import Labels
 from cass_cli.reports.pictures import write_picture
@@ -100,6 +99,8 @@ def plot_roc(
     Unknown labels (-1) are left out. A class that no image or every image shows has no curve; the legend says so. Of
     more than `MOST_CURVES` classes the mean curve is drawn, the band that holds nine tenths of them, and the `LOWEST`.
     """
+    from sklearn.metrics import auc, roc_curve  # a second and a half, which a report can do without
+
     truth = indicator(labels, len(classes))
     known = np.broadcast_to(labels.reshape(len(labels), -1) >= 0, truth.shape)
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
@@ -206,6 +207,8 @@ def training_figure(
     figure.align_ylabels()
     rows[-1].set_xlabel("epoch")
     rows[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    if all(np.size(values) <= 1 for curves in panels.values() for values in curves.values()):
+        rows[-1].set_xticks([first])  # of one epoch the locator makes fractions
     return figure
 
 

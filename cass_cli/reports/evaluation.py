@@ -15,7 +15,8 @@ from cass_cli.engine.finetuning.evaluate import Evaluation, decisions
 from cass_cli.files import write_json
 from cass_cli.reports.csv_files import write_csv
 from cass_cli.reports.curves import plot_confusion, plot_reliability, plot_roc, plot_training
-from cass_cli.reports.printing import print_json
+from cass_cli.reports.printing import print_json, print_sentence
+from cass_cli.reports.tables import print_table
 from cass_cli.runs.ancestry import older_note
 from cass_cli.runs.names import run_flags, trial_flags
 from cass_cli.runs.rows import TrialRow
@@ -24,7 +25,7 @@ from cass_cli.scores.bootstrap import Estimate
 from cass_cli.scores.calibration import JOINT, MEAN
 from cass_cli.scores.metrics import METRICS, Scores
 from cass_cli.scores.over_seeds import format_summary
-from cass_cli.words import count, shown
+from cass_cli.words import count, label_share, shown
 
 MOST_CLASSES = 30  # shown on the terminal one by one; of more, as many as follow
 HIGHEST, LOWEST = 5, 10
@@ -105,7 +106,7 @@ def draw_training(trial: Trial, metric: str) -> list[Path]:
         plot_training(
             panels,
             trial.figures / "training.png",
-            title=f"Fine-tuning on {trial.fraction:g} of labels",
+            title=f"Fine-tuning on {label_share(trial.fraction)}",
             first=rows[0]["epoch"],
         )
     ]
@@ -115,24 +116,26 @@ def show_evaluation(found: Evaluation) -> None:
     """Show the scores, the recommendation with its reason, and what they rest on."""
     console, summary = Console(highlight=False, soft_wrap=True), found.summary
     first = next(iter(found.scores.values()))
-    fraction = f"{found.trial.fraction:.4g} of the labels, seed {found.trial.seed}"
+    fraction = f"{label_share(found.trial.fraction, 'training labels')}, seed {found.trial.seed}"
     images = f"{count(first.images, f'{found.split} image')}, {len(summary.classes):,} classes"
-    console.print(f"[bold]{method_name(summary)}[/], {fraction}: {images}")
+    print_sentence(console, f"[bold]{method_name(summary)}[/], {fraction}: {images}")
+    for name, what in _candidates(found).items():
+        print_sentence(console, Text(f"  {name:<5}  {what}", style="dim"))
     console.print()
-    console.print(_metrics_table(found))
+    print_table(console, _metrics_table(found))
     console.print()
-    console.print(_classes_table(found))
+    print_table(console, _classes_table(found))
     if len(summary.classes) > MOST_CLASSES:
         where = found.trial.path / f"evaluation-{found.split}.json"
         console.print(f"All {len(summary.classes):,} classes: per_class in {where}", style="dim")
     if summary.unseen:
-        console.print(Text(f"\n{summary.unseen_note}", style="yellow"))
-    console.print(f"\nRecommended: [bold]{summary.judgement.pick}[/]. {summary.judgement.reason}")
+        print_sentence(console, Text(f"\n{summary.unseen_note}", style="yellow"))
+    print_sentence(console, f"\nRecommended: [bold]{summary.judgement.pick}[/]. {summary.judgement.reason}")
     if found.over_seeds:
         cells = ", ".join(f"{c.candidate} {format_summary(c.summary)}" for c in found.over_seeds)
-        console.print(f"Over seeds (test split): {METRICS[summary.metric]} {cells}")
+        print_sentence(console, f"Over seeds (test split): {METRICS[summary.metric]} {cells}")
     for note in dict.fromkeys([*first.notes, *summary.judgement.notes, *found.notes]):
-        console.print(Text(f"• {note}", style="dim"))
+        print_sentence(console, Text(f"• {note}", style="dim"))
     if found.older_than_arms:
         console.print(Text(f"Warning: {older_note(found.trial.variant, 1, 1)}", style="yellow"))
 
@@ -151,13 +154,17 @@ def show_files(found: Evaluation, files: list[Path], *, as_json: bool) -> None:
     console.print(Text(f"      (or, for images of your own: {predict})", style="dim"))
 
 
+def _candidates(found: Evaluation) -> dict[str, str]:
+    """Return what each candidate is."""
+    combined = {MEAN: "the mean of the arms' answers", JOINT: "one regression on the features of both arms"}
+    return {name: combined.get(name) or found.summary.arms[name].model for name in found.scores}
+
+
 def _metrics_table(found: Evaluation) -> Table:
     summary, table = found.summary, Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for name in found.scores:
-        combined = {MEAN: "of the arms", JOINT: "of their features"}
-        heading = f"{name}\n{combined.get(name) or summary.arms[name].model}"
-        table.add_column(("→ " if name == summary.judgement.pick else "") + heading, justify="right", overflow="fold")
+        table.add_column(("→ " if name == summary.judgement.pick else "") + name, justify="right")
     for metric in dict.fromkeys([summary.metric, *METRICS]):
         cells = [_with_interval(scores.metrics[metric]) for scores in found.scores.values()]
         table.add_row(METRICS[metric], *cells, style="bold" if metric == summary.metric else None)
@@ -170,7 +177,7 @@ def _classes_table(found: Evaluation) -> Table:
     scores = found.scores[pick]
     columns = {"f1": "F1", "precision": "precision", "recall": "recall", "auroc": "AUROC"}
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(f"class ({pick})")
+    table.add_column(f"class ({pick})", overflow="fold")
     for heading in ("images", *columns.values()):
         table.add_column(heading, justify="right", no_wrap=True)
     for group, rows in _classes_shown(scores).items():

@@ -17,7 +17,8 @@ from cass_cli.engine.finetuning.job import FinetuneResult
 from cass_cli.engine.finetuning.loop import TuneEpoch, TuneStep
 from cass_cli.engine.finetuning.shared import Beginning
 from cass_cli.reports.live import LiveDisplay
-from cass_cli.reports.printing import print_json
+from cass_cli.reports.printing import print_json, print_sentence
+from cass_cli.reports.tables import print_table
 from cass_cli.runs.compare import Cell, cells_of
 from cass_cli.runs.names import find, trial_flags
 from cass_cli.runs.summary import TrialSummary
@@ -25,7 +26,7 @@ from cass_cli.runs.trials import method_name
 from cass_cli.scores.guard import FINE_TUNED
 from cass_cli.scores.metrics import METRICS
 from cass_cli.scores.over_seeds import format_summary
-from cass_cli.words import count
+from cass_cli.words import count, label_share
 
 SHOWN = ("macro_f1", "balanced_accuracy", "auroc")
 
@@ -40,17 +41,18 @@ class FinetuneDisplay(LiveDisplay):
         self.fitting_task = self.add_bar("Fitting")
         self.epoch_task = self.add_bar("Epoch")
         self.batch_task = self.add_bar("Batch")
+        self.scoring_task = self.add_bar("Scoring")
         self.epochs, self.metric = 0, ""
 
     def begins(self, trial: Beginning) -> None:
         """Say which trial begins."""
         self.epochs, self.metric = trial.epochs, METRICS[trial.metric]
         began = f" (from epoch {trial.epoch})" if trial.epoch else ""
-        self.console.print(
+        self.say(
             f"[bold]{trial.number}/{trial.trials}[/] {' + '.join(trial.arms)} on {trial.labels:,} labels "
-            f"({trial.trial.fraction:.4g} of them), seed {trial.trial.seed}, {trial.compute}{began}: "
-            f"[cyan]{trial.trial.path}[/]"
+            f"({label_share(trial.trial.fraction, 'training labels')}), seed {trial.trial.seed}, {trial.compute}{began}"
         )
+        self.say(f"    [cyan]{trial.trial.path}[/]", whole=True)
         self.bars.update(self.trial_task, completed=trial.number - 1, total=trial.trials, visible=trial.trials > 1)
         if trial.epochs:
             self.bars.update(self.epoch_task, completed=trial.epoch, total=self.epochs, visible=True)
@@ -58,19 +60,22 @@ class FinetuneDisplay(LiveDisplay):
 
     def reading(self, done: int, total: int) -> None:
         """Show how many batches the frozen arms have read."""
-        self.bars.update(self.reading_task, completed=done, total=total, visible=done < total)
-        self.draw()
+        self.count(self.reading_task, done, total)
 
     def fitting(self, done: int, total: int) -> None:
         """Show how many of the regressions that are tried have been fitted."""
-        self.bars.update(self.fitting_task, completed=done, total=total, visible=done < total)
-        self.draw()
+        self.count(self.fitting_task, done, total)
+
+    def scoring(self, done: int, total: int) -> None:
+        """Show how many validation and test images the trained arms have answered."""
+        self.count(self.scoring_task, done, total)
 
     def step(self, step: TuneStep) -> None:
         """Move the bars."""
         status = f"loss {step.loss:.4f}  lr {step.lr:.1e}"
         self.bars.update(self.batch_task, completed=step.batch, total=step.batches, visible=True, status=status)
         self.bars.update(self.epoch_task, completed=step.epoch + step.batch / step.batches)
+        self.doing("")
         self.draw()
 
     def epoch(self, stats: TuneEpoch) -> None:
@@ -82,9 +87,7 @@ class FinetuneDisplay(LiveDisplay):
             over = f" stopped, best epoch {arm.best_epoch}" if arm.stopped and stats.epoch < self.epochs else ""
             parts.append(f"{name} loss {arm.loss:.4f}{seen}{star}{over}")
         rate = stats.images / stats.seconds
-        self.console.print(
-            f"epoch {stats.epoch:>{len(str(self.epochs))}}/{self.epochs}  {rate:.0f} img/s  {'   '.join(parts)}"
-        )
+        self.say(f"epoch {stats.epoch:>{len(str(self.epochs))}}/{self.epochs}  {rate:.0f} img/s  {'   '.join(parts)}")
         self.bars.update(self.epoch_task, completed=stats.epoch)
         self.draw(now=True)
 
@@ -93,8 +96,8 @@ class FinetuneDisplay(LiveDisplay):
         metric = summary.metric
         scores = [f"{name} {value:.3f}" for name, v in summary.test.items() if (value := v.get(metric)) is not None]
         if scores:
-            which = f"fraction {summary.fraction:g}, seed {summary.seed}"
-            self.console.print(f"  {which}: test {METRICS[metric]} {', '.join(scores)}")
+            which = f"{label_share(summary.fraction)}, seed {summary.seed}"
+            self.say(f"  {which}: test {METRICS[metric]} {', '.join(scores)}")
         self.bars.update(self.trial_task, advance=1)
         self.draw(now=True)
 
@@ -106,15 +109,17 @@ def show_finetuned(result: FinetuneResult, *, as_json: bool) -> None:
         return
     console = Console(highlight=False, soft_wrap=True)
     console.print()
-    console.print(scores_table(result))
+    print_table(console, scores_table(result), names=3)
     seeds = len({trial.seed for trial in result.trials})
     over = f"mean over {seeds} seeds ± half of the 95 % interval (Student t)" if seeds > 1 else "one seed"
     joint = " joint: one regression on both arms' features;" if any("joint" in t.test for t in result.trials) else ""
-    console.print(f"Test split, {over}. mean: of both arms;{joint} pick: whichever validation chose.", style="dim")
+    print_sentence(
+        console, f"Test split, {over}. mean: of both arms;{joint} pick: whichever validation chose.", style="dim"
+    )
     for note in dict.fromkeys(note for t in result.trials for note in (t.unseen_note, t.untested_note) if note):
-        console.print(Text(f"• {note}", style="yellow"))
+        print_sentence(console, Text(f"• {note}", style="yellow"))
     for note in guard_notes(result.trials):
-        console.print(note, style="dim")
+        print_sentence(console, note, style="dim")
     console.print(f"\nSaved in [cyan]{result.variant}[/]")
     trial = find(result.variant.parent, result.variant.name).trial()
     console.print(Text(f"Next: cass evaluate{trial_flags(trial)}"))
@@ -159,11 +164,11 @@ def scores_table(result: FinetuneResult) -> Table:
         for cell in cells_of(method_name(result.trials[0]), result.trials, metric):
             rows.setdefault((cell.fraction, cell.candidate), []).append(cell)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("fraction", "labels", "", *(METRICS[metric] for metric in metrics)):
+    for heading in ("share", "labels", "", *(METRICS[metric] for metric in metrics)):
         table.add_column(heading, justify="left" if heading == "" else "right", no_wrap=True)
     before = None
     for (fraction, candidate), cells in rows.items():
-        start = [f"{fraction:g}", f"{cells[0].labels:,}"] if fraction != before else ["", ""]
+        start = [f"{100 * fraction:.3g} %", f"{cells[0].labels:,}"] if fraction != before else ["", ""]
         table.add_row(*start, candidate, *(_figure(cell) for cell in cells))
         before = fraction
     return table

@@ -16,7 +16,8 @@ from cass_cli.engine.timing.finetune_forecast import ForeseenTuning
 from cass_cli.engine.timing.finetune_plan import PlannedTrial, TunePlan
 from cass_cli.reports.printing import duration, print_json
 from cass_cli.reports.settings import measurements, settings_table, shown_value
-from cass_cli.words import count
+from cass_cli.reports.tables import print_table
+from cass_cli.words import count, label_share
 
 GIB = 2**30
 COMPUTING = ("train.device", "train.precision", "train.channels_last", "train.threads")
@@ -45,7 +46,7 @@ def show_finetuning_plan(foreseen: ForeseenTuning, *, as_json: bool) -> None:
         return
     console = Console(highlight=False, soft_wrap=True)
     usual = [key for key in keys if resolved.origins[key] == "default" and not key.startswith(TABLED)]
-    console.print(settings_table(resolved, [key for key in keys if key not in usual]))
+    print_table(console, settings_table(resolved, [key for key in keys if key not in usual]))
     console.print(Text(f"by default: {_listed(resolved, usual)}", style="dim"), soft_wrap=False)
     for note in (*foreseen.notes, *measurements(resolved, foreseen.notes)):
         console.print(Text(f"• {note}", style="dim"))
@@ -118,7 +119,9 @@ def _trials(plan: TunePlan) -> str:
     for trial in plan.trials:
         fractions.setdefault(trial.fraction, []).append(trial)
     seeds = sorted({trial.seed for trial in plan.trials})
-    of = ", ".join(f"{_labels(trials)} (fraction {fraction:.4g})" for fraction, trials in fractions.items())
+    of = ", ".join(
+        f"{_labels(trials)} ({label_share(fraction, 'training labels')})" for fraction, trials in fractions.items()
+    )
     which = f"seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
     kept = sum(trial.kept for trial in plan.trials)
     left = f"; {kept} finished and kept, {len(plan.todo)} to do" if kept else ""

@@ -26,6 +26,7 @@ from cass_cli.files import write_text
 from cass_cli.reports.comparison import INTERVAL, sentences, table_rows
 from cass_cli.reports.html_figures import curves, embed, trial_pictures
 from cass_cli.reports.printing import duration, print_json
+from cass_cli.reports.summary_in_words import in_words
 from cass_cli.reports.tables import GAUGES_LEGEND
 from cass_cli.runs.facts import Report, RunFacts, Setting
 from cass_cli.scores.metrics import METRICS
@@ -125,6 +126,7 @@ def render(report: Report) -> str:
         interval_legend=INTERVAL,
         table_rows=table_rows,
         sentences=sentences,
+        in_words=in_words,
         curves=curves,
         embed=embed,
         trial_pictures=trial_pictures,

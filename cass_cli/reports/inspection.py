@@ -20,6 +20,7 @@ from cass_cli.data.layouts.folders import CASE_FOLDERS
 from cass_cli.data.splits import SPLITS
 from cass_cli.errors import DataError
 from cass_cli.reports.csv_files import write_csv
+from cass_cli.reports.tables import print_table
 from cass_cli.words import count, shown, shown_list
 
 MOST_CLASSES = 20  # rows of the class table: of more classes half the largest, half the smallest; --json has all
@@ -61,7 +62,7 @@ def show_inspection(found: Inspection, command: str, console: Console) -> None:
     for note in found.notes:
         console.print(f"• {escape(note)}", style="dim")
     console.print()
-    console.print(_class_table(found))
+    print_table(console, _class_table(found))
     console.print(f"Splits come from {escape(found.splits_by)}.\n", style="dim")
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column(style="bold", no_wrap=True)

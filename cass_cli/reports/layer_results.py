@@ -15,7 +15,7 @@ from cass_cli.engine.looking.similarity import SimilarityResult
 from cass_cli.reports.csv_files import numbers, write_csv
 from cass_cli.reports.layer_plots import plot_first_layer, plot_layers, plot_similarity
 from cass_cli.reports.look_results import pictures_of, print_look_json, show_end, shown_rows
-from cass_cli.reports.tables import plain_table, with_interval
+from cass_cli.reports.tables import plain_table, print_table, with_interval
 
 FEATURED = 3  # images in the feature figure
 
@@ -57,7 +57,7 @@ def show_features(result: FeatureResult, files: Sequence[Path], *, as_json: bool
             for m in maps:
                 cells = (f"{m.intensities[k].value:.3f}", with_interval(m.edge_means[k], digits=2))
                 table.add_row(layer if m is maps[0] else "", escape(m.label), *cells)
-        console.print(table)
+        print_table(console, table)
         console.print()
     console.print("intensity  mean |activation| over channels and positions", style="dim")
     console.print("edges      correlation of the map's edges with the image's; 1 = all detail kept", style="dim")
@@ -100,7 +100,7 @@ def show_similarity(result: SimilarityResult, files: Sequence[Path], *, as_json:
     for key, name in (("features", "features before the heads"), ("mean", "mean over pairs of layers")):
         table.add_row(name, *(f"{v[key]:.3f}" for v in values))
     table.add_row("most alike pair", *(f"{v['highest']:.3f}  {' / '.join(v['layers'])}" for v in values))
-    console.print(table)
+    print_table(console, table)
     console.print()
     for note in result.notes:
         console.print(f"• {escape(note)}", style="dim")

@@ -15,7 +15,7 @@ from cass_cli.engine.looking.measures import MEASURES, NAMES
 from cass_cli.reports.csv_files import numbers, write_csv
 from cass_cli.reports.look_results import pictures_of, print_look_json, show_end, shown_rows
 from cass_cli.reports.map_plots import averaged, plot_averages, plot_distances, plot_heads, plot_overlays
-from cass_cli.reports.tables import plain_table, with_interval
+from cass_cli.reports.tables import plain_table, print_table, with_interval
 from cass_cli.scores.bootstrap import Estimate
 
 OVERLAID = 6  # images in the overlay figure
@@ -106,7 +106,7 @@ def _show_arm(maps: Sequence[ModelMaps], change: Sequence[Estimate] | None, cons
             continue
         cells = [with_interval(m.means[i]) for m in maps]
         table.add_row(name, *cells, *([_changed(change[i])] if change else []))
-    console.print(table)
+    print_table(console, table)
     console.print()
 
 

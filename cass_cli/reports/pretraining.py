@@ -18,9 +18,9 @@ from cass_cli.engine.pretraining.plan import Plan
 from cass_cli.engine.pretraining.session import Session
 from cass_cli.engine.timing.forecast import Foreseen
 from cass_cli.reports.live import LiveDisplay
-from cass_cli.reports.printing import duration, print_json
+from cass_cli.reports.printing import duration, print_json, print_sentence
 from cass_cli.reports.settings import measurements, settings_table
-from cass_cli.reports.tables import GAUGES_LEGEND, gauges_table, plain_table, with_interval
+from cass_cli.reports.tables import GAUGES_LEGEND, fits, gauges_table, plain_table, print_table, with_interval
 from cass_cli.runs.directory import Run
 from cass_cli.runs.names import run_flags
 from cass_cli.scores.bootstrap import Estimate
@@ -40,8 +40,8 @@ def show_pretrained(result: PretrainResult, *, as_json: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     gauges = {arm: ArmGauges.from_dict(values) for arm, values in result.gauges.items()}
     console.print()
-    console.print(gauges_table(gauges, result.states, result.probes))
-    console.print(GAUGES_LEGEND, style="dim")
+    print_table(console, gauges_table(gauges, result.states, result.probes), names=2)
+    print_sentence(console, GAUGES_LEGEND, style="dim")
     console.print(
         f"\n{count(result.epochs, 'epoch')} in {duration(result.seconds)}, last loss {result.loss:.4f}. Saved:"
     )
@@ -73,9 +73,11 @@ def _show_advice(console: Console, advice: Advice) -> None:
             with_interval(change),
             f"[{style}]{advice.verdict(name)}[/]",
         )
-    console.print(table)
+    print_table(console, table)
     arms = ", ".join(f"{name} {advice.verdict(name)}" for name in arms_among(advice.change))
-    console.print(f"[bold]{arms}[/]. For each arm the start that suits its labels: cass finetune --init-from best")
+    print_sentence(
+        console, f"[bold]{arms}[/]. For each arm the start that suits its labels: cass finetune --init-from best"
+    )
 
 
 def show_plan(foreseen: Foreseen, *, as_json: bool) -> None:
@@ -87,7 +89,7 @@ def show_plan(foreseen: Foreseen, *, as_json: bool) -> None:
         print_json({"settings": settings, "origins": dict(resolved.origins), **told})
         return
     console = Console(highlight=False, soft_wrap=True)
-    console.print(settings_table(resolved, resolved.origins))
+    print_table(console, settings_table(resolved, resolved.origins))
     for note in (*notes, *measurements(resolved, notes)):
         console.print(f"• {note}", style="dim")
     images = ", ".join(f"{n:,} {split}" for split, n in plan.images.items())
@@ -118,6 +120,7 @@ class Silent:
     def decoding(self, done: int, total: int) -> None: ...
     def fingerprinting(self, done: int, total: int) -> None: ...
     def reading(self, done: int, total: int) -> None: ...
+    def doing(self, what: str) -> None: ...
     def started(self, session: Session, plan: Plan, run: Run) -> None: ...
     def step(self, stats: StepStats) -> None: ...
     def epoch(self, stats: EpochStats) -> None: ...
@@ -142,12 +145,11 @@ class PretrainDisplay(LiveDisplay):
         self.forecast_told = False
 
     def below_bars(self) -> list[RenderableType]:
-        return [self.gauges]
+        return [self.gauges] if self.gauges.row_count and fits(self.console, self.gauges) else []
 
     def reading(self, done: int, total: int) -> None:
         """Show how many batches frozen networks have read: those that teach, or the arms that are compared."""
-        self.bars.update(self.reading_task, completed=done, total=total, visible=done < total)
-        self.draw()
+        self.count(self.reading_task, done, total)
 
     def started(self, session: Session, plan: Plan, run: Run) -> None:
         """Say what is about to run, and where it is written."""
@@ -155,13 +157,14 @@ class PretrainDisplay(LiveDisplay):
         size = session.store.images.shape[-1]
         how = f"{session.compute}{' compiled' if session.compiled else ''}"
         many = f", {session.world.size} processes" if session.world.size > 1 else ""
-        self.console.print(
+        self.say(
             f"[bold]{names}[/] on {session.images:,} training images at {size} px, batch {session.train.batch_size}, "
             f"{count(session.train.epochs, 'epoch')} = {session.steps:,} steps, {how}{many}, "
             f"about {plan.memory_bytes / GIB:.1f} GiB"
         )
-        self.console.print(f"Run: [cyan]{run.path}[/]" + (f"  (from epoch {session.epoch})" if session.step else ""))
+        self.say(f"Run: [cyan]{run.path}[/]" + (f"  (from epoch {session.epoch})" if session.step else ""), whole=True)
         self.gauges = gauges_table(session.start_gauges, {})
+        self.doing("Beginning")
         self.bars.update(self.epoch_task, completed=session.epoch, visible=True)
         self.since, self.images = (time.monotonic(), session.seen), session.images
         self.draw(now=True)
@@ -177,6 +180,7 @@ class PretrainDisplay(LiveDisplay):
         status = f"loss {stats.loss:.4f}  lr {stats.lr:.1e}  {rate}  waiting {stats.waiting:.0%}"
         self.bars.update(self.batch_task, completed=stats.batch, total=stats.batches, visible=True, status=status)
         self.bars.update(self.epoch_task, completed=stats.epoch + stats.batch / stats.batches)
+        self.doing("Measuring the arms" if stats.batch == stats.batches else "")
         self.draw()
 
     def _forecast(self, stats: StepStats) -> None:
@@ -191,7 +195,7 @@ class PretrainDisplay(LiveDisplay):
         self.forecast_told = True
         left = (self.epochs * self.images - done) * seconds / images
         peak = f", {stats.peak_memory / GIB:.1f} GiB of the GPU at most" if stats.peak_memory else ""
-        self.console.print(f"Forecast: {duration(left)} to go, at {images / seconds:.3g} images a second{peak}")
+        self.say(f"Forecast: {duration(left)} to go, at {images / seconds:.3g} images a second{peak}")
 
     def epoch(self, stats: EpochStats) -> None:
         """Print the line of a finished epoch, and warn of an arm that has just collapsed."""
@@ -199,7 +203,7 @@ class PretrainDisplay(LiveDisplay):
             f"{arm} cosine {g.outputs.cosine:.3f} rank {g.features.rank:.0f} {stats.states[arm]}{_probed(stats, arm)}"
             for arm, g in stats.gauges.items()
         )
-        self.console.print(
+        self.say(
             f"epoch {stats.epoch:>{len(str(self.epochs))}}/{self.epochs}  loss {stats.loss:.4f}  "
             f"{stats.images_per_second:.0f} img/s  waiting {stats.waiting:.1%}  {arms}"
         )
@@ -210,6 +214,7 @@ class PretrainDisplay(LiveDisplay):
         self.probes = stats.probes or self.probes
         self.gauges = gauges_table(stats.gauges, stats.states, self.probes)
         self.bars.update(self.epoch_task, completed=stats.epoch)
+        self.doing("Saving")
         self.since = (time.monotonic(), 0)
         self.draw(now=True)
 

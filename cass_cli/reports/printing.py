@@ -5,10 +5,21 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from rich.console import Console
+from rich.text import Text
+
 
 def print_json(value: Any) -> None:
     """Print `value` as the one JSON document on stdout."""
     print(json.dumps(value, indent=2, default=str))
+
+
+def print_sentence(console: Console, said: str | Text, *, style: str | None = None) -> None:
+    """Print a sentence, broken between words where a terminal is narrower; in a file it stays one line.
+
+    Paths and commands are not printed so: a terminal breaks them where they can still be copied whole.
+    """
+    console.print(said, style=style, soft_wrap=not console.is_terminal)
 
 
 def duration(seconds: float) -> str:

@@ -7,27 +7,64 @@ from contextlib import contextmanager
 from functools import partial
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn
+from rich.text import Text
+
+BEGINNING = "Beginning"  # until something can be counted
+
+
+class HowFar(TextColumn):
+    """What is done of what; seconds, where that cannot be counted."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def render(self, task: Task) -> Text:
+        """Return it as text."""
+        if task.total is None:
+            return Text(f"{task.elapsed or 0:.0f} s")
+        return Text(f"{task.completed:,.0f}/{task.total:,.0f}", style="progress.download")
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show that something goes on that cannot be counted, and for how long."""
+    with stages(beginning=what):
+        yield
 
 
 @contextmanager
 def counting(title: str) -> Iterator[Callable[[int, int], None]]:
     """Yield a function (done, total) that moves a bar, at a terminal only."""
-    with stages() as told:
+    with stages(beginning=title) as told:
         yield partial(told, title)
 
 
 @contextmanager
-def stages() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a function (what, done, total) that moves the bar of what is being done, at a terminal only."""
+def stages(*, beginning: str = BEGINNING) -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a function (what, done, total) that moves the bar of what is being done, at a terminal only.
+
+    Before it is called, and when a bar is full, a line says how long `beginning`, or what follows, has taken.
+    """
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=28), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=28), HowFar())
     bars: dict[str, TaskID] = {}
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    if console.is_dumb_terminal and console.is_terminal:  # which cannot take a line back
+        console.print(f"{beginning} …", markup=False)
+        yield lambda _what, _done, _total: None
+        return
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal, refresh_per_second=4
+    ) as progress:
+        waiting = progress.add_task(beginning, total=None)
 
         def told(what: str, done: int, total: int) -> None:
             if what not in bars:
                 bars[what] = progress.add_task(what, total=total)
             progress.update(bars[what], completed=done, total=total, visible=done < total)
+            if done >= total:
+                progress.reset(waiting, total=None, visible=True, description=f"{what}: finishing")
+            else:
+                progress.update(waiting, visible=False)
 
         yield told

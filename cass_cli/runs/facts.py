@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, ParamSpec, TypeVar
@@ -23,6 +23,7 @@ from cass_cli.runs.ancestry import older_notes
 from cass_cli.runs.compare import Comparison, compare, trials_by_method
 from cass_cli.runs.directory import Run
 from cass_cli.runs.images_used import ImagesUsed, images_used
+from cass_cli.runs.latest import latest_of
 from cass_cli.runs.manifest import check_files
 from cass_cli.runs.records import (
     Environment,
@@ -34,7 +35,8 @@ from cass_cli.runs.records import (
 )
 from cass_cli.runs.rows import EpochRow, read_epochs
 from cass_cli.runs.summary import TrialSummary
-from cass_cli.runs.trials import Trial, Variant, method_name, variants_of
+from cass_cli.runs.trials import FOLDER, Trial, Variant, method_name, variants_of
+from cass_cli.scores.over_seeds import SeedSummary, summarise_seeds
 from cass_cli.words import count
 
 P = ParamSpec("P")
@@ -60,6 +62,7 @@ class Tuned:
     summary: TrialSummary
     evaluations: Mapping[str, EvaluationRecord]  # what `cass evaluate` found, by split
     figures: tuple[Path, ...]
+    over_seeds: SeedSummary | None = None  # of its pick's headline metric on the test split; None: a single seed
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ class RunFacts:
     rows: tuple[EpochRow, ...]  # metrics.jsonl
     summary: RunSummary | None  # None unless pretraining ended
     finetunings: tuple[FineTuning, ...]
+    latest_finetuning: str  # which of them `cass predict` takes unless told otherwise; "": none
     figures: tuple[Path, ...]
     cost: Cost
     environment: Environment | None
@@ -185,6 +189,7 @@ def _facts(run: Run, *, check_leaks: bool) -> RunFacts:
         rows=tuple(rows),
         summary=summary,
         finetunings=finetunings,
+        latest_finetuning=latest.name if (latest := latest_of(run.path / FOLDER)) else "",
         figures=figures,
         cost=_cost(rows, trials),
         environment=environment,
@@ -231,7 +236,7 @@ def _fine_tuning(variant: Variant, run: Resolved | None, damage: _Damage) -> Fin
     damage.told(check_files, variant.path)
     saved, found = damage.told(read_saved, variant.config), variant.trials()
     whole = (damage.told(_tuned, trial, damage) for trial in found)
-    trials = tuple(tuned for tuned in whole if tuned)
+    trials = _with_seeds([tuned for tuned in whole if tuned])
     begun = sum(path.is_dir() for path in variant.path.glob("*/seed*"))
     settings: tuple[Setting, ...] = ()
     if saved:
@@ -255,6 +260,18 @@ def _tuned(trial: Trial, damage: _Damage) -> Tuned:
     found = {path: damage.told(read_evaluation, path) for path in paths}
     evaluations = {path.stem.removeprefix("evaluation-"): each for path, each in found.items() if each}
     return Tuned(trial, summary, evaluations, _figures(trial.figures, damage))
+
+
+def _with_seeds(trials: Sequence[Tuned]) -> tuple[Tuned, ...]:
+    """Return the trials, each with what its pick scores over all seeds of its label fraction."""
+    found = []
+    for tuned in trials:
+        own = tuned.summary
+        alike = [each.summary for each in trials if each.summary.fraction == own.fraction]
+        scores = (each.test.get(each.judgement.pick, {}).get(own.metric) for each in alike)
+        values = [value for value in scores if value is not None]
+        found.append(replace(tuned, over_seeds=summarise_seeds(values)) if len(values) > 1 else tuned)
+    return tuple(found)
 
 
 def _figures(folder: Path, damage: _Damage) -> tuple[Path, ...]:

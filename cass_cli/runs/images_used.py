@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from cass_cli.config.load import read_saved
 from cass_cli.config.schema import Config
-from cass_cli.data.dataset import find_dataset
 from cass_cli.data.splits import SPLITS, split_rows
 from cass_cli.errors import RunError
 from cass_cli.runs.directory import Run
@@ -80,6 +79,8 @@ def _class_counts(rows: Sequence[Mapping[str, str]], *, several: bool) -> dict[s
 def _leaks(run: Run, config: Config | None, groups: Sequence[str], *, check_leaks: bool) -> tuple[str, bool, str]:
     """Return a sentence, whether it is a warning, and the command that measures what it leaves open."""
     if check_leaks:
+        from cass_cli.data.dataset import find_dataset  # with it PyTorch, which a report can do without
+
         config = config or read_saved(run.config).config  # which tells what is wrong with them
         if config.data.path and not config.data.path.exists():
             raise RunError(

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax
 
 from cass_cli.data.splits import Labels
@@ -43,6 +42,8 @@ def fit_temperature(logits: NDArray[Any], labels: Labels, *, prior: float = LOG_
             "The arm gives non-finite outputs on the validation images.",
             hint="Its training has diverged: lower the learning rate, or use --precision fp32.",
         )
+
+    from scipy.optimize import minimize_scalar  # only now: who reads scores fits nothing
 
     def cost(log_t: float) -> float:
         fit = negative_log_likelihood(logits / np.exp(log_t), labels) * len(labels)

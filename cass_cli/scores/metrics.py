@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix
 
 from cass_cli.data.splits import Labels, labelled
 from cass_cli.errors import DataError, RunError
@@ -130,8 +129,9 @@ def confusion(labels: Labels, probabilities: Floats, *, thresholds: Floats | Non
     """Return counts [C, C] (rows true, columns chosen), or [C, 2, 2] = ((TN, FP), (FN, TP)) of known labels."""
     chosen = decide(probabilities, multilabel=labels.ndim == 2, thresholds=thresholds)
     if labels.ndim == 1:
-        matrix = confusion_matrix(labels, chosen.argmax(axis=1), labels=np.arange(probabilities.shape[1]))
-        return np.asarray(matrix, dtype=np.int64)
+        size = probabilities.shape[1]
+        pairs = labels.astype(np.int64) * size + chosen.argmax(axis=1)
+        return np.bincount(pairs, minlength=size * size).reshape(size, size).astype(np.int64)
     shown, absent = labels == 1, labels == 0
     cells = [[absent & ~chosen, absent & chosen], [shown & ~chosen, shown & chosen]]
     counts: NDArray[np.int64] = np.array(cells, dtype=np.int64).sum(axis=2)

@@ -112,7 +112,7 @@ def test_what_people_read(runs: Path, capsys: pytest.CaptureFixture[str]) -> Non
     text = capsys.readouterr().out
     for said in (
         "28 train, 4 val, 8 test",
-        "28 labels (fraction 1), seeds 0 to 1",
+        "28 labels (all training labels), seeds 0 to 1",
         "read 40 images",
         "Nothing was run",
     ):

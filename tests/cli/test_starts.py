@@ -175,9 +175,10 @@ def test_best_takes_for_each_arm_the_start_that_its_labels_prefer(
     screen = capsys.readouterr().out
     assert "cnn is read as it was pretrained, or as before that, whichever the labels prefer" in screen
     assert (
-        "fraction 0.5, seed 0: cnn starts from pretrained (held-out labels: imagenet 0.200, pretrained 0.500)" in screen
+        "50 % of the labels, seed 0: cnn starts from pretrained (held-out labels: imagenet 0.200, pretrained 0.500)"
+        in screen
     )
-    assert "fraction 1, seed 0: vit starts from imagenet (held-out labels: imagenet 0.600, pretrained 0.300)" in screen
+    assert "all labels, seed 0: vit starts from imagenet (held-out labels: imagenet 0.600, pretrained 0.300)" in screen
     for fraction in ("0.5", "1"):
         best = summary(runs, "best-probe", fraction)
         for arm, start in (("cnn", "pretrained"), ("vit", "imagenet")):

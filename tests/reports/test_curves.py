@@ -10,7 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from cass_cli.reports.curves import COLOURS, _name_ticks, plot_confusion, plot_reliability, plot_roc, plot_training
+from cass_cli.reports.curves import (
+    COLOURS,
+    _name_ticks,
+    plot_confusion,
+    plot_reliability,
+    plot_roc,
+    plot_training,
+    training_figure,
+)
 from cass_cli.scores.calibration import to_probabilities
 from cass_cli.scores.metrics import confusion
 
@@ -155,6 +163,11 @@ def test_one_epoch_is_a_visible_point(tmp_path: Path) -> None:
     drawn = assert_readable(plot_training({"loss": {"cnn": [0.4]}}, tmp_path / "one.png"))
     bare = pixels(plot_training({"loss": {"cnn": [np.nan]}}, tmp_path / "none.png"))
     assert share_of(COLOURS[0], drawn) > share_of(COLOURS[0], bare)
+
+
+def test_of_one_epoch_the_axis_names_that_alone() -> None:
+    figure = training_figure({"loss": {"cnn": [0.4]}, "score": {"cnn": [0.1]}}, first=3)
+    assert list(figure.axes[-1].get_xticks()) == [3]
 
 
 def test_many_and_odd_class_names(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:

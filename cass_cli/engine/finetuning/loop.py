@@ -90,13 +90,15 @@ def finetune(
     stop: StopRequest,
     save: Callable[[Tuning], None],
     on_step: Callable[[TuneStep], None] = lambda _step: None,
+    on_scored: Callable[[int, int], None] | None = None,
 ) -> Iterator[TuneEpoch]:
     """Train from where `t` stands until every arm has stopped, yielding each epoch as it ends.
 
     An arm stops after the last epoch, or after `patience` epochs without a validation loss below its best
     so far. `save` is called when an epoch has been yielded, every `save_minutes`, when `stop` asks for it, and before
     `Interrupted` is raised for `stop`. Raises `RunError` when a loss, or what would be saved, is no longer finite; the
-    last saved state is then the last good one. The best weights are kept aside in `t`.
+    last saved state is then the last good one. The best weights are kept aside in `t`. `on_scored(done, total)` counts
+    the validation images of an epoch.
     """
     save = finite_only(save, check_finite)
     bounds = batch_bounds(t.images, t.settings.batch_size)
@@ -120,7 +122,7 @@ def finetune(
                     save(t)
                     saved = time.monotonic()
         lr = _lr(t, (t.epoch + 1) * len(bounds) - 1)  # of the last step, which a resumed run may not have taken
-        yield _end_epoch(t, lr=lr, seconds=time.monotonic() - began)
+        yield _end_epoch(t, lr=lr, seconds=time.monotonic() - began, on_scored=on_scored)
         save(t)  # only now: what a checkpoint holds has been told, whenever the process dies
 
 
@@ -161,10 +163,10 @@ def tune_step(t: Tuning, pixels: Tensor, targets: Tensor, *, lr: float) -> dict[
     return losses
 
 
-def _end_epoch(t: Tuning, *, lr: float, seconds: float) -> TuneEpoch:
+def _end_epoch(t: Tuning, *, lr: float, seconds: float, on_scored: Callable[[int, int], None] | None) -> TuneEpoch:
     """Validate the learning arms, keep their best weights, and move `t` to the start of the next epoch."""
     learning = {name: arm for name, arm in t.arms.items() if not arm.stopped}
-    seen = validate(t, list(learning))
+    seen = validate(t, list(learning), on_scored=on_scored)
     t.epoch, t.batch = t.epoch + 1, 0
     arms = {}
     for name, arm in learning.items():

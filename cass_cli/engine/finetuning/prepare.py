@@ -120,9 +120,11 @@ def prepare(
         watch.warn(note)
     if new_run:
         check_new(run.path.parent, run.path.name, overwrite=overwrite)
+    watch.doing("Looking for images and labels")
     data = _find(resolved, None if new_run else run.splits, watch, look_for_leaks=look_for_leaks)
     if not overwrite and (note := check_made_from(variant.path, made_from(data, verify=verify))):
         watch.note(note)
+    watch.doing("Loading the networks")
     bodies: dict[str, Arm] = {name: starting_body(run, config, name, seed=0) for name in arms}
     rivals = other_starts(run, config, arms)
     if config.finetune.init == "best" and not rivals:
@@ -161,6 +163,7 @@ def probed_size(config: Config) -> Config:
 def _measured(resolved: Resolved, bodies: Mapping[str, Arm], device: torch.device, watch: Listener) -> Resolved:
     """Return the settings with what they left open measured, at the size that the arms look at, and tell of it."""
     at_size = Resolved(probed_size(resolved.config), resolved.origins)
+    watch.doing("Measuring which way to compute is fastest here")
     found, why = settle_compute(at_size, bodies.values(), device, batch=resolved.config.finetune.batch_size)
     if why:
         watch.note(why)

@@ -6,7 +6,7 @@ Legend: n labelled images, m validation images, C classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,9 @@ def let_learn(network: nn.Module, settings: Finetune) -> None:
         part.train().requires_grad_(True)
 
 
-def validate(t: Tuning, names: list[str]) -> dict[str, tuple[float, float]]:
+def validate(
+    t: Tuning, names: list[str], *, on_scored: Callable[[int, int], None] | None = None
+) -> dict[str, tuple[float, float]]:
     """Return the validation loss and headline metric of the named arms; NaN without validation images.
 
     The loss is that of training, with its class weights and logit adjustment: so the two that are shown are of one
@@ -130,7 +132,7 @@ def validate(t: Tuning, names: list[str]) -> dict[str, tuple[float, float]]:
     """
     if len(t.val_rows) == 0:
         return dict.fromkeys(names, (math.nan, math.nan))
-    logits = outputs(t, names, t.val_rows)
+    logits = outputs(t, names, t.val_rows, on_scored=on_scored)
     targets, ones = torch.as_tensor(t.val_labels), [np.ones((1, len(t.val_labels)))]
     ranking = t.settings.metric in ("auroc", "average_precision")
     found = {}
@@ -145,14 +147,17 @@ def validate(t: Tuning, names: list[str]) -> dict[str, tuple[float, float]]:
     return found
 
 
-def outputs(t: Tuning, names: list[str], rows: Tensor) -> dict[str, np.ndarray]:
-    """Return the outputs fp64 [len(rows), C] of the named arms for rows of the store."""
+def outputs(
+    t: Tuning, names: list[str], rows: Tensor, *, on_scored: Callable[[int, int], None] | None = None
+) -> dict[str, np.ndarray]:
+    """Return the outputs fp64 [len(rows), C] of the named arms for rows of the store; `on_scored` counts images."""
     return store_logits(
         {name: t.arms[name].network for name in names},
         t.store,
         rows,
         spec=t.spec,
         compute=t.compute,
+        on_progress=on_scored,
     )
 
 

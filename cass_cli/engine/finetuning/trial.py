@@ -19,11 +19,11 @@ from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
 from cass_cli.engine.finetuning.export import export_probed, export_tuned
 from cass_cli.engine.finetuning.loop import finetune
 from cass_cli.engine.finetuning.probe import fit_probe
+from cass_cli.engine.finetuning.scoring import answers_of
 from cass_cli.engine.finetuning.session import (
     Tuning,
     check_state,
     loss_arguments,
-    outputs,
     prepare_arm,
     restore_best,
     restore_tuning,
@@ -42,6 +42,7 @@ from cass_cli.scores.guard import FINE_TUNED, PROBE, Guarded, guard
 from cass_cli.scores.judgement import judge, split_scores
 from cass_cli.scores.values import Floats
 from cass_cli.seeds import trial_seed
+from cass_cli.words import label_share
 
 Logits = Mapping[str, Mapping[str, Floats]]  # split → candidate → [N, C]
 
@@ -76,13 +77,16 @@ def run_trial(
         export_probed(job, trial, bodies, probe.heads)
         answers = Answers(probe.logits)
     else:
+        watch.doing("Building the heads")
         arms, t = new_tuning(job, trial, bodies, subset)
         _go_on(job, trial, t, watch)
         begins(t.epoch, settings.epochs)
         _train(job, trial, t, starts, watch, stop)
         answers = _guarded(job, trial, arms, t, bodies, subset, watch, stop)
+    watch.doing("Choosing by validation images, scoring")
     summary = _summary(job, trial, starts, answers, seen=seen, seconds=time.monotonic() - began)
     write_json(trial.files.summary, summary.as_dict())
+    watch.doing("")
     tidy(trial)
 
 
@@ -100,7 +104,7 @@ def _starts(job: Job, trial: Trial, subset: NDArray[np.int64], watch: Watcher, s
             return begun_starts(job, load_checkpoint(trial.files.checkpoint)["starts"])
         found = choose_starts(job, subset, watch, stop, seed=seed)
         for name in job.rivals:
-            watch.note(f"fraction {trial.fraction:g}, seed {trial.seed}: {name} {found[name].reason}")
+            watch.note(f"{label_share(trial.fraction)}, seed {trial.seed}: {name} {found[name].reason}")
         return found
     bodies = dict(job.bodies)
     if init == "random":
@@ -137,7 +141,7 @@ def _train(job: Job, trial: Trial, t: Tuning, starts: Mapping[str, Start], watch
             where = f"epoch {t.epoch}" if not t.batch else f"batch {t.batch} of epoch {t.epoch + 1}"
             watch.note(f"Saved after {where}, as {asked} asked; training goes on.")
 
-    for stats in finetune(t, stop=stop, save=save, on_step=watch.step):
+    for stats in finetune(t, stop=stop, save=save, on_step=watch.step, on_scored=watch.scoring):
         trial.files.log(stats.row())
         watch.epoch(stats)
     restore_best(t)
@@ -159,7 +163,7 @@ def _guarded(
     nobody has many to choose by.
     """
     splits = {split: job.images.readable(job.data.rows[split]) for split in ("val", "test")}
-    tuned = {split: outputs(t, list(t.arms), job.images.of(rows)) for split, rows in splits.items()}
+    tuned = answers_of(job, t, splits, watch, stop)
     best = {name: t.arms[name].best_epoch for name in arms}
     if not job.config.finetune.guard:
         export_tuned(job, trial, arms, t)
@@ -174,7 +178,7 @@ def _guarded(
         for name in arms
     }
     for name, guarded in found.items():
-        watch.note(f"fraction {trial.fraction:g}, seed {trial.seed}: {name}: {guarded.reason}")
+        watch.note(f"{label_share(trial.fraction)}, seed {trial.seed}: {name}: {guarded.reason}")
     kept = {name: guarded.kept == FINE_TUNED for name, guarded in found.items()}
     export_tuned(job, trial, {name: arm for name, arm in arms.items() if kept[name]}, t)
     probed = {name: body for name, body in bodies.items() if not kept[name]}

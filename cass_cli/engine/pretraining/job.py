@@ -63,6 +63,7 @@ class Watcher(Protocol):
     def decoding(self, done: int, total: int) -> None: ...
     def fingerprinting(self, done: int, total: int) -> None: ...
     def reading(self, done: int, total: int) -> None: ...
+    def doing(self, what: str) -> None: ...  # what takes its time now and cannot be counted; "": nothing any more
     def started(self, session: Session, plan: Plan, run: Run) -> None: ...
     def step(self, stats: StepStats) -> None: ...
     def epoch(self, stats: EpochStats) -> None: ...
@@ -129,6 +130,7 @@ def _pretrain_job(
     device = compute.device
     state = load_checkpoint(run.checkpoint) if resume else None
     dataset, images = _find(config, run, world, watch, resume=resume, verify=verify)
+    watch.doing("Building the networks")
     arms = build_arms(config)
     teachers = build_teachers(config) if world.leads and not resume else {}
     fewest = fewest_images(arm.model for arm in arms.values())  # what the method adds to them is seen when it is built
@@ -136,15 +138,18 @@ def _pretrain_job(
     for arm, built in arms.items():
         watch.note(f"{arm} {built.name}: {built.weights}")
     if not resume and world.size == 1:  # several processes would each measure beside the others
+        watch.doing("Measuring which way to compute is fastest here")
         resolved, why = settle_compute(resolved, arms.values(), device)
         config = resolved.config
         compute = choose_compute(config.train)
         if why:
             watch.note(why)
+    watch.doing("Counting steps and memory")
     plan = plan_pretraining(config, dataset, compute, processes=world.size)
     store = load_training_images(dataset, config.data, device=device, on_progress=watch.decoding)
     for note in store.notes:
         watch.note(note)
+    watch.doing("Measuring the arms before they are trained")
     with process_group(world, device):
         targets = world.shared(begin_targets(config, teachers, store, compute, run, watch) if world.leads else None)
         session = build_session(config, arms, store, compute, world=world, targets=targets, measure=not state)
@@ -177,6 +182,7 @@ def _find(
 
     Returns, on the leading process, the fingerprints of their files too.
     """
+    watch.doing("Looking for images")
     dataset = find_dataset(
         config.data,
         seed=config.train.seed,
@@ -220,6 +226,7 @@ def _train(
     if not rows:
         raise RunError(f"{run.metrics} has no rows.", hint="Put it back, or train on: --epochs N.")
     last = rows[-1]
+    watch.doing("Averaging and saving the arms")
     exported = _export(session, run, config, watch) if world.leads else {}
     world.wait()
     result = PretrainResult(
@@ -240,6 +247,7 @@ def _train(
     )
     if world.leads:
         write_json(run.summary, result.as_dict())  # before the advice: whatever becomes of that, the arms are finished
+        watch.doing("Comparing the arms with what they began as" if labelled else "")
         if labelled and (advice := try_to_advise(run, config, session.compute, stop, watch)):
             result = replace(result, advice=advice)
             write_json(run.summary, result.as_dict())

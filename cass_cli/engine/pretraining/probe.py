@@ -17,7 +17,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, f1_score
 from torch import Tensor
 
 from cass_cli.config.schema import Data
@@ -136,6 +135,8 @@ def _scores(labels: Labels, chosen: NDArray[np.generic], note: str) -> ProbeScor
     if labels.ndim == 2:  # unknown as rightly absent: neither F1 nor whether all the others are right counts that
         known = labels >= 0
         labels, chosen = labels * known, np.logical_and(chosen, known).astype(labels.dtype)
+    from sklearn.metrics import accuracy_score, f1_score  # takes a second, and few runs are probed
+
     macro = f1_score(labels, chosen, average="macro", zero_division=np.nan)
     return ProbeScores(float(accuracy_score(labels, chosen)), float(macro), note)
 

@@ -77,6 +77,8 @@ class _Heard:
     def warn(self, text: str) -> None:
         self.warnings.append(text)
 
+    def doing(self, what: str) -> None: ...
+
 
 def foresee_finetuning(
     resolved: Resolved,
