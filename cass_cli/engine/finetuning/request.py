@@ -12,7 +12,7 @@ from cass_cli.data.dataset import with_data_path, with_labels_found
 from cass_cli.errors import ConfigError, RunError
 from cass_cli.runs.directory import Run, default_name, settings_over
 from cass_cli.runs.latest import INSTEAD, LATEST, latest_of
-from cass_cli.runs.names import Named
+from cass_cli.runs.names import Named, find
 from cass_cli.runs.trials import FOLDER, Variant, variant_name
 
 NO_RUN = "no pretraining run was named"  # the origin of the start that is taken then
@@ -26,6 +26,24 @@ class FinetunePlan:
     run: Run
     variant: Variant
     new_run: bool = False
+
+
+def requested_plan(
+    runs: Path,
+    run: str | None,
+    layers: list[Layer],
+    *,
+    preset: str | None = None,
+    name: str | None = None,
+    variant: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> FinetunePlan:
+    """Fine-tune the run that is named, else what the settings name images for, else the latest run of `runs`."""
+    names_images = preset or any("data.path" in layer.values for layer in layers)
+    if run is None and not resume and names_images:
+        return plan_without_run(runs, layers, preset=preset, name=name, variant=variant)
+    return plan_on_run(find(runs, run or name), layers, variant=variant, resume=resume, overwrite=overwrite)
 
 
 def plan_on_run(
