@@ -21,7 +21,7 @@ from cass_cli.engine.pretraining.job import pretrain_job
 from cass_cli.engine.pretraining.plan import memory_settings as pretraining_memory
 from cass_cli.engine.pretraining.request import requested_settings
 from cass_cli.reports.finetuning import FinetuneDisplay
-from cass_cli.reports.pretraining import PretrainDisplay
+from cass_cli.reports.pretraining import PretrainDisplay, Silent
 from cass_cli.runs.directory import default_name
 from cass_cli.runs.names import run_to_resume
 
@@ -104,8 +104,9 @@ def pretrain(
     )
     resolved = requested_settings(asked, preset=preset, resume=going_on)
     world, train = world_from_environment(), resolved.config.train
+    shown = PretrainDisplay(train.epochs) if progress else QuietPretraining()
     with (
-        PretrainDisplay(train.epochs) if progress and world.leads else QuietPretraining() as watch,
+        shown if world.leads else Silent() as watch,
         memory_for(pretraining_memory(train)),
         signals_passed_on(),
     ):
