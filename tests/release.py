@@ -99,8 +99,8 @@ def check_empty(python: str, wheel: Path) -> None:
         said([python, "-m", "venv", folder / "environment"], work)
         bin_ = folder / "environment" / "bin"
         version = said([bin_ / "python", "--version"], work).split()[1]
-        install = [bin_ / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir"]
-        said([*install, "-c", ROOT / "constraints.txt", wheel], work)
+        pip = [bin_ / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        said([*pip, "--no-cache-dir", "--no-compile", "-c", ROOT / "constraints.txt", wheel], work)
         installed = time.monotonic() - began
         said([bin_ / "cass", *FIRST], work)
         took = time.monotonic() - began - installed
