@@ -4,7 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: help demo figures test attack test-everywhere check format benchmarks clean
+PYTHONS ?= python3.11 python3.12 python3.13
+
+.PHONY: help demo figures test attack test-everywhere check format benchmarks dist dist-check release-check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +52,16 @@ format: $(BIN)/cass  ## format the code and sort imports
 
 benchmarks: $(BIN)/cass  ## measure speed on this machine, which should be idle (about an hour on two cores)
 	for name in step levers data peers finetune scaling startup; do $(BIN)/python benchmarks/$$name.py || exit; done
+
+dist: $(BIN)/cass  ## build the wheel and the sdist, into dist/
+	rm -rf dist
+	$(BIN)/python -m hatchling build
+
+dist-check: dist  ## build both; look what is in them, and run the wheel outside the checkout
+	OMP_NUM_THREADS=1 $(BIN)/python tests/release.py
+
+release-check: dist  ## install the wheel into an empty environment of each of PYTHONS, and run the demo there
+	$(BIN)/python tests/release.py $(PYTHONS)
 
 clean:  ## remove the virtual environment and what tools left
 	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache dist

@@ -238,27 +238,23 @@ def finetune(
         "finetune.gamma": gamma,
         "finetune.loss_form": loss_form,
     }
-    from cass_cli.config.load import Layer, parse_assignments, read_config_file
+    from cass_cli.config.load import asked_layers
     from cass_cli.reports.loading import loading
-    from cass_cli.runs.names import find
+    from cass_cli.runs.names import run_to_tune
 
     check_verify(verify=verify, resume=resume)
-    given = {key: value for key, value in flags.items() if value is not None}
-    file = [read_config_file(config, f"file {config}")] if config else []
-    layers = [*file, Layer("flag", given), parse_assignments(assignments or [])]
-    names_images = data or preset or any("data.path" in layer.values for layer in layers)
-    named = None if run is None and not resume and names_images else find(runs, run or name)
+    layers = asked_layers(flags, file=config, assignments=assignments or [])
+    named = run_to_tune(runs, run, layers, preset=preset, name=name, resume=resume)
     with loading():
         from cass_cli.engine.finetuning.job import finetune_job
-        from cass_cli.engine.finetuning.request import plan_on_run, plan_without_run
+        from cass_cli.engine.finetuning.request import requested_plan
         from cass_cli.engine.finetuning.shared import memory_settings
         from cass_cli.engine.memory import memory_for
         from cass_cli.reports.finetuning import FinetuneDisplay, show_finetuned, show_implied
 
-    if named is None:
-        plan = plan_without_run(runs, layers, preset=preset, name=name, variant=variant)
-    else:
-        plan = plan_on_run(named, layers, variant=variant, resume=resume, overwrite=overwrite)
+    plan = requested_plan(
+        named, layers, runs=runs, preset=preset, name=name, variant=variant, resume=resume, overwrite=overwrite
+    )
     show_implied(plan.resolved)
     enough_memory = memory_for(memory_settings(plan.resolved.config.finetune))
     how: dict[str, bool] = {"new_run": plan.new_run, "resume": resume, "overwrite": overwrite}

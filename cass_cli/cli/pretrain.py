@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -239,7 +239,11 @@ def pretrain(
     from cass_cli.config.recipes import asked_settings
 
     check_verify(verify=verify, resume=resume)
-    run = _to_resume(runs, name) if resume else None
+    run = None
+    if resume:
+        from cass_cli.runs.names import run_to_resume  # only here: a wrong setting is told before what this imports
+
+        run = run_to_resume(runs, name)
     asked = asked_settings(
         flags, preset=preset, file=config, assignments=assignments or [], saved=run.config if run else None
     )
@@ -281,13 +285,3 @@ def pretrain(
         )
     if world.leads:
         show_pretrained(result, as_json=as_json)
-
-
-def _to_resume(runs: Path, name: str | None) -> Any:
-    """Return the run that is meant; None where its process was stopped before it wrote down its settings."""
-    from cass_cli.runs.directory import Run, barely_begun
-    from cass_cli.runs.names import find  # only where needed: a wrong setting is told before scikit-learn is imported
-
-    if name and barely_begun(runs / name) and not Run(runs / name).config.is_file():
-        return None
-    return find(runs, name).run

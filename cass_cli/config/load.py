@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from cass_cli.errors import ConfigError, RunError, did_you_mean
 from cass_cli.words import shown_list
 
 RESTORE = "Restore it from a copy, or start again."
+ASSIGNED = "--set"  # the origin of what it, or a mapping in Python, says
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,13 @@ def read_config_file(path: Path, origin: str) -> Layer:
         ) from error
 
 
-def parse_assignments(assignments: list[str]) -> Layer:
-    """Read `--set key.sub=value` flags; values are YAML, so `1e-4`, `true` and `[a, b]` mean what they say."""
+def parse_assignments(assignments: Sequence[str] | Mapping[str, Any]) -> Layer:
+    """Read `--set key.sub=value` flags; values are YAML, so `1e-4`, `true` and `[a, b]` mean what they say.
+
+    In Python they are a mapping of keys to values, or of sections to such.
+    """
+    if isinstance(assignments, Mapping):
+        return Layer(ASSIGNED, flatten(assignments))
     values: dict[str, Any] = {}
     for text in assignments:
         key, equals, raw = text.partition("=")
@@ -114,7 +120,15 @@ def parse_assignments(assignments: list[str]) -> Layer:
                 f"--set {key}: {raw!r} is not valid YAML.", hint="Quote text that holds : or #."
             ) from error
         values[key.strip()] = value
-    return Layer("--set", values)
+    return Layer(ASSIGNED, values)
+
+
+def asked_layers(
+    flags: Mapping[str, Any], *, file: Path | None, assignments: Sequence[str] | Mapping[str, Any]
+) -> list[Layer]:
+    """Return what was asked for: the `file`, then the `flags` that are not None, then the `assignments` of --set."""
+    given = Layer("flag", {key: value for key, value in flags.items() if value is not None})
+    return [*([read_config_file(file, f"file {file}")] if file else []), given, parse_assignments(assignments)]
 
 
 def _bare(raw: str) -> Any:

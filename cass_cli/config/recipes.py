@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cass_cli.config.load import Layer, Resolved, parse_assignments, read_config_file, read_saved, resolve
+from cass_cli.config.load import Layer, Resolved, asked_layers, read_saved, resolve
 from cass_cli.config.presets import preset_layer
 from cass_cli.config.schema import Train
 from cass_cli.errors import ConfigError
@@ -106,7 +106,7 @@ def asked_settings(
     *,
     preset: str | None = None,
     file: Path | None = None,
-    assignments: Sequence[str] = (),
+    assignments: Sequence[str] | Mapping[str, Any] = (),
     saved: Path | None = None,
 ) -> Resolved:
     """Merge what was asked for: the preset, then the `file`, then the `flags` that are not None, then `assignments`.
@@ -114,13 +114,11 @@ def asked_settings(
     Over the settings `saved` by a run that is gone on with, it has to make sense by these. Needs nothing but the
     settings, so that a wrong one is told at once.
     """
-    above = [read_config_file(file, f"file {file}")] if file else []
     below = [preset_layer(preset)] if preset else []
     if saved:
         own = read_saved(saved)
         below.append(Layer("default", {key: own.value(key) for key in own.origins}))
-    given = Layer("flag", {key: value for key, value in flags.items() if value is not None})
-    return resolve_with_recipe(below, [*above, given, parse_assignments(list(assignments))])
+    return resolve_with_recipe(below, asked_layers(flags, file=file, assignments=assignments))
 
 
 def resolve_with_recipe(below: Sequence[Layer], above: Sequence[Layer]) -> Resolved:

@@ -2,14 +2,16 @@
 
 SIGINT (Ctrl-C), SIGTERM (`kill`, a batch system), SIGHUP (the terminal is gone) and SIGXCPU (the CPU time is used up)
 stop; SIGUSR1 and SIGUSR2 have a training saved, which then goes on. A HUP that nohup has ignored stays ignored.
-Windows knows the first two only.
+Windows knows the first two only. Python lets the main thread alone handle signals: what runs in another is not stopped
+by them, and whoever handles them in the main thread goes on doing so.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
@@ -29,6 +31,7 @@ class StopRequest:
 
     number: int = 0  # of the signal that stops
     saving: int = 0  # of the one that has a state saved
+    before: Mapping[int, Any] = {}  # the handlers that there were
 
     def __bool__(self) -> bool:
         return self.number != 0
@@ -39,8 +42,13 @@ class StopRequest:
         return bool(self.number or self.saving)
 
     def stop(self, number: int, _frame: FrameType | None) -> None:
-        """Remember a signal that stops; a second one that somebody sends ends the process at once."""
+        """Remember a signal that stops; a second one that somebody sends ends the process at once.
+
+        In a notebook or a session of Python, a second Ctrl-C ends the cell or the line alone, as it would without cass.
+        """
         if self and number in BY_HAND:
+            if self.before.get(number) is signal.default_int_handler:
+                raise KeyboardInterrupt
             os._exit(128 + number)
         self.number = self.number or number
 
@@ -63,11 +71,11 @@ class StopRequest:
 def stop_on_signal() -> Iterator[StopRequest]:
     """Remember signals for the duration of the block, instead of being stopped by them."""
     request = StopRequest()
-    before = _handle(STOP, request.stop) | _handle(SAVE, request.save)
+    request.before = _handle(STOP, request.stop) | _handle(SAVE, request.save)
     try:
         yield request
     finally:
-        for number, handler in before.items():
+        for number, handler in request.before.items():
             signal.signal(number, handler)
 
 
@@ -94,7 +102,9 @@ def end_on_signal() -> None:
 
 
 def _handle(numbers: tuple[signal.Signals, ...], handler: Handler) -> dict[int, Any]:
-    """Set the handler of these signals, but for an ignored HUP; returns those that they had."""
+    """Set the handler of these signals, but for an ignored HUP; returns those that they had. None but by main."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
     ignored = [n for n in numbers if n.name == "SIGHUP" and signal.getsignal(n) is signal.SIG_IGN]
     return {number: signal.signal(number, handler) for number in numbers if number not in ignored}
 

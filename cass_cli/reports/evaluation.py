@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -62,10 +63,14 @@ def write_scores(found: Evaluation, path: Path) -> Path:
 
 
 def write_predictions(found: Evaluation, path: Path) -> Path:
-    """Write a row an image: name, split, true and chosen class(es), and each candidate's probabilities.
+    """Write `predictions` as a CSV. Probabilities have all their digits: other software computes the same metrics."""
+    return write_csv(path, *predictions(found))
 
-    Multi-label, each class has a column of the truth too: 1, 0 or, where it is unknown, nothing. Probabilities have
-    all their digits, so that other software computes the same metrics from them.
+
+def predictions(found: Evaluation) -> tuple[list[str], list[list[Any]]]:
+    """Return columns and a row an image: name, split, true and chosen class(es), and each candidate's probabilities.
+
+    Multi-label, each class has a column of the truth too: 1, 0 or, where it is unknown, nothing.
     """
     judgement, classes, multilabel = found.summary.judgement, found.summary.classes, found.summary.multilabel
     chosen = decisions(found.probabilities[judgement.pick], judgement.threshold(judgement.pick), classes)
@@ -74,7 +79,7 @@ def write_predictions(found: Evaluation, path: Path) -> Path:
     told = [["" if v < 0 else int(v) for v in row] for row in truth] if multilabel else [[]] * len(truth)
     columns = [f"true:{c}" for c in classes if multilabel]
     columns += [f"{name}:{c}" for name in found.probabilities for c in classes]
-    rows = (
+    rows = [
         [
             image,
             found.split,
@@ -84,8 +89,8 @@ def write_predictions(found: Evaluation, path: Path) -> Path:
             *(float(v) for given in found.probabilities.values() for v in given[i]),
         ]
         for i, image in enumerate(found.images)
-    )
-    return write_csv(path, ["image", "split", "label", "chosen", *columns], rows)
+    ]
+    return ["image", "split", "label", "chosen", *columns], rows
 
 
 def draw_training(trial: Trial, metric: str) -> list[Path]:

@@ -48,6 +48,15 @@ class Tally:
         self.disagreeing += prediction.agree is False
         self.chosen[prediction.chosen] += 1
 
+    def check_answered(self, *, hint: str) -> None:
+        """Raise `DataError` where no image could be read."""
+        if self.unreadable and self.unreadable == self.images:
+            first = self.first_unreadable[0]
+            what = "The image cannot" if self.images == 1 else f"None of the {self.images:,} images can"
+            raise DataError(
+                f"{what} be read, so there is no answer: {shown(first.image)} is {first.status}.", hint=hint
+            )
+
 
 def write_predictions(
     predictions: Iterable[Prediction], arms: TunedArms, out: Path, *, overwrite: bool = False
@@ -58,28 +67,31 @@ def write_predictions(
     """
     if out.exists() and not overwrite:
         raise RunError(f"{out} exists already.", hint="Choose another --out, or replace it with --overwrite.")
-    tally = Tally()
-    several = len(arms.networks) > 1
+    tally, columns = Tally(), prediction_columns(arms)
     with _opened(out) as file:
         writer = csv.writer(file, lineterminator="\n")
-        columns = [*arms.networks] if several else []
-        writer.writerow(
-            ["image", "status", "chosen", "confidence", "low_confidence"]
-            + (["arms_agree"] if several else [])
-            + [f"p:{name}" for name in arms.summary.classes]
-            + columns
-        )
+        writer.writerow(columns)
         for p in predictions:
             tally.count(p)
-            if p.probabilities is None:
-                empty = 3 + several + len(arms.summary.classes) + len(columns)
-                writer.writerow([p.image, p.status, *[""] * empty])
-                continue
-            agree = [_yes(bool(p.agree))] if several else []
-            values = [f"{v:.6g}" for v in p.probabilities]
-            row = [p.image, p.status, p.chosen, f"{p.confidence:.6g}", _yes(p.flagged), *agree, *values]
-            writer.writerow([*row, *(p.by_arm if several else ())])
+            values = prediction_values(p)
+            writer.writerow([p.image, p.status, *map(_cell, values), *[""] * (len(columns) - 2 - len(values))])
     return tally
+
+
+def prediction_columns(arms: TunedArms) -> list[str]:
+    """Return the columns of a table of predictions."""
+    several = [*arms.networks] if len(arms.networks) > 1 else []
+    probabilities = [f"p:{name}" for name in arms.summary.classes]
+    agree = ["arms_agree"] if several else []
+    return ["image", "status", "chosen", "confidence", "low_confidence", *agree, *probabilities, *several]
+
+
+def prediction_values(p: Prediction) -> list[str | bool | float]:
+    """Return the values of an image in the columns behind its status; none where it could not be read."""
+    if p.probabilities is None:
+        return []
+    agree, by_arm = ([], ()) if p.agree is None else ([p.agree], p.by_arm)
+    return [p.chosen, p.confidence, p.flagged, *agree, *map(float, p.probabilities), *by_arm]
 
 
 def show_predictions(tally: Tally, arms: TunedArms, candidate: str, out: Path, *, as_json: bool) -> None:
@@ -102,13 +114,8 @@ def show_predictions(tally: Tally, arms: TunedArms, candidate: str, out: Path, *
         )
     else:
         _show_tally(tally, arms, candidate, out)
-    if tally.unreadable and tally.unreadable == tally.images:
-        first = tally.first_unreadable[0]
-        what = "The image cannot" if tally.images == 1 else f"None of the {tally.images:,} images can"
-        raise DataError(
-            f"{what} be read, so there is no answer: {shown(first.image)} is {first.status}.",
-            hint=f"The column status {'above' if str(out) == '-' else f'in {out}'} says why, image by image.",
-        )
+    where = "above" if str(out) == "-" else f"in {out}"
+    tally.check_answered(hint=f"The column status {where} says why, image by image.")
 
 
 def _show_tally(tally: Tally, arms: TunedArms, candidate: str, out: Path) -> None:
@@ -142,5 +149,7 @@ def _opened(out: Path) -> Iterator[IO[str]]:
         yield file
 
 
-def _yes(value: bool) -> str:
-    return "yes" if value else "no"
+def _cell(value: str | bool | float) -> str:
+    if isinstance(value, str):
+        return value
+    return ("yes" if value else "no") if isinstance(value, bool) else f"{value:.6g}"

@@ -187,8 +187,16 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "command": ["cass", *sys.argv[1:]],
+        "command": command(),
     }
+
+
+def command() -> list[str]:
+    """Return what this process was started as: `cass …`, the script that calls cass, or `python` for a notebook."""
+    program = Path(sys.argv[0])
+    if program.stem in ("cass", "__main__"):
+        return ["cass", *sys.argv[1:]]
+    return ["python"] if program.name in ("", "-c", "ipykernel_launcher.py") else ["python", *sys.argv]
 
 
 def default_name(preset: str | None, data: Path | None, method: str) -> str:

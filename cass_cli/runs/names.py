@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cass_cli.config.load import Layer
 from cass_cli.errors import RunError, did_you_mean
 from cass_cli.files import DRAFT
-from cass_cli.runs.directory import Run
+from cass_cli.runs.directory import Run, barely_begun
 from cass_cli.runs.latest import LATEST, by_name, latest_of
 from cass_cli.runs.trials import FOLDER, Trial, Variant, variants_of
 
@@ -118,6 +119,21 @@ def find_all(runs: Path, names: Sequence[str]) -> list[Named]:
 def find_runs(runs: Path, names: Sequence[str]) -> list[Run]:
     """Return the runs that each of `names` means or lies in, each once; the latest run where none is named."""
     return list({named.run.path.resolve(): named.run for named in find_all(runs, names)}.values())
+
+
+def run_to_resume(runs: Path, name: str | None) -> Run | None:
+    """Return the run that a pretraining is to go on with; None where it was stopped before it wrote its settings."""
+    if name and barely_begun(runs / name) and not Run(runs / name).config.is_file():
+        return None
+    return find(runs, name).run
+
+
+def run_to_tune(
+    runs: Path, run: str | None, layers: Sequence[Layer], *, preset: str | None, name: str | None, resume: bool
+) -> Named | None:
+    """Return the run that a fine-tuning is about, the latest if none is named; None where `layers` name images."""
+    names_images = preset or any("data.path" in layer.values for layer in layers)
+    return None if run is None and not resume and names_images else find(runs, run or name)
 
 
 def run_flags(run: Run, *, option: str = "--run", always: bool = False) -> str:

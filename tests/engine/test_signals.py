@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
 import pytest
 
@@ -42,6 +43,33 @@ def test_a_second_one_sent_by_hand_ends_the_process() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGTERM)
     os._exit(0)
+
+
+def test_a_second_ctrl_c_ends_a_cell_and_not_its_notebook() -> None:
+    """Notebooks and sessions of Python handle Ctrl-C by Python's own handler, which raises."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), stop_on_signal() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stop
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_thread_leaves_signals_to_the_main_one() -> None:
+    before = {number: signal.getsignal(number) for number in (*STOP, *SAVE)}
+    found: list[object] = []
+
+    def train() -> None:
+        with stop_on_signal() as stop:
+            found.extend([bool(stop), {number: signal.getsignal(number) for number in (*STOP, *SAVE)}])
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    thread.join()
+    assert found == [False, before]
 
 
 def test_a_hup_that_nohup_ignores_stays_ignored() -> None:

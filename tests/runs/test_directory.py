@@ -11,7 +11,7 @@ import pytest
 
 from cass_cli.errors import RunError
 from cass_cli.files import draft_of
-from cass_cli.runs.directory import ENVIRONMENT, Run, barely_begun, create_run
+from cass_cli.runs.directory import ENVIRONMENT, Run, barely_begun, create_run, environment
 from cass_cli.runs.latest import latest_of, point_latest
 from cass_cli.runs.names import find
 from cass_cli.runs.trials import variants_of
@@ -103,3 +103,15 @@ def test_what_was_renamed_to_be_deleted_is_no_run_and_no_fine_tuning(begun: Path
         find(begun.parent, "nothing")
     assert "Runs: run." in f"{told.value.hint}."
     assert "removed" not in told.value.hint
+
+
+@pytest.mark.parametrize(("started", "command"), [
+    (["/usr/bin/cass", "pretrain", "--preset", "demo"], "cass pretrain --preset demo"),
+    (["/x/cass_cli/__main__.py", "pretrain"], "cass pretrain"),
+    (["train.py", "--fast"], "python train.py --fast"),
+    (["/x/ipykernel_launcher.py", "-f", "/tmp/kernel.json"], "python"),
+    ([""], "python"),
+], ids=str)  # fmt: skip
+def test_a_run_says_what_made_it(started: list[str], command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", started)
+    assert " ".join(environment()["command"]) == command

@@ -31,7 +31,7 @@ def add_melanoma(skin: Skin, rng: np.random.Generator) -> Picture:
     for colour in rng.permutation(MELANOMA)[: rng.integers(2, 4)]:
         part = inside(noise(size, rng, cells=4, octaves=2) - rng.uniform(-0.1, 0.6), 0.2)
         picture = mixed(picture, colour, body * part * rng.uniform(0.6, 0.95))
-    streaks = strokes(skin, rng, number=rng.integers(3, 10), width=0.025, lengths=(0.05, 0.15), within=body)
+    streaks = strokes(skin, rng, number=int(rng.integers(3, 10)), width=0.025, lengths=(0.05, 0.15), within=body)
     return mixed(picture, 0.5 * brown, 0.7 * streaks)
 
 
@@ -41,8 +41,8 @@ def add_keratosis(skin: Skin, rng: np.random.Generator) -> Picture:
     body = _body(skin, rng, roughness=0.13, softness=0.03)
     picture = mixed(skin.colours, wax, body * rng.uniform(0.7, 0.95))
     picture = picture * (1 + 0.1 * body * noise(size, rng, cells=16, octaves=3))[..., None]
-    white = dots(skin, rng, number=rng.integers(6, 16), radii=(0.02, 0.04), within=body)
-    dark = dots(skin, rng, number=rng.integers(4, 14), radii=(0.025, 0.05), within=body)
+    white = dots(skin, rng, number=int(rng.integers(6, 16)), radii=(0.02, 0.04), within=body)
+    dark = dots(skin, rng, number=int(rng.integers(4, 14)), radii=(0.025, 0.05), within=body)
     return mixed(mixed(picture, (0.93, 0.90, 0.82), 0.85 * white), (0.20, 0.13, 0.10), 0.8 * dark)
 
 
@@ -51,9 +51,9 @@ def add_basal_cell_carcinoma(skin: Skin, rng: np.random.Generator) -> Picture:
     pink = np.array([0.82, 0.58, 0.52]) * rng.uniform(0.85, 1.1)
     body = _body(skin, rng, roughness=0.2, softness=0.12)
     picture = mixed(skin.colours, pink, body * rng.uniform(0.45, 0.8))
-    vessels = strokes(skin, rng, number=rng.integers(4, 10), width=0.018, lengths=(0.08, 0.25), within=body)
+    vessels = strokes(skin, rng, number=int(rng.integers(4, 10)), width=0.018, lengths=(0.08, 0.25), within=body)
     picture = mixed(picture, (0.72, 0.18, 0.20), vessels * rng.uniform(0.5, 0.85))
-    nests = dots(skin, rng, number=rng.integers(1, 7), radii=(0.04, 0.09), within=body)
+    nests = dots(skin, rng, number=int(rng.integers(1, 7)), radii=(0.04, 0.09), within=body)
     return mixed(picture, (0.36, 0.38, 0.48), nests * rng.uniform(0.5, 0.9))
 
 

@@ -40,7 +40,7 @@ def draw_skin(size: int, rng: np.random.Generator) -> Skin:
 def photograph(skin: Skin, picture: Picture, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return `picture` as a dermatoscope shows it: at times through hairs or a round rim; lit, tinted and noisy."""
     if rng.random() < 0.4:
-        hairs = strokes(skin, rng, number=rng.integers(1, 9), width=0.012, lengths=(0.3, 0.9))
+        hairs = strokes(skin, rng, number=int(rng.integers(1, 9)), width=0.012, lengths=(0.3, 0.9))
         picture = mixed(picture, HAIR, 0.85 * hairs)
     if rng.random() < 0.2:
         picture = picture * inside(rng.uniform(1.05, 1.3) - np.hypot(skin.x, skin.y), 0.03)[..., None]

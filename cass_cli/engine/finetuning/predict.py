@@ -8,16 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from cass_cli.config.load import Resolved
 from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS
+from cass_cli.data.decode.image import squared_pixels
 from cass_cli.data.layouts.columns import Columns
 from cass_cli.data.layouts.scan import scan_folder
 from cass_cli.data.sources import SampleTable, load_samples
 from cass_cli.data.store.decoding import BadImage, DecodeJob, Planes, usable_cores
+from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.compute import Compute, choose_compute
 from cass_cli.engine.fastest import unless_measured_elsewhere
 from cass_cli.engine.finetuning.evaluate import decisions
@@ -37,6 +41,49 @@ class Source:
 
     table: SampleTable
     shown: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def planes(self, spec: ImageSpec, *, max_pixels: int, workers: int) -> Iterator[tuple[int, Planes | BadImage]]:
+        """Yield (row, image) in order, each as networks with this `spec` take it."""
+        job = DecodeJob(self.table, spec.size, spec.fit, max_pixels, workers, lambda _done, _total: None)
+        return job.results(range(len(self.table)))
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Images that are in memory: uint8 [H, W, 3] or grey [H, W] each, of any size."""
+
+    arrays: Sequence[NDArray[np.uint8]]
+
+    @property
+    def shown(self) -> Sequence[str]:
+        """Return what they are called in the answer: their numbers, from 0."""
+        return [str(row) for row in range(len(self.arrays))]
+
+    def __len__(self) -> int:
+        return len(self.arrays)
+
+    def planes(self, spec: ImageSpec, **_how: int) -> Iterator[tuple[int, Planes | BadImage]]:
+        """Yield what `Source.planes` yields for files that hold these pixels."""
+        for row, pixels in enumerate(self.arrays):
+            rgb = np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
+            square = squared_pixels(np.ascontiguousarray(rgb), spec.size, spec.fit)
+            yield row, Planes(np.ascontiguousarray(square.transpose(2, 0, 1)), several_pages=False)
+
+
+def check_pixels(arrays: Sequence[NDArray[Any]]) -> Pixels:
+    """Return images in memory as what can be answered; raise `DataError` for arrays of another kind."""
+    for row, pixels in enumerate(arrays):
+        if pixels.dtype != np.uint8 or pixels.shape[2:] not in ((), (3,)) or pixels.ndim < 2 or not pixels.size:
+            raise DataError(
+                f"Image {row} is {pixels.dtype} {list(pixels.shape)}, not uint8 [H, W, 3] or [H, W].",
+                hint="Scale deeper pixels to 0 … 255, or name their files, which cass scales by itself.",
+            )
+    if not arrays:
+        raise DataError("There is no image.")
+    return Pixels(arrays)
 
 
 @dataclass(frozen=True)
@@ -106,7 +153,7 @@ class Predicting:
 
 def predict_job(
     trial: Trial,
-    paths: Sequence[Path],
+    images: Sequence[Path] | Pixels,
     resolved: Resolved,
     *,
     columns: Columns = UNLABELLED,
@@ -114,21 +161,27 @@ def predict_job(
     answer_by: str | None = None,
     workers: int = 0,
 ) -> Predicting:
-    """Let the arms of a finished trial answer for all images that `paths` name, reading and computing as settings say.
+    """Let the arms of a finished trial answer for all images that are given or that paths name.
+
+    They are read and computed as the settings say.
 
     Raises what `find_sources`, `load_tuned` and `choose_candidate` do, before the first answer.
     """
     data, compute = resolved.config.data, choose_compute(unless_measured_elsewhere(resolved).config.train)
-    sources = find_sources(paths, columns=columns, allow_outside=allow_outside, skip_missing=data.missing == "skip")
+    sources: Sequence[Source | Pixels] = (
+        [images]
+        if isinstance(images, Pixels)
+        else find_sources(images, columns=columns, allow_outside=allow_outside, skip_missing=data.missing == "skip")
+    )
     arms = load_tuned(trial, compute)
     candidate = choose_candidate(arms, answer_by)
     answers = predict(arms, sources, candidate=candidate, compute=compute, workers=workers, max_pixels=data.max_pixels)
-    return Predicting(arms, candidate, sum(len(source.table) for source in sources), answers)
+    return Predicting(arms, candidate, sum(map(len, sources)), answers)
 
 
 def predict(
     arms: TunedArms,
-    sources: Sequence[Source],
+    sources: Sequence[Source | Pixels],
     *,
     candidate: str,
     compute: Compute,
@@ -137,10 +190,8 @@ def predict(
 ) -> Iterator[Prediction]:
     """Yield an answer for each image, in the order given. What cannot be read gets a status instead."""
     for source in sources:
-        spec, threads = arms.spec, workers or usable_cores()
-        job = DecodeJob(source.table, spec.size, spec.fit, max_pixels, threads, lambda _done, _total: None)
         waiting: list[tuple[int, Planes | BadImage]] = []
-        for result in job.results(range(len(source.table))):
+        for result in source.planes(arms.spec, max_pixels=max_pixels, workers=workers or usable_cores()):
             waiting.append(result)
             if len(waiting) == BATCH:
                 yield from _answer(arms, source, waiting, candidate=candidate, compute=compute)
@@ -150,7 +201,7 @@ def predict(
 
 def _answer(
     arms: TunedArms,
-    source: Source,
+    source: Source | Pixels,
     results: Sequence[tuple[int, Planes | BadImage]],
     *,
     candidate: str,

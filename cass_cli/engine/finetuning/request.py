@@ -28,6 +28,23 @@ class FinetunePlan:
     new_run: bool = False
 
 
+def requested_plan(
+    named: Named | None,
+    layers: list[Layer],
+    *,
+    runs: Path,
+    preset: str | None = None,
+    name: str | None = None,
+    variant: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> FinetunePlan:
+    """Fine-tune the run that was named, or without one the images that the settings name: in a new run of `runs`."""
+    if named is None:
+        return plan_without_run(runs, layers, preset=preset, name=name, variant=variant)
+    return plan_on_run(named, layers, variant=variant, resume=resume, overwrite=overwrite)
+
+
 def plan_on_run(
     named: Named, layers: list[Layer], *, variant: str | None, resume: bool, overwrite: bool = False
 ) -> FinetunePlan:

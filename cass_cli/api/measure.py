@@ -1,0 +1,155 @@
+"""`cass evaluate` and `cass predict` as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cass_cli.api.load import AnyPath, AnyRun, found
+from cass_cli.api.views import EvaluationView, evaluation_view
+from cass_cli.config.load import Layer
+from cass_cli.data.splits import check_split
+from cass_cli.engine.finetuning.evaluate import evaluate as score
+from cass_cli.engine.finetuning.predict import UNLABELLED, Pixels, check_pixels, predict_job
+from cass_cli.errors import DataError
+from cass_cli.reports.evaluation import write_evaluation
+from cass_cli.reports.predictions import Tally, prediction_columns, prediction_values
+from cass_cli.reports.progress import counting, stages
+from cass_cli.runs.directory import settings_over
+from cass_cli.scores.bootstrap import RESAMPLES
+
+
+def evaluate(
+    run: AnyRun | None = None,
+    *,
+    variant: str | None = None,
+    label_fraction: float | None = None,
+    seed: int | None = None,
+    split: str = "test",
+    resamples: int = RESAMPLES,
+    data: AnyPath | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    runs: AnyPath = "runs",
+    write: bool = True,
+    progress: bool = False,
+) -> EvaluationView:
+    """Score a fine-tuning on a split, with 95 % bootstrap intervals, as `cass evaluate` does.
+
+    `run` is what `finetune` returned, or a run, a name or a path; of its trials the one with the largest label
+    fraction and, of that, the lowest seed is taken, unless said. Intervals are over images, or over patients where the
+    data name them; `resamples=0` leaves them out. `data` is where the images are now. Scores (JSON), predictions (CSV)
+    and figures are left in the trial for `cass report`, unless `write=False`.
+
+    Raises `cass_cli.errors.RunError` where there is no such trial, `DataError` where no image of the split is labelled.
+
+    >>> found = evaluate("tour", resamples=100)
+    >>> list(found.scores)
+    ['candidate', 'metric', 'value', 'low', 'high']
+    >>> found.probabilities[found.recommended].shape, found.labels.shape
+    ((120, 4), (120,))
+    >>> list(found.predictions)[:4]
+    ['image', 'split', 'label', 'chosen']
+    """
+    check_split(split)
+    trial = found(run, runs).trial(variant, fraction=label_fraction, seed=seed)
+    layer = _layer({"data.path": data, "train.device": device, "train.precision": precision})
+    settings = settings_over(trial.variant.config, [layer])
+    with stages() if progress else nullcontext() as told:
+        evaluation = score(settings, trial, split=split, resamples=resamples, on_progress=told)
+    if write:
+        with counting("Writing") if progress else nullcontext() as wrote:
+            write_evaluation(evaluation, on_progress=wrote)
+    return evaluation_view(evaluation)
+
+
+def predict(
+    run: AnyRun | None,
+    images: AnyPath | NDArray[np.uint8] | Sequence[Any],
+    *,
+    variant: str | None = None,
+    label_fraction: float | None = None,
+    seed: int | None = None,
+    answer_by: str | None = None,
+    image_column: str | None = None,
+    missing: str | None = None,
+    allow_outside: bool = False,
+    max_pixels: int | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    workers: int = 0,
+    runs: AnyPath = "runs",
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Classify images with a fine-tuned run, and return a row an image, as `cass predict` writes it.
+
+    `run` is taken as `evaluate` takes it; None is the latest. `images` is a file, a folder, a CSV that names images, an
+    .npz archive, or a list of such; or an array uint8 [N, H, W, 3]; or a list of arrays uint8 [H, W, 3] or grey [H, W],
+    of any sizes, or of PIL images in modes RGB and L. All are brought to the arms' size as files are.
+
+    Columns: image (its path, or its number from 0), status ("ok", or why it could not be read: then the others are
+    missing), chosen (a class, or classes joined by ";"), confidence (0 … 1), low_confidence, arms_agree, `p:CLASS`
+    each, calibrated, and what each arm chose. `answer_by` names who answers: cnn, vit, mean or joint; by default
+    whichever validation recommends.
+
+    Raises `cass_cli.errors.DataError` where no image can be read, `RunError` where there is no such trial.
+
+    >>> answers = predict("tour", np.zeros((2, 50, 60, 3), np.uint8))
+    >>> answers[["image", "status"]].values.tolist()
+    [['0', 'ok'], ['1', 'ok']]
+    >>> round(float(answers.filter(like="p:").sum(axis=1).min()), 6)
+    1.0
+    """
+    trial = found(run, runs).trial(variant, fraction=label_fraction, seed=seed)
+    flags = {
+        "train.device": device,
+        "train.precision": precision,
+        "data.missing": missing,
+        "data.max_pixels": max_pixels,
+    }
+    job = predict_job(
+        trial,
+        _given(images),
+        settings_over(trial.variant.config, [_layer(flags)]),
+        columns=replace(UNLABELLED, image=image_column),
+        allow_outside=allow_outside,
+        answer_by=answer_by,
+        workers=workers,
+    )
+    tally, rows, columns = Tally(), list[list[object]](), prediction_columns(job.arms)
+    with counting("Predicting") if progress else nullcontext(lambda _done, _total: None) as counted:
+        for done, answer in enumerate(job.answers, start=1):
+            counted(done, job.images)
+            tally.count(answer)
+            values = prediction_values(answer)
+            rows.append([answer.image, answer.status, *values, *[None] * (len(columns) - 2 - len(values))])
+    tally.check_answered(hint="Check what `images` names.")
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.astype({name: "boolean" for name in ("low_confidence", "arms_agree") if name in frame})
+
+
+def _layer(flags: Mapping[str, Any]) -> Layer:
+    return Layer("flag", {key: value for key, value in flags.items() if value is not None})
+
+
+def _given(images: AnyPath | NDArray[np.uint8] | Sequence[Any]) -> list[Path] | Pixels:
+    """Return paths, or pixels in memory; raise `DataError` for what is neither."""
+    if isinstance(images, str | PathLike):
+        return [Path(images)]
+    if isinstance(images, np.ndarray) and images.ndim != 4:
+        raise DataError(
+            f"The array is {list(images.shape)}, not [N, H, W, 3].",
+            hint="Put images of several sizes, grey ones, or a single one into a list.",
+        )
+    several = list(images)
+    if several and all(isinstance(image, str | PathLike) for image in several):
+        return [Path(image) for image in several]
+    return check_pixels([np.asarray(image) for image in several])

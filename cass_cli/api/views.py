@@ -1,0 +1,163 @@
+"""What the functions of the API hand back: a run and a fine-tuning as they lie on disk, and an evaluation.
+
+Legend: N images, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cass_cli.config.load import read_saved
+from cass_cli.data.splits import split_rows
+from cass_cli.engine.finetuning.evaluate import Evaluation
+from cass_cli.reports.evaluation import predictions
+from cass_cli.runs.directory import Run
+from cass_cli.runs.names import Named
+from cass_cli.runs.records import read_run_summary
+from cass_cli.runs.rows import read_epochs
+from cass_cli.runs.summary import TrialSummary
+from cass_cli.runs.trials import Variant, variants_of
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run folder. Everything is read when it is asked for; `RunError` names a file that is damaged."""
+
+    path: Path
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return every setting under its dotted key, as in `optim.lr`."""
+        return _settings(Run(self.path).config)
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """Return metrics.jsonl, a row an epoch.
+
+        Columns: epoch, loss, lr, images, seconds, images_per_second, and by arm `states.cnn` and the collapse gauges
+        `gauges.cnn.outputs.cosine` and so on; `probes.cnn.knn.accuracy` in epochs with probes. Without pretraining it
+        is empty.
+        """
+        return pd.json_normalize([dict(row) for row in read_epochs(Run(self.path).metrics)])
+
+    @property
+    def splits(self) -> pd.DataFrame:
+        """Return splits.csv, a row a file: image, split, label, group, status.
+
+        Several labels of an image are joined by ";". A file that was left out has no split, and a status that says why.
+        """
+        return pd.DataFrame(split_rows(Run(self.path).splits), columns=["image", "split", "label", "group", "status"])
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """Return summary.json: method, epochs, images, loss, seconds, states, gauges, advice; {} until it is finished.
+
+        `seconds` are those of the last process, `advice` tells whether the arms gained over what they began as.
+        """
+        return dict(read_run_summary(Run(self.path).summary) or {})
+
+    def arms(self) -> dict[str, Path]:
+        """Return the weight files of the exported arms by name: cnn, vit, and cnn-averaged, vit-averaged."""
+        return {path.stem: path for path in sorted(Run(self.path).arms.glob("*.safetensors"))}
+
+    def finetunings(self) -> list[str]:
+        """Return the names of the run's fine-tunings."""
+        return [variant.name for variant in variants_of(Run(self.path))]
+
+    def finetuning(self, variant: str | None = None) -> FinetuningView:
+        """Return the fine-tuning of this name, else the latest; raise `RunError` where there is none."""
+        return finetuning_view(Named(Run(self.path)).fine_tuning(variant))
+
+
+@dataclass(frozen=True)
+class FinetuningView:
+    """A fine-tuning of a run: its finished trials, one for each label fraction and seed."""
+
+    path: Path
+    trials: tuple[TrialSummary, ...]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return every setting under its dotted key, as in `finetune.recipe`."""
+        return _settings(self.path / "config.yaml")
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """Return the scores of all trials, one a row, without intervals: those come from `evaluate`, or from seeds.
+
+        Columns: fraction, seed, labels (training labels seen), candidate (cnn, vit, mean, joint), recommended (whether
+        validation chose it), split (val or test), metric, value (0 … 1; NaN where undefined). Validation chose
+        weights, temperatures and candidate, so its scores flatter; test images had no part in it.
+        """
+        columns = ["fraction", "seed", "labels", "candidate", "recommended", "split", "metric", "value"]
+        rows = [
+            (t.fraction, t.seed, t.labels, candidate, candidate == t.judgement.pick, split, metric, _number(value))
+            for t in self.trials
+            for split, found in (("val", t.validation), ("test", t.test))
+            for candidate, values in found.items()
+            for metric, value in values.items()
+        ]
+        return pd.DataFrame(rows, columns=columns)
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no single answer to ==
+class EvaluationView:
+    """The scores of one trial on one split, with 95 % bootstrap intervals, and the answers behind them."""
+
+    path: Path  # of the trial
+    split: str
+    classes: tuple[str, ...]
+    recommended: str  # the candidate that validation chose
+    scores: pd.DataFrame  # candidate, metric, value, low, high; NaN where undefined
+    per_class: pd.DataFrame  # candidate, class, images, metric, value, low, high
+    predictions: pd.DataFrame  # a row an image: image, split, label, chosen, then `cnn:CLASS` and so on
+    labels: NDArray[Any]  # int64 [N] of class indices; multi-label int8 [N, C], -1 where unknown
+    probabilities: Mapping[str, NDArray[np.float64]]  # [N, C] by candidate, calibrated on validation images
+    notes: tuple[str, ...]  # what these scores rest on, and what weakens them
+
+
+def finetuning_view(variant: Variant, trials: tuple[TrialSummary, ...] | None = None) -> FinetuningView:
+    """Return a fine-tuning with these trials, else with all that are finished."""
+    return FinetuningView(variant.path, trials or tuple(trial.summary() for trial in variant.trials()))
+
+
+def evaluation_view(found: Evaluation) -> EvaluationView:
+    """Return what an evaluation found as frames and arrays."""
+    candidates, judgement = found.scores.items(), found.summary.judgement
+    scores = [(name, metric, e.value, e.low, e.high) for name, s in candidates for metric, e in s.metrics.items()]
+    per_class = [
+        (name, label, s.support[c], metric, of[c].value, of[c].low, of[c].high)
+        for name, s in candidates
+        for metric, of in s.per_class.items()
+        for c, label in enumerate(s.classes)
+    ]
+    columns, rows = predictions(found)
+    notes = [*next(iter(found.scores.values())).notes, found.summary.unseen_note, *judgement.notes, *found.notes]
+    return EvaluationView(
+        path=found.trial.path,
+        split=found.split,
+        classes=found.summary.classes,
+        recommended=judgement.pick,
+        scores=pd.DataFrame(scores, columns=["candidate", "metric", "value", "low", "high"]),
+        per_class=pd.DataFrame(per_class, columns=["candidate", "class", "images", "metric", "value", "low", "high"]),
+        predictions=pd.DataFrame(rows, columns=columns),
+        labels=found.labels,
+        probabilities=dict(found.probabilities),
+        notes=tuple(note for note in dict.fromkeys(notes) if note),
+    )
+
+
+def _settings(config: Path) -> dict[str, Any]:
+    saved = read_saved(config)
+    return {key: saved.value(key) for key in saved.origins}
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
