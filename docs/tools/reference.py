@@ -61,8 +61,8 @@ def _argument(parameter: Any) -> str:
 def _name(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         return _code(parameter.metavar or parameter.name.upper())
-    names = ", ".join([*parameter.opts, *parameter.secondary_opts])
-    return _code(names if parameter.is_flag or not parameter.metavar else f"{names} {parameter.metavar}")
+    names = _code(", ".join([*parameter.opts, *parameter.secondary_opts]))
+    return names if parameter.is_flag or not parameter.metavar else f"{names} {_code(parameter.metavar)}"
 
 
 def _default(parameter: Any) -> str:
