@@ -61,7 +61,9 @@ def small(words: list[str]) -> list[str]:
     """What makes a command small: settings that do not change what it is about."""
     command, *given = words
     more: list[str] = []
-    if command == "pretrain" and "--resume" not in given:
+    if command == "pretrain" and "--resume" in given:
+        more = ["--epochs", "2"]  # the shared run is finished after one
+    elif command == "pretrain":
         more = [*ARMS, "--epochs", "1", *NARROW, *(["--data", "FOLDER"] if "--data" not in given else [])]
         more += [] if {"--accumulate", "--batch-size"} & set(given) else ["--batch-size", "8"]
         more += [] if {"--init", "--weights"} & set(given) else LOADED
@@ -69,6 +71,7 @@ def small(words: list[str]) -> list[str]:
         more = ["--device", "cpu", *(["--seeds", "2"] if "--seeds" in given else [])]
         more += [*ARMS, *LOADED] if "--data" in given else []
         more += ["--epochs", "1"] if {"--recipe", "--no-guard"} & set(given) else []
+        more += [] if {"--resume", "--data"} & set(given) else ["--overwrite"]  # the shared run is tuned already
     elif command == "benchmark-time":
         more = [*ARMS, "--steps", "1", "--warmup", "1"]
         more += [] if "--sweep" in given else ["--batch-size", "2"]
