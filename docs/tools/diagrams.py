@@ -53,7 +53,7 @@ def drawing(flowchart: str) -> str:
         f'<div class="flow"><svg viewBox="0 0 {width:.0f} {height:.0f}" style="max-width:{width:.0f}px" role="img" '
         f'aria-label="{told}"><defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" '
         f'markerHeight="7" orient="auto-start-reverse"><path d="M0 0L8 4L0 8z"/></marker></defs>'
-        f'{"".join(drawn)}</svg></div>'
+        f"{''.join(drawn)}</svg></div>"
     )
 
 

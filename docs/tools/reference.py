@@ -47,7 +47,8 @@ def _command(name: str, command: Any) -> Iterator[str]:
         panel = "Arguments" if parameter in arguments else getattr(parameter, "rich_help_panel", None) or "Options"
         options.setdefault(panel, []).append(row)
     for panel, rows in options.items():
-        yield f"**{panel}**\n\n" + markdown(["", "what", "default"], rows)
+        told = any(default for _, _, default in rows)
+        yield f"**{panel}**\n\n" + markdown(["", "what", "default"][: 2 + told], [row[: 2 + told] for row in rows])
     for sub, inner in getattr(command, "commands", {}).items():
         yield from _command(f"{name} {sub}", inner)
 
