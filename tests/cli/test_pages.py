@@ -32,7 +32,7 @@ INLINE = re.compile(r"`(cass (?!COMMAND|…)[^`]+)`")
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {"cnn": ("test_resnet", {}), "vit": ("test_vit", {"img_size": 32})}
 STARTS = {"cnn": "resnet50.safetensors", "vit": "vit_base_patch16_384.safetensors"}  # as docs/offline.md calls them
 FOLDERS = ("FOLDER", "HAM10000")
-RUNS = ("OTHER", "RUN", "ham", "ham-transfer", "NAME")  # copies of one; the last is the latest
+RUNS = ("NAME", "OTHER", "RUN", "ham", "ham-transfer")  # copies of one; the first is the latest
 
 ARMS = ["--cnn", "test_resnet", "--vit", "test_vit", "--image-size", "32", "--device", "cpu", "--precision", "fp32"]
 LOADED = [word for arm, file in STARTS.items() for word in ("--weights", f"{arm}={file}")]
@@ -133,13 +133,15 @@ def test_a_command_of_the_pages_runs(
     for path in desk.iterdir():
         if path.name != "runs":
             (tmp_path / path.name).symlink_to(path)
-    for name in RUNS if any(word.split("/")[0] in RUNS for word in COMMANDS[line]) else ("NAME",):
+    words = COMMANDS[line]
+    named = {word.split("/")[0] for word in words} - {new for flag, new in pairwise(words) if flag == "--name"}
+    for name in {"NAME", *named & set(RUNS)}:
         shutil.copytree(desk / "runs" / "NAME", tmp_path / "runs" / name)
     (tmp_path / "runs" / "latest").symlink_to("NAME")
     monkeypatch.chdir(tmp_path)
-    code = run(small(COMMANDS[line]))
+    code = run(small(words))
     told = capsys.readouterr()
-    assert code == 0, f"{shlex.join(small(COMMANDS[line]))}\n{told.out}\n{told.err}"
+    assert code == 0, f"{shlex.join(small(words))}\n{told.out}\n{told.err}"
 
 
 def complaints(words: list[str]) -> list[str]:
