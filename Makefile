@@ -31,7 +31,7 @@ figures: demo  ## draw the pictures of the pages anew, from the demo
 	cd docs && rm *.csv attention-average-*.png attention-distance-vit.png attention-heads-vit.png features-first-cnn.png
 
 docs: $(BIN)/cass  ## build the site into site/, to be read without a network; a broken link is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "Made: site/index.html"
 
 captured: $(BIN)/cass  ## run the tutorial's commands on the demo, and keep what they print in docs/captured (minutes)
