@@ -6,7 +6,7 @@ DEMO ?= demo
 
 PYTHONS ?= python3.11 python3.12 python3.13
 
-.PHONY: help demo figures test attack test-everywhere check format benchmarks dist dist-check release-check clean
+.PHONY: help demo figures docs captured test attack test-everywhere check format benchmarks dist dist-check release-check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,7 +14,7 @@ help:  ## list the targets
 $(BIN)/cass: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "cass needs Python 3.11 or newer: make PYTHON=python3.12"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,dicom]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,dicom,docs]'
 	@touch $@
 
 demo: $(BIN)/cass  ## pretrain on generated images, fine-tune, evaluate, look into the arms, and write a report
@@ -25,12 +25,19 @@ demo: $(BIN)/cass  ## pretrain on generated images, fine-tune, evaluate, look in
 	$(BIN)/cass report $(DEMO)/pretrained
 	@echo; echo "Made in $(DEMO):"; find $(DEMO)/pretrained -type f -not -path '*/features/*' | sort | sed 's/^/  /'
 
-figures: demo  ## draw the README's pictures anew, from the demo
+figures: demo  ## draw the pictures of the pages anew, from the demo
 	$(BIN)/cass finetune --run pretrained --recipe paper --no-guard --runs $(DEMO)
 	$(BIN)/cass attention-maps --run $(DEMO)/pretrained/finetune/pretrained-paper --out docs
 	$(BIN)/cass feature-maps --run $(DEMO)/pretrained --arm cnn --out docs
 	$(BIN)/cass similarity --run $(DEMO)/pretrained --out docs
 	cd docs && rm *.csv attention-average-*.png attention-distance-vit.png attention-heads-vit.png features-first-cnn.png
+
+docs: $(BIN)/cass  ## build the site into site/, to be read without a network; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "Made: site/index.html"
+
+captured: $(BIN)/cass  ## run the tutorial's commands on the demo, and keep what they print in docs/captured (minutes)
+	$(BIN)/python -m docs.tools.capture
 
 test: $(BIN)/cass  ## run all tests (CPU, no network, minutes)
 	$(BIN)/python -m pytest -n auto
@@ -64,4 +71,4 @@ release-check: dist  ## install the wheel into an empty environment of each of P
 	$(BIN)/python tests/release.py $(PYTHONS)
 
 clean:  ## remove the virtual environment and what tools left
-	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache dist
+	rm -rf $(VENV) $(DEMO) site .mypy_cache .ruff_cache .pytest_cache dist

@@ -1,4 +1,4 @@
-"""A run on disk: what was asked, what happened, and what came out (see the README for the layout)."""
+"""A run on disk: what was asked, what happened, and what came out (see docs/runs.md for the layout)."""
 
 from __future__ import annotations
 
