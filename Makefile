@@ -19,8 +19,10 @@ $(BIN)/cass: pyproject.toml constraints.txt
 
 demo: $(BIN)/cass  ## pretrain on generated images, fine-tune, evaluate, look into the arms, and write a report
 	$(BIN)/cass pretrain --preset demo --runs $(DEMO) --name pretrained --overwrite
-	$(BIN)/cass finetune --run pretrained --label-fraction 1 --runs $(DEMO)
-	$(BIN)/cass evaluate --run pretrained --runs $(DEMO)
+	$(BIN)/cass finetune --run pretrained --label-fraction 0.1,1 --seeds 3 --runs $(DEMO)
+	$(BIN)/cass finetune --run pretrained --init-from random --label-fraction 0.1,1 --seeds 3 --runs $(DEMO)
+	$(BIN)/cass evaluate --run pretrained/finetune/pretrained-probe --runs $(DEMO)
+	$(BIN)/cass compare pretrained --runs $(DEMO)
 	$(BIN)/cass attention-maps --run $(DEMO)/pretrained
 	$(BIN)/cass report $(DEMO)/pretrained
 	@echo; echo "Made in $(DEMO):"; find $(DEMO)/pretrained -type f -not -path '*/features/*' | sort | sed 's/^/  /'

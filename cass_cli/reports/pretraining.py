@@ -57,7 +57,7 @@ def show_pretrained(result: PretrainResult, *, as_json: bool) -> None:
         console.print(Text(f"Next: cass finetune{run_flags(run)} --init-from best --label-fraction 0.1"))
     else:
         console.print(Text(f"Next: cass finetune{run_flags(run)}{labels} --label-fraction 0.1"))
-    console.print("      (or load an arm with timm: README, “Use the arms”)", style="dim")
+    console.print("      (or load an arm with timm: README, “From Python”)", style="dim")
 
 
 def _show_advice(console: Console, advice: Advice) -> None:

@@ -19,7 +19,7 @@ COMMANDS: dict[str, set[str]] = {
     name: {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     for name, command in GROUP.commands.items()  # type: ignore[attr-defined]
 }
-GLOBAL = {option for parameter in GROUP.params for option in parameter.opts}
+GLOBAL = {"--help", *(option for parameter in GROUP.params for option in parameter.opts)}
 
 TRAIN = ("pretrain", "finetune")
 READ = (*TRAIN, "inspect")  # read a folder that is new to cass; others read what a run has read before

@@ -65,9 +65,10 @@ def test_what_cannot_be_looked_through_is_not_taken_for_empty(begun: Path, monke
             raise OSError(errno.EIO, "Input/output error", str(path))
         return listed(path)
 
-    monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(RunError, match="Input/output error"):
-        create_run(begun.parent, begun.name)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refuse)
+        with pytest.raises(RunError, match="Input/output error"):
+            create_run(begun.parent, begun.name)
     assert (begun / "metrics.jsonl").exists()
 
 

@@ -95,9 +95,10 @@ def test_unreadable_folders_are_named(tmp_path: Path, monkeypatch: pytest.Monkey
             raise PermissionError(13, "Permission denied")
         return scandir(path)
 
-    monkeypatch.setattr(scan.os, "scandir", refuse)
-    with pytest.raises(DataError, match=r"1 folder .* cannot be read: locked \(Permission denied\)"):
-        load_samples(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(scan.os, "scandir", refuse)
+        with pytest.raises(DataError, match=r"1 folder .* cannot be read: locked \(Permission denied\)"):
+            load_samples(tmp_path)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are not UTF-8")
