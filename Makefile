@@ -17,18 +17,18 @@ $(BIN)/cass: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,dicom,docs]'
 	@touch $@
 
-demo: $(BIN)/cass  ## pretrain on generated images, fine-tune, evaluate, look into the arms, and write a report
+demo: $(BIN)/cass  ## pretrain on drawn images, fine-tune, compare, evaluate, look into the arms, and write a report
 	$(BIN)/cass pretrain --preset demo --runs $(DEMO) --name pretrained --overwrite
-	$(BIN)/cass finetune --run pretrained --label-fraction 0.1,1 --seeds 3 --runs $(DEMO)
+	$(BIN)/cass finetune --run pretrained --recipe paper --no-guard --runs $(DEMO)
+	$(BIN)/cass attention-maps --run $(DEMO)/pretrained/finetune/pretrained-paper
 	$(BIN)/cass finetune --run pretrained --init-from random --label-fraction 0.1,1 --seeds 3 --runs $(DEMO)
-	$(BIN)/cass evaluate --run pretrained/finetune/pretrained-probe --runs $(DEMO)
+	$(BIN)/cass finetune --run pretrained --label-fraction 0.1,1 --seeds 3 --runs $(DEMO)
 	$(BIN)/cass compare pretrained --runs $(DEMO)
-	$(BIN)/cass attention-maps --run $(DEMO)/pretrained
+	$(BIN)/cass evaluate --run pretrained --runs $(DEMO)
 	$(BIN)/cass report $(DEMO)/pretrained
-	@echo; echo "Made in $(DEMO):"; find $(DEMO)/pretrained -type f -not -path '*/features/*' | sort | sed 's/^/  /'
+	@echo; echo "Made in $(DEMO):"; find $(DEMO)/pretrained -maxdepth 2 -not -path "*/features*" | sort | sed "s/^/  /"
 
 figures: demo  ## draw the pictures of the pages anew, from the demo
-	$(BIN)/cass finetune --run pretrained --recipe paper --no-guard --runs $(DEMO)
 	$(BIN)/cass attention-maps --run $(DEMO)/pretrained/finetune/pretrained-paper --out docs
 	$(BIN)/cass feature-maps --run $(DEMO)/pretrained --arm cnn --out docs
 	$(BIN)/cass similarity --run $(DEMO)/pretrained --out docs
