@@ -1,4 +1,5 @@
-# `make` alone lists the targets. Everything runs in .venv, made here, with the versions of constraints.txt.
+# `make` alone lists the targets. Everything runs in .venv, made here, with the versions of constraints.txt: the demo with
+# what cass needs, the rest with what its developers need too.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -14,6 +15,10 @@ help:  ## list the targets
 $(BIN)/cass: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "cass needs Python 3.11 or newer: make PYTHON=python3.12"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dicom]'
+	@touch $@
+
+$(BIN)/pytest: $(BIN)/cass
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,dicom,docs]'
 	@touch $@
 
@@ -34,35 +39,35 @@ figures: demo  ## draw the pictures of the pages anew, from the demo
 	$(BIN)/cass similarity --run $(DEMO)/pretrained --out docs
 	cd docs && rm *.csv attention-average-*.png attention-distance-vit.png attention-heads-vit.png features-first-cnn.png
 
-docs: $(BIN)/cass  ## build the site into site/, to be read without a network; a broken link is an error
+docs: $(BIN)/pytest  ## build the site into site/, to be read without a network; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "Made: site/index.html"
 
-captured: $(BIN)/cass  ## run the tutorial's commands on the demo, and keep what they print in docs/captured (minutes)
+captured: $(BIN)/pytest  ## run the tutorial's commands on the demo, and keep what they print in docs/captured (minutes)
 	$(BIN)/python -m docs.tools.capture
 
-test: $(BIN)/cass  ## run all tests (CPU, no network, minutes)
+test: $(BIN)/pytest  ## run all tests (CPU, no network, minutes)
 	$(BIN)/python -m pytest -n auto
 
-attack: $(BIN)/cass  ## kill, fill, change and signal commands some 2,000 times; write how they ended (20 minutes)
+attack: $(BIN)/pytest  ## kill, fill, change and signal commands some 2,000 times; write how they ended (20 minutes)
 	$(BIN)/python -m tests.faults.attack --out benchmarks/results/attacks.md
 
-test-everywhere: $(BIN)/cass  ## run them with each instruction set of this processor, then with 2 and 4 threads (an hour)
+test-everywhere: $(BIN)/pytest  ## run them with each instruction set of this processor, then with 2 and 4 threads (an hour)
 	$(BIN)/python tests/everywhere.py
 
-check: $(BIN)/cass  ## format, lint and types
+check: $(BIN)/pytest  ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: $(BIN)/cass  ## format the code and sort imports
+format: $(BIN)/pytest  ## format the code and sort imports
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-benchmarks: $(BIN)/cass  ## measure speed on this machine, which should be idle (about an hour on two cores)
+benchmarks: $(BIN)/pytest  ## measure speed on this machine, which should be idle (about an hour on two cores)
 	for name in step levers data peers finetune scaling startup; do $(BIN)/python benchmarks/$$name.py || exit; done
 
-dist: $(BIN)/cass  ## build the wheel and the sdist, into dist/
+dist: $(BIN)/pytest  ## build the wheel and the sdist, into dist/
 	rm -rf dist
 	$(BIN)/python -m hatchling build
 
