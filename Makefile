@@ -38,6 +38,7 @@ figures: demo  ## draw the pictures of the pages anew, from the demo
 	$(BIN)/cass feature-maps --run $(DEMO)/pretrained --arm cnn --out docs
 	$(BIN)/cass similarity --run $(DEMO)/pretrained --out docs
 	cd docs && rm *.csv attention-average-*.png attention-distance-vit.png attention-heads-vit.png features-first-cnn.png
+	$(BIN)/python -c "from PIL import Image; p = 'docs/attention-images.png'; i = Image.open(p); i.thumbnail((1100, 1100)); i.convert('RGB').save(p, optimize=True)"
 
 docs: $(BIN)/pytest  ## build the site into site/, to be read without a network; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

@@ -107,7 +107,7 @@ def _check_stride(name: str, options: Mapping[str, Any], image_size: int) -> Non
     except (TypeError, AssertionError, ValueError, RuntimeError) as error:
         raise ModelError(
             f"{name} has no other output stride than its own.",
-            hint="Leave arms.output_stride out, or choose a ResNet, a ConvNeXt or an EfficientNet.",
+            hint="Try --set arms.output_stride=null, or a ResNet, a ConvNeXt or an EfficientNet.",
         ) from error
 
 

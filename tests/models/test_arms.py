@@ -120,7 +120,7 @@ def test_a_finer_last_map_has_the_weights_of_the_coarse_one(tmp_path: Path) -> N
 def test_a_network_that_cannot_have_a_finer_map_is_refused(name: str) -> None:
     with pytest.raises(ModelError, match=f"{name} has no other output stride") as error:
         build_arm(name, image_size=32, outputs=3, output_stride=16)
-    assert "arms.output_stride" in str(error.value.hint)
+    assert "--set arms.output_stride=null" in str(error.value.hint)
 
 
 def test_failed_download_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
