@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cass_cli.config.load import Layer, known_keys, parse_assignments, read_config_file, read_saved, resolve, to_yaml
+from cass_cli.config.load import (
+    Layer,
+    asked_layers,
+    known_keys,
+    parse_assignments,
+    read_config_file,
+    read_saved,
+    resolve,
+    to_yaml,
+)
 from cass_cli.config.presets import preset_about, preset_layer, preset_names, preset_path
 from cass_cli.errors import ConfigError
 
@@ -30,6 +39,16 @@ def test_later_layers_win_and_every_value_knows_its_origin(tmp_path: Path) -> No
     assert got["train.epochs"] == (9, "flag")
     assert got["train.seed"] == (4, "--set")
     assert got["optim.lr_period"] == (16, "default")
+
+
+def test_what_is_asked_for_goes_before_what_a_file_says(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("train: {epochs: 7, batch_size: 3, seed: 1}\n")
+    flags = {"train.epochs": 9, "train.seed": 2, "optim.lr": None}
+    for assigned in (["train.seed=4"], {"train.seed": 4}, {"train": {"seed": 4}}):
+        resolved = resolve(asked_layers(flags, file=file, assignments=assigned))
+        assert [resolved.value(f"train.{key}") for key in ("batch_size", "epochs", "seed")] == [3, 9, 4]
+        assert resolved.origins["optim.lr"] == "default", "an option that was not given says nothing"
 
 
 def test_all_errors_are_reported_together() -> None:

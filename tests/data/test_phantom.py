@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from cass_cli.data.phantom import pictures
-from cass_cli.data.phantom.pictures import CLASSES, MANIFEST, make_phantoms, phantom_image
+from cass_cli.data.phantom.pictures import CLASSES, MANIFEST, VERSION, make_phantoms, phantom_image
 from cass_cli.errors import DataError
 
 
@@ -40,6 +40,22 @@ def test_an_image_depends_on_seed_class_and_number_alone(tmp_path: Path) -> None
     assert few.items() <= many.items()
     assert len(set(many.values())) == 16
     assert not set(few.values()) & set(other.values())
+
+
+THUMBNAILS = {
+    "basal_cell_carcinoma": [[170, 141, 121, 123], [184, 137, 131, 135], [176, 150, 154, 148], [183, 168, 167, 158]],
+    "keratosis": [[80, 131, 145, 85], [137, 107, 115, 151], [142, 140, 127, 144], [73, 139, 143, 85]],
+    "melanoma": [[186, 180, 184, 179], [158, 148, 103, 146], [195, 77, 33, 116], [197, 200, 185, 206]],
+    "nevus": [[175, 151, 138, 138], [168, 151, 133, 143], [161, 136, 99, 116], [160, 147, 123, 110]],
+}
+"""The first picture of each class, as 4 × 4 grey levels, under VERSION 2."""
+
+
+@pytest.mark.parametrize("label", CLASSES)
+def test_pictures_are_those_of_their_version(label: str) -> None:
+    pixels = phantom_image(label, size=64, rng=np.random.default_rng([0, CLASSES.index(label), 0])).astype(float)
+    seen = pixels.reshape(4, 16, 4, 16, 3).mean(axis=(1, 3, 4))
+    assert VERSION == 2 and np.abs(seen - THUMBNAILS[label]).max() < 1, "other pictures need another VERSION"
 
 
 def test_a_set_that_exists_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from cass_cli.engine.pretraining.targets import principal_targets
+from cass_cli.config.schema import Arms, Config, Data
+from cass_cli.config.schema import Method as Settings
+from cass_cli.engine.pretraining.targets import build_teachers, principal_targets
 from cass_cli.errors import DataError
 from cass_cli.methods.distill import Distill, distill_loss
 
@@ -38,6 +40,13 @@ def test_gradient_reaches_everything_and_nothing_else_learns() -> None:
 
 
 # ---- targets
+
+
+def test_a_teaching_cnn_is_built_as_the_arm_that_it_was() -> None:
+    arms = Arms(cnn="test_resnet", vit="test_vit", init="random", output_stride=16)
+    config = Config(data=Data(image_size=32), arms=arms, method=Settings(name="distill"))
+    options = {name: arm.options for name, arm in build_teachers(config).items()}
+    assert options["cnn"]["output_stride"] == 16 and "output_stride" not in options["vit"]
 
 
 def features(images: int, *widths: int) -> np.ndarray:

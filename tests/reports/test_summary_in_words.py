@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,15 @@ def test_seeds_and_fractions_and_variants_are_told_apart(run: Path) -> None:
     assert "Repeated with 2 draws of chance (seeds), the macro F1 is 0.73 on average" in words
     assert told_of(facts_of(run)).summary.seed == 0  # type: ignore[union-attr]
     assert "began with" not in words
+
+
+def test_the_largest_share_of_the_labels_is_told_of(run: Path) -> None:
+    whole = add_trial(run)
+    tenth = run / "finetune" / "pretrained-paper" / "0.1" / "seed0"
+    shutil.copytree(whole, tenth)
+    changed(tenth / "summary.json", fraction=0.1, labels=1)
+    assert told_of(facts_of(run)).summary.fraction == 1  # type: ignore[union-attr]
+    assert "fine-tuning pretrained-paper, with all of the labels and seed 0" in words_of(run)
 
 
 def test_another_start_is_named_and_a_better_one_pointed_to(run: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from cass_cli.config.load import Layer
 from cass_cli.errors import RunError
 from cass_cli.runs.directory import Run
-from cass_cli.runs.names import Named, find, find_runs, run_flags, trial_flags
+from cass_cli.runs.names import Named, find, find_runs, run_flags, run_to_tune, trial_flags
 from cass_cli.runs.trials import Variant
 
 
@@ -204,3 +206,16 @@ def test_the_options_that_lead_to_a_trial_lead_to_it(runs: Path) -> None:
     assert trial_flags(imagenet.trial(1, 0)) == " --run a"
     assert trial_flags(pretrained.trial(1, 0)) == " --run a --variant pretrained"
     assert trial_flags(pretrained.trial(0.1, 3)) == " --run a --variant pretrained --label-fraction 0.1 --seed 3"
+
+
+def test_a_fine_tuning_is_about_a_run_unless_images_are_named(runs: Path) -> None:
+    images = [Layer("flag", {"data.path": "pictures"})]
+
+    def tunes(run: str | None, layers: list[Layer], **how: Any) -> str:
+        named = run_to_tune(runs, run, layers, **{"preset": None, "name": None, "resume": False} | how)
+        return named.run.path.name if named else "new"
+
+    assert tunes(None, []) == "b" and tunes("a", []) == "a"
+    assert tunes(None, images) == "new" and tunes(None, [], preset="demo") == "new"
+    assert tunes("a", images) == "a", "its images are elsewhere now"
+    assert tunes(None, images, resume=True) == "b" and tunes(None, [], name="a") == "a"
