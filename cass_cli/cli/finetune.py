@@ -84,9 +84,9 @@ def finetune(
     recipe: Annotated[
         str | None,
         PROTOCOL(
-            help="probe: one pass, then a regression on frozen features; paper: every weight. Default: probe; paper in "
-            "the paper's presets, and with --epochs and the like.",
-            metavar="probe|paper",
+            help="probe: one pass, then a regression on frozen features; tuned: every weight, from that; paper: every "
+            "weight, as the paper. Default: probe; paper in its presets, and with --epochs and the like.",
+            metavar="probe|tuned|paper",
         ),
     ] = None,
     probe_size: Annotated[

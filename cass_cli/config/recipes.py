@@ -30,10 +30,46 @@ RECIPES: dict[str, dict[str, Any]] = {
         "finetune.mirrored": False,
         "finetune.probe_size": None,
     },
-    "paper": {  # Sec. 4.3, C.6; the guard is ours
+    "tuned": {  # from the probe's head (Kumar et al. 2022), as MAE's FINETUNE.md and timm's script fine-tune
+        "finetune.head": "probe",
+        "finetune.layers": 6,
+        "finetune.mirrored": False,
+        "finetune.optimiser": "adamw",
         "finetune.lr": 3e-4,
+        "finetune.share_cnn": 1.0,
+        "finetune.share_vit": 0.3,
+        "finetune.layer_decay": 0.75,
+        "finetune.warmup": 0.1,
+        "finetune.weight_decay": 0.05,
+        "finetune.clip": 1.0,
+        "finetune.drop_path": 0.1,
+        "finetune.batch_norm": "frozen",  # the statistics that the head was fitted with
+        "finetune.averaging": 0.99,
+        "finetune.epochs": 20,
+        "finetune.steps": 400,
+        "finetune.patience": None,
+        "finetune.batch_size": 32,
+        "finetune.gamma": 0.0,
+        "finetune.alpha": 1.0,
+        "finetune.class_weights": "inverse",  # as in the probe
+        "finetune.freeze": False,
+        "finetune.guard": True,
+    },
+    "paper": {  # Sec. 4.3, C.6; the guard is ours
+        "finetune.head": "new",
+        "finetune.optimiser": "adam",
+        "finetune.lr": 3e-4,
+        "finetune.share_cnn": 1.0,
+        "finetune.share_vit": 1.0,
+        "finetune.layer_decay": 1.0,
+        "finetune.warmup": 0.0,
         "finetune.weight_decay": 0.0,
+        "finetune.clip": None,
+        "finetune.drop_path": 0.0,
+        "finetune.batch_norm": "learned",
+        "finetune.averaging": 0.0,
         "finetune.epochs": 50,
+        "finetune.steps": 0,
         "finetune.patience": 5,
         "finetune.batch_size": 16,
         "finetune.gamma": 2.0,
@@ -47,6 +83,7 @@ FOREIGN = {  # what a recipe has no use for
         *(key for key in RECIPES["paper"]),
         *("finetune.loss_form", "finetune.class_weights", "finetune.sampling", "finetune.logit_adjustment"),
     ),
+    "tuned": ("finetune.probe_size", "finetune.freeze"),
     "paper": ("finetune.probe_size",),
 }
 
@@ -144,8 +181,10 @@ def resolve_over(saved: Resolved, layers: Sequence[Layer], *, origin: str) -> Re
     open_ = saved.origins["finetune.recipe"] == "default"
     layers = [*([implied] if open_ and (implied := implied_recipe(layers)) else []), *layers]
     chosen = _chosen(layers).get("finetune.recipe", saved.config.finetune.recipe)
-    recipe = finetune_recipe(chosen) if chosen != saved.config.finetune.recipe else Layer(RECIPE, {})
-    free = [key for key in recipe.values if saved.origins[key].startswith(("default", RECIPE))]
+    changes = chosen != saved.config.finetune.recipe
+    recipe = finetune_recipe(chosen) if changes else Layer(RECIPE, {})
+    brought = {key for key, how in saved.origins.items() if changes and how.startswith(RECIPE)}
+    free = brought | {key for key in recipe.values if saved.origins[key].startswith("default")}
     base = Layer(origin, {key: saved.value(key) for key in saved.origins if key not in free})
     return resolve([recipe, base, *layers])
 
@@ -177,8 +216,10 @@ def check_recipe(resolved: Resolved, layers: Sequence[Layer]) -> None:
     key, origin = asked[0]
     option = key.removeprefix("finetune.").replace("_", "-")
     said = {"finetune.guard": "--no-guard"}.get(key, f"--{option}") if origin == "flag" else f"{key} ({origin})"
-    other = next(name for name in RECIPES if key not in FOREIGN[name])
-    why = "trains no arm" if recipe == "probe" else "reads images of the size that it trains on"
+    other = next(name for name in reversed(RECIPES) if key not in FOREIGN[name])
+    why = {"probe": "trains no arm", "finetune.freeze": "trains every weight"}.get(
+        recipe if recipe == "probe" else key, "reads images of the size that it trains on"
+    )
     raise ConfigError(
         f"{said} has no part in the recipe {recipe}, which {why}.", hint=f"Leave it out, or add --recipe {other}."
     )

@@ -51,7 +51,7 @@ MethodName = Literal["cass", "dino", "byol", "mae", "vicreg", "distill"]
 METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
 DinoSetting = Literal["official", "paper"]
 OptimiserName = Literal["adam", "adamw", "sgd"]
-RecipeName = Literal["paper", "probe"]
+RecipeName = Literal["paper", "probe", "tuned"]
 StartName = Literal["pretrained", "best", "averaged", "imagenet", "random"]
 
 
@@ -278,7 +278,9 @@ class Finetune(Section):
     """From few labels to classifiers (Sec. 4.3, C.6), and what these are judged by (C.7)."""
 
     recipe: RecipeName = Field(
-        "paper", description="probe: one pass and a regression on frozen features; paper: every weight, as in C.6"
+        "paper",
+        description="probe: one pass and a regression on frozen features; tuned: every weight, gently, from the probe; "
+        "paper: every weight, as in C.6",
     )
     fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
         (1.0,), min_length=1, description="shares of the training labels that may be seen (Sec. 4.3)"
@@ -291,10 +293,34 @@ class Finetune(Section):
     freeze: bool = Field(False, description="train the new head alone: a linear probe")
     seed: int = Field(0, ge=0, lt=2**32, description="first seed: of label subset, head, order and augmentation")
     seeds: int = Field(1, ge=1, le=1000, description="repetitions, with consecutive seeds (the paper: 5, C.6)")
-    lr: Positive = Field(3e-4, description="peak learning rate of Adam, falling to 0 along a cosine (C.6)")
-    weight_decay: NotNegative = Field(0.0, description="L2 penalty")
+    head: Literal["new", "probe"] = Field(
+        "new", description="what an arm that is trained begins with: a new head, or the probe's over several layers"
+    )
+    optimiser: Literal["adam", "adamw"] = Field("adam", description="of arms that are trained (C.6)")
+    lr: Positive = Field(3e-4, description="peak learning rate, falling to 0 along a cosine (C.6)")
+    share_cnn: Share = Field(1.0, description="of lr, at which the first arm's last layer learns; its head: at lr")
+    share_vit: Share = Field(1.0, description="of lr, at which the second arm's last layer learns")
+    layer_decay: Share = Field(
+        1.0, description="factor of the rate from each block of a Transformer, or stage of a CNN, to the one below it"
+    )
+    warmup: Probability = Field(0.0, description="share of the steps in which the rate rises from 0")
+    weight_decay: NotNegative = Field(0.0, description="L2 penalty in adam; adamw spares biases and norms")
+    clip: float | None = Field(None, gt=0, le=1e6, description="largest gradient norm of an arm; none: any")
+    drop_path: float = Field(0.0, ge=0, lt=1, description="probability that a residual branch is left out (deepest)")
+    batch_norm: Literal["learned", "frozen"] = Field(
+        "learned", description="statistics while training: each batch's, or those that the arm came with"
+    )
+    averaging: float = Field(
+        0.0, ge=0, lt=1, description="decay of the moving average of the weights, which answers; 0: none"
+    )
     epochs: Count = Field(50, description="passes over the labelled images, at most (Sec. 4.3)")
-    patience: Count = Field(5, description="epochs without a lower validation loss until an arm stops (C.6)")
+    steps: int = Field(
+        0, ge=0, le=10**9, description="optimiser steps, at least: of few images an epoch takes several passes"
+    )
+    patience: Count | None = Field(
+        5,
+        description="epochs without a lower validation loss until an arm stops (C.6); none: all epochs, last weights",
+    )
     batch_size: int = Field(16, ge=2, le=1_000_000_000, description="images an optimiser step")
     loss_form: Literal["softmax", "sigmoid"] = Field(
         "softmax", description="focal loss of one class out of C, or of C yes/no decisions (multi-label: always)"
@@ -324,6 +350,22 @@ class Finetune(Section):
     guard: bool = Field(
         False, description="keep a fine-tuned arm only where validation prefers it to its probe, else the probe"
     )
+
+    @property
+    def trains(self) -> bool:
+        """Whether the recipe trains arms; else it reads them as they are."""
+        return self.recipe != "probe"
+
+    @property
+    def fits_heads(self) -> bool:
+        """Whether heads are fitted on what frozen arms read, for the answer, to begin with, or to hold it against."""
+        return not self.trains or self.head == "probe" or self.guard
+
+    @model_validator(mode="after")
+    def _heads_learn_with_their_arms(self) -> Self:
+        if self.trains and self.freeze and self.head == "probe":
+            raise ValueError("freeze: a frozen arm with the probe's head is what the recipe probe gives")
+        return self
 
 
 class Config(Section):

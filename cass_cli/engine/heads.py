@@ -64,8 +64,9 @@ def fit_heads(
             labels=len(labels),
             inverse_l2=fitted.inverse_l2,
         )
-        weight, bias = (torch.from_numpy(values).float() for values in (fitted.weight, fitted.bias))
-        heads[name] = LayerHead(card, weight, bias)
+        found = (fitted.weight, fitted.bias, fitted.mean, fitted.scale)
+        weight, bias, mean, scale = (torch.from_numpy(values).float() for values in found)
+        heads[name] = LayerHead(card, weight, bias, standard=(mean, scale))
     return heads
 
 

@@ -34,16 +34,17 @@ def batch_logits(
 ) -> dict[str, Tensor]:
     """Return the outputs fp32 [B, C] of each network, in evaluation mode, for uint8 images [B, 3, S, S].
 
-    A network with a head over its layers in `heads` is read by that; so are several by a head of another name.
+    Networks that one of the `heads` reads answer by that, each by a head of its own name, several by one of another.
     """
     heads = heads or {}
+    cards = {name: head.card for head in heads.values() for name in head.card.arms}
     images = apply_view(pixels, unchanged(len(pixels)), spec)
     images = images.contiguous(memory_format=compute.memory_format)
     with compute.autocast():
-        features = {name: read(heads[name], network, images) for name, network in networks.items() if name in heads}
-        outputs = {name: network(images).float() for name, network in networks.items() if name not in heads}
+        features = {name: read(cards[name], network, images) for name, network in networks.items() if name in cards}
+        outputs = {name: network(images).float() for name, network in networks.items() if name not in cards}
     outputs |= {name: head(features) for name, head in heads.items()}
-    return {name: outputs[name] for name in dict.fromkeys([*networks, *heads])}
+    return {name: outputs[name] for name in dict.fromkeys([*networks, *heads]) if name in outputs}
 
 
 def store_logits(
@@ -66,10 +67,10 @@ def store_logits(
     were_training = {name: [m for m in network.modules() if m.training] for name, network in networks.items()}
     for network in networks.values():
         network.eval()
-    parts: dict[str, list[Tensor]] = {name: [] for name in dict.fromkeys([*networks, *(heads or {})])}
+    parts: dict[str, list[Tensor]] = {}
     for number, pixels in enumerate(prefetch(lambda part: store.batch(part, compute.device), rows.split(BATCH))):
         for name, logits in batch_logits(networks, pixels, spec=spec, compute=compute, heads=heads).items():
-            parts[name].append(logits)
+            parts.setdefault(name, []).append(logits)
         if on_progress:
             on_progress(number * BATCH + len(pixels), len(rows))
     for modules in were_training.values():

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+from timm.models import group_parameters
 from torch import nn
 
-from cass_cli.config.schema import Optim
+from cass_cli.config.schema import Finetune, Optim
 
 
 def build_optimiser(
@@ -36,6 +37,41 @@ def build_optimiser(
         return torch.optim.SGD(groups, lr=optim.lr, momentum=optim.momentum, weight_decay=0.0, fused=True)
     kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
     return kind(groups, lr=optim.lr, betas=optim.betas, weight_decay=0.0, fused=True)
+
+
+def build_tuner(
+    learner: nn.Module, settings: Finetune, *, network: nn.Module | None = None, share: float = 1.0
+) -> torch.optim.Optimizer:
+    """Return the optimiser of an arm that learns classes: over the parameters of `learner` that learn.
+
+    The arm's own, those of the timm `network` within the learner (None: the learner itself), learn at `share` of the
+    rate at the top, and at `layer_decay` of that from each block or stage to the one below it (Bao et al. 2022, BEiT;
+    timm's coarse groups). AdamW spares biases, norms and other vectors the weight decay; Adam's is a penalty on all.
+    """
+    scales = _layer_scales(network or learner, settings.layer_decay, share)
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for parameter in learner.parameters():
+        if parameter.requires_grad:
+            decayed = settings.optimiser == "adam" or parameter.ndim > 1
+            groups.setdefault((scales.get(id(parameter), 1.0), decayed), []).append(parameter)
+    kind = torch.optim.AdamW if settings.optimiser == "adamw" else torch.optim.Adam
+    return kind(
+        [
+            {"params": held, "scale": scale, "weight_decay": settings.weight_decay if decayed else 0.0}
+            for (scale, decayed), held in groups.items()
+        ],
+        lr=settings.lr,
+        fused=True,
+    )
+
+
+def _layer_scales(network: Any, decay: float, share: float) -> dict[int, float]:
+    """Return the share of the rate of each parameter, by its id; of a network without layers, as timm sees it, one."""
+    if decay == 1 or not hasattr(network, "group_matcher"):
+        return {id(parameter): share for parameter in network.parameters()}
+    layer = group_parameters(network, network.group_matcher(coarse=True), reverse=True)
+    top = max(layer.values())
+    return {id(p): share * decay ** (top - layer[name]) for name, p in network.named_parameters()}
 
 
 def set_rates(optimiser: torch.optim.Optimizer, *, lr: float, weight_decay: float) -> None:

@@ -54,6 +54,8 @@ class Regression:
 
     weight: Array  # [C, D]
     bias: Array  # [C]
+    mean: Array  # [D], and
+    scale: Array  # [D], with which features were made alike: (features − mean) · scale
     inverse_l2: float  # scikit-learn's C
     scores: dict[float, float]  # of each C on held-out folds; {} where nothing could be held out
 
@@ -90,9 +92,8 @@ def fit_regression(
             scores[strength] = _score(labels[problem.known], problem.held_out(solution)[problem.known])
     strength = _choose(scores, int(problem.known.sum()))
     weight = (fitted[strength][:-1] if back is None else back @ fitted[strength][:-1]).T * scale
-    return Regression(
-        weight, fitted[strength][-1] + problem.absent[-1].double().numpy() - weight @ mean, strength, scores
-    )
+    bias = fitted[strength][-1] + problem.absent[-1].double().numpy() - weight @ mean
+    return Regression(weight, bias, mean, scale, strength, scores)
 
 
 def _standardise(features: NDArray[np.float32], widths: Sequence[int]) -> tuple[Array, Array]:

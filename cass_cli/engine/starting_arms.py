@@ -7,12 +7,14 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
 
 from cass_cli.config.schema import ARM_NAMES, ArmName, Config, StartName
 from cass_cli.errors import ModelError, RunError
 from cass_cli.models.arms import Arm, build_arm
 from cass_cli.models.card import read_card
+from cass_cli.models.heads import Joined, LayerHead, LearningHead
 from cass_cli.runs.directory import Run
 from cass_cli.runs.names import run_flags
 from cass_cli.seeds import stream_seed
@@ -130,6 +132,25 @@ def with_new_head(body: Arm, name: str, *, classes: int, seed: int) -> Arm:
 def without_head(body: Arm) -> Arm:
     """Return a copy of `body` that ends with the features that its head reads."""
     return _with_outputs(body, 0)
+
+
+def with_probe_head(body: Arm, name: str, head: LayerHead) -> Joined:
+    """Return a copy of `body` with the head of its probe, both of which can learn."""
+    return Joined({name: without_head(body).model}, LearningHead(head))
+
+
+def with_drop_path(body: Arm, rate: float, *, seed: int) -> Arm:
+    """Return `body` as a network that leaves out residual branches while it learns, if timm can build it so."""
+    if not rate:
+        return body
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # of weights that are replaced
+        try:
+            network = timm.create_model(body.name, **{**body.options, "drop_path_rate": rate})
+        except TypeError:  # of a family without residual branches
+            return body
+    network.load_state_dict(body.model.state_dict())
+    return Arm(network, body.name, body.options, body.weights)
 
 
 def _with_outputs(body: Arm, outputs: int) -> Arm:

@@ -30,6 +30,7 @@ from cass_cli.models.weights import check_finite
 from cass_cli.saved import read_json
 
 ENDING = "-head"  # of a head's file, after the name of the arm that it makes a classifier
+START = "-start"  # of an arm's file, after its name: the arm as it began, beside what it has learned
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,18 @@ class LayerHead(nn.Module):
     weight: Tensor  # fp32 [C, D]
     bias: Tensor  # fp32 [C]
 
-    def __init__(self, card: HeadCard, weight: Tensor, bias: Tensor, *, source: str = "The head") -> None:
+    def __init__(
+        self,
+        card: HeadCard,
+        weight: Tensor,
+        bias: Tensor,
+        *,
+        standard: tuple[Tensor, Tensor] | None = None,
+        source: str = "The head",
+    ) -> None:
         super().__init__()
         self.card, self.source = card, source  # the file that it was read from
+        self.standard = standard  # mean and scale [D] that its features were fitted with; not saved
         self.register_buffer("weight", weight)
         self.register_buffer("bias", bias)
 
@@ -70,22 +80,57 @@ class LayerHead(nn.Module):
         return logits
 
 
+class LearningHead(nn.Module):
+    """A fitted head that learns on: logits = W · (features − mean) · scale + b, with W and b to be learned.
+
+    On features that are alike a step of Adam, which has one size for all weights, changes the logits by a little. It is
+    computed in fp32 whatever the arm is: the features' mean would drown their differences in bf16.
+    """
+
+    mean: Tensor  # fp32 [D]
+    scale: Tensor  # fp32 [D]
+
+    def __init__(self, head: LayerHead) -> None:
+        super().__init__()
+        assert head.standard, "a head that was fitted, not read"
+        self.card = head.card
+        mean, scale = head.standard
+        varies = scale > 0
+        self.weight = nn.Parameter(torch.where(varies, head.weight / scale.where(varies, 1), 0))
+        self.bias = nn.Parameter(head.bias + head.weight @ mean)
+        self.register_buffer("mean", mean.clone())
+        self.register_buffer("scale", scale.clone())
+
+    def forward(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Return logits fp32 [B, C] from the features fp32 [B, D] of its arm."""
+        (own,) = (features[arm] for arm in self.card.arms)
+        with torch.autocast(own.device.type, enabled=False):
+            logits: Tensor = ((own.float() - self.mean) * self.scale) @ self.weight.T + self.bias
+        return logits
+
+    def folded(self) -> LayerHead:
+        """Return the same map as it is saved: of features as the arm gives them."""
+        weight = self.weight.detach() * self.scale
+        return LayerHead(self.card, weight.cpu(), (self.bias.detach() - weight @ self.mean).cpu())
+
+
 class Joined(nn.Module):
     """Arms and a head as one network: images [B, 3, S, S] to logits fp32 [B, C]."""
 
-    def __init__(self, arms: Mapping[str, nn.Module], head: LayerHead) -> None:
+    def __init__(self, arms: Mapping[str, nn.Module], head: LayerHead | LearningHead) -> None:
         super().__init__()
         self.arms = nn.ModuleDict(dict(arms))
         self.head = head
+        self.num_classes = len(head.card.classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.head({name: read(self.head, arm, images) for name, arm in self.arms.items()})
+        logits: Tensor = self.head({name: read(self.head.card, arm, images) for name, arm in self.arms.items()})
         return logits
 
 
-def read(head: LayerHead, arm: nn.Module, images: Tensor) -> Tensor:
-    """Return the features fp32 [B, D] of one arm as `head` wants them, for images [B, 3, S, S]."""
-    return arm_features(arm, images, layers=head.card.layers, mirrored=head.card.mirrored)[0]
+def read(card: HeadCard, arm: nn.Module, images: Tensor) -> Tensor:
+    """Return the features fp32 [B, D] of one arm as the head of `card` wants them, for images [B, 3, S, S]."""
+    return arm_features(arm, images, layers=card.layers, mirrored=card.mirrored)[0]
 
 
 def join(head: Path | str) -> Joined:

@@ -20,8 +20,8 @@ from cass_cli.scores.over_seeds import describe_difference, format_summary
 from cass_cli.words import label_share
 
 INTERVAL = (
-    "Mean over n seeds ± half of the 95 % interval (Student t). mean: of both arms; joint: a probe of both; "
-    "pick: validation's choice."
+    "Mean over n seeds ± half of the 95 % interval (Student t). mean: of both arms; joint: a probe of both; ensemble: "
+    "the arms and joint, averaged; pick: validation's choice."
 )
 
 

@@ -23,7 +23,7 @@ from cass_cli.runs.names import run_flags, trial_flags
 from cass_cli.runs.rows import TrialRow
 from cass_cli.runs.trials import Trial, method_name
 from cass_cli.scores.bootstrap import Estimate
-from cass_cli.scores.calibration import JOINT, MEAN
+from cass_cli.scores.calibration import ENSEMBLE, JOINT, MEAN
 from cass_cli.scores.metrics import METRICS, Scores
 from cass_cli.scores.over_seeds import format_summary
 from cass_cli.words import count, label_share, shown
@@ -161,7 +161,11 @@ def show_files(found: Evaluation, files: list[Path], *, as_json: bool) -> None:
 
 def _candidates(found: Evaluation) -> dict[str, str]:
     """Return what each candidate is."""
-    combined = {MEAN: "the mean of the arms' answers", JOINT: "one regression on the features of both arms"}
+    combined = {
+        MEAN: "the mean of the arms' answers",
+        JOINT: "one regression on the features of both arms",
+        ENSEMBLE: "a weighted average of the arms and of joint",
+    }
     return {name: combined.get(name) or found.summary.arms[name].model for name in found.scores}
 
 

@@ -112,10 +112,14 @@ def show_finetuned(result: FinetuneResult, *, as_json: bool) -> None:
     print_table(console, scores_table(result), names=3)
     seeds = len({trial.seed for trial in result.trials})
     over = f"mean over {seeds} seeds ± half of the 95 % interval (Student t)" if seeds > 1 else "one seed"
-    joint = " joint: one regression on both arms' features;" if any("joint" in t.test for t in result.trials) else ""
-    print_sentence(
-        console, f"Test split, {over}. mean: of both arms;{joint} pick: whichever validation chose.", style="dim"
-    )
+    explained = {
+        "mean": "of both arms",
+        "joint": "one regression on both arms' features",
+        "ensemble": "the arms and joint, averaged",
+    }
+    shown = {name for trial in result.trials for name in trial.test} | {"mean"}
+    told = "".join(f" {name}: {what};" for name, what in explained.items() if name in shown)
+    print_sentence(console, f"Test split, {over}.{told} pick: whichever validation chose.", style="dim")
     for note in dict.fromkeys(note for t in result.trials for note in (t.unseen_note, t.untested_note) if note):
         print_sentence(console, Text(f"• {note}", style="yellow"))
     for note in guard_notes(result.trials):

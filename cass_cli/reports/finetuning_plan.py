@@ -66,10 +66,10 @@ def settings_that_matter(foreseen: ForeseenTuning) -> list[str]:
     recipe, tuned = config.finetune.recipe, config.finetune
     arms = [f"arms.{name}" for name in ARM_NAMES if name in foreseen.plan.arms]
     named = [*COMPUTING, *arms, *(["arms.weights"] if tuned.init in ("imagenet", "best") else [])]
-    named += ["train.save_minutes"] if recipe == "paper" else []
-    sections = ("data", "finetune", *(["augment"] if recipe == "paper" else []))
+    named += ["train.save_minutes"] if tuned.trains else []
+    sections = ("data", "finetune", *(["augment"] if tuned.trains else []))
     useless = {*FOREIGN[recipe], *(() if multilabel else ("finetune.thresholds",))}
-    useless |= set() if recipe == "probe" or tuned.guard else {*GUARDING}
+    useless |= set() if tuned.fits_heads else {*GUARDING}
     useless |= {"finetune.loss_form"} if multilabel else set()  # a sigmoid then, always
     if foreseen.new_run:
         named.append("train.seed")

@@ -21,7 +21,13 @@ WAY = {
     "cass evaluate": "test scores with intervals; whose answer to trust",
     "cass report": "all of it on one page",
 }
-NAMES = {"cnn": "the CNN", "vit": "the Transformer", "mean": "the mean of both arms", "joint": "both arms jointly"}
+NAMES = {
+    "cnn": "the CNN",
+    "vit": "the Transformer",
+    "mean": "the mean of both arms",
+    "joint": "both arms jointly",
+    "ensemble": "the average of both arms and joint",
+}
 
 
 def show_guide(runs: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from cass_cli.runs.facts import Tuned
 from cass_cli.runs.records import EstimateRecord, ScoresRecord
 from cass_cli.runs.summary import TrialSummary
-from cass_cli.scores.calibration import JOINT, MEAN
+from cass_cli.scores.calibration import ENSEMBLE, JOINT, MEAN
 from cass_cli.scores.metrics import METRICS
 from cass_cli.words import count, shown
 
@@ -126,7 +126,11 @@ def who_answers(summary: TrialSummary) -> str:
     """Say whose answer is to be taken, and who decided that."""
     judged = summary.judgement
     names = {name: f"the {kind_of(name)} ({shown(arm.model)})" for name, arm in summary.arms.items()}
-    names |= {MEAN: "the mean of both networks' answers", JOINT: "the answer that reads both networks together (joint)"}
+    names |= {
+        MEAN: "the mean of both networks' answers",
+        JOINT: "the answer that reads both networks together (joint)",
+        ENSEMBLE: "the average of both networks, and of a regression on what they knew before (ensemble)",
+    }
     if len(summary.arms) == 1:
         return f"That of {names[judged.pick]}, the only network here."
     chosen = (

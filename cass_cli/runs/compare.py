@@ -11,7 +11,7 @@ from cass_cli.errors import ConfigError, RunError, did_you_mean
 from cass_cli.runs.ancestry import older_than_arms
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial, default_variants, method_name
-from cass_cli.scores.calibration import JOINT, MEAN
+from cass_cli.scores.calibration import ENSEMBLE, JOINT, MEAN
 from cass_cli.scores.metrics import METRICS
 from cass_cli.scores.over_seeds import PairedTest, SeedSummary, holm, paired_test, summarise_seeds
 
@@ -119,7 +119,7 @@ def cells_of(method: str, summaries: Sequence[TrialSummary], metric: str) -> lis
     for fraction in sorted({s.fraction for s in summaries}):
         trials = [s for s in summaries if s.fraction == fraction]
         arms = list(dict.fromkeys(arm for s in trials for arm in s.arms))
-        several = [MEAN, *([JOINT] if any(JOINT in s.test for s in trials) else []), PICK]
+        several = [MEAN, *(name for name in (JOINT, ENSEMBLE) if any(name in s.test for s in trials)), PICK]
         extra = several if len(arms) > 1 else []
         for candidate in [*arms, *extra]:
             values = {s.seed: value for s in trials if (value := _value(s, candidate, metric)) is not None}

@@ -32,11 +32,12 @@ def read_summary(path: Path) -> TrialSummary:
 def _amiss(found: TrialSummary) -> str:
     """Return what in a summary does not fit together, "" where all does."""
     judged = found.judgement
-    temperatures = judged.temperatures.keys() - {JOINT}
+    temperatures, unknown = judged.temperatures.keys() - {JOINT}, judged.weights.keys() - judged.temperatures.keys()
     if metrics := {found.metric, judged.metric} - METRICS.keys():
         return f"there is no metric {shown_list(sorted(metrics))}"
-    if not found.arms or temperatures != found.arms.keys():
-        return f"judgement.temperatures are of {sorted(temperatures)}, the arms are {sorted(found.arms)}"
+    if not found.arms or temperatures != found.arms.keys() or unknown:
+        of = "weights" if unknown else "temperatures"
+        return f"judgement.{of} are of {sorted(unknown or temperatures)}, the arms are {sorted(found.arms)}"
     if wrong := [name for name, arm in found.arms.items() if arm.kept not in (FINE_TUNED, PROBE)]:
         return f"arms.{wrong[0]}.kept is {found.arms[wrong[0]].kept!r}"
     if judged.pick not in judged.candidates:

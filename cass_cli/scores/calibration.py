@@ -116,11 +116,12 @@ def _best_threshold(shown: NDArray[np.bool_], given: Floats) -> float:
 
 MEAN = "mean"  # the candidate that averages the arms
 JOINT = "joint"  # the candidate that reads the features of all arms
+ENSEMBLE = "ensemble"  # the candidate that averages arms that were trained and the joint probe of what they began as
 
 
 def arms_among(candidates: Iterable[str]) -> list[str]:
     """Return those of the candidates that are arms."""
-    return [name for name in candidates if name not in (MEAN, JOINT)]
+    return [name for name in candidates if name not in (MEAN, JOINT, ENSEMBLE)]
 
 
 def with_mean(found: Mapping[str, Floats]) -> dict[str, Floats]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from cass_cli.data.splits import Labels
 from cass_cli.scores.bootstrap import RESAMPLES, Estimate
-from cass_cli.scores.calibration import JOINT, MEAN, arms_among
+from cass_cli.scores.calibration import ENSEMBLE, JOINT, MEAN, arms_among
 from cass_cli.scores.metrics import LOWER_IS_BETTER, METRICS, paired_difference
 from cass_cli.scores.over_seeds import signed
 from cass_cli.scores.values import Floats, metric_values
@@ -23,7 +23,7 @@ from cass_cli.words import count
 class Recommendation:
     """The arm to use, or what combines the arms, and why."""
 
-    choice: str  # an arm's name, "mean" or "joint"
+    choice: str  # an arm's name, "mean", "joint" or "ensemble"
     reason: str  # one or two plain sentences
     metric: str
     validation: dict[str, float]  # each candidate's value of the metric; empty without validation images
@@ -60,6 +60,9 @@ def recommend(
     px), this scored a mean macro F1 of .606; the rule above alone .602, the highest of the four candidates .605, the
     best possible choice .619. Taking joint unless another is clearly better scored .607, but gave .52 where an arm of
     random weights spoilt it and the other alone had .63.
+
+    Where there is an "ensemble" of trained arms and joint, it is taken unless what was chosen is clearly better: an
+    arm that training spoilt is not among them where the guard was up.
     """
     assert metric in METRICS and metric not in LOWER_IS_BETTER, f"can't choose by {metric}"
     arms = arms_among(candidates)
@@ -68,8 +71,11 @@ def recommend(
             arms[0], "The run has this arm only.", metric, _values(labels, candidates, metric, thresholds)
         )
     if len(labels) == 0:
-        usual = JOINT if JOINT in candidates else MEAN
-        how = "the uncalibrated answer from both arms' features" if usual == JOINT else "the mean of uncalibrated arms"
+        usual = next((name for name in (ENSEMBLE, JOINT) if name in candidates), MEAN)
+        how = {
+            ENSEMBLE: "the average of uncalibrated arms and joint",
+            JOINT: "the uncalibrated answer from both arms' features",
+        }.get(usual, "the mean of uncalibrated arms")
         return Recommendation(usual, f"There are no validation images to choose by, so {how} is taken.", metric, {})
     validation = _values(labels, candidates, metric, thresholds)
     better, worse = sorted(arms, key=lambda name: -np.nan_to_num(validation[name], nan=-1.0))[:2]
@@ -80,11 +86,14 @@ def recommend(
 
     choice, reason = _decide(better, worse, gap(better, worse), gap(MEAN, better))
     if JOINT in candidates and not validation[JOINT] < validation[choice]:
-        lead = _figures(gap(JOINT, choice))
         reason = (
-            f"joint, which reads the features of both arms, scores as high as {choice} ({JOINT} − {choice}: {lead})."
+            f"joint, which reads the features of both arms, scores as high as {choice} ({JOINT} − {choice}: "
+            f"{_figures(gap(JOINT, choice))})."
         )
         choice = JOINT
+    if ENSEMBLE in candidates and not (lead := gap(choice, ENSEMBLE)).low > 0:
+        reason = f"{choice} is not clearly better than ensemble, which averages the arms and joint ({_figures(lead)})."
+        choice = ENSEMBLE
     title = METRICS[metric]
     figures = ", ".join(f"{name} {value:.3f}" for name, value in validation.items())
     return Recommendation(

@@ -6,7 +6,7 @@ The test split has no part in it: it is scored by what was decided. Shapes: N im
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from pydantic import AllowInfNan, FiniteFloat, PositiveFloat
 
 from cass_cli.data.splits import Labels, labelled
-from cass_cli.scores.calibration import fit_temperature, to_probabilities, tune_thresholds, with_mean
+from cass_cli.scores.calibration import ENSEMBLE, fit_temperature, to_probabilities, tune_thresholds, with_mean
 from cass_cli.scores.choice import recommend
+from cass_cli.scores.ensemble import mixture_weights, weighted
 from cass_cli.scores.metrics import METRICS, Scores, score
 from cass_cli.scores.values import DEFAULT_THRESHOLD, Floats, decide, indicator
 
@@ -31,12 +32,13 @@ class Judgement:
 
     temperatures: Mapping[str, Temperature]  # by arm, and of "joint"
     thresholds: Mapping[str, Sequence[FiniteFloat]]  # [C] by candidate, for multi-label; empty otherwise
-    pick: str  # an arm, "mean" or "joint"
+    pick: str  # an arm, "mean", "joint" or "ensemble"
     reason: str
     metric: str
     flag_below: FiniteFloat  # confidence of the pick below which an answer is flagged
     flag_rule: str
     notes: Sequence[str] = ()
+    weights: Mapping[str, FiniteFloat] = field(default_factory=dict)  # of what "ensemble" averages; {}: there is none
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -45,7 +47,8 @@ class Judgement:
     @property
     def candidates(self) -> tuple[str, ...]:
         """Return who can answer: the arms, their mean, and what reads them all."""
-        return tuple(with_mean({name: np.zeros(0) for name in self.temperatures}))
+        several = tuple(with_mean({name: np.zeros(0) for name in self.temperatures}))
+        return (*several, ENSEMBLE) if self.weights else several
 
     def threshold(self, candidate: str) -> Floats | None:
         """Return the thresholds [C] of a candidate, None when classes exclude each other."""
@@ -60,15 +63,24 @@ def judge(
     metric: str,
     tuned: bool,
     groups: Sequence[str] | None = None,
+    ensemble: bool = False,
 ) -> Judgement:
     """Fit everything on the validation outputs [N, C] of each arm and of "joint"; N may be 0: then little can be said.
 
-    `tuned` chooses multi-label thresholds by F1 on these images; otherwise they are 0.5, as in the paper.
+    `tuned` chooses multi-label thresholds by F1 on these images; otherwise they are 0.5, as in the paper. With
+    `ensemble` an average of all of them, weighted by these images, is a candidate too (`ensemble.py`).
     """
     multilabel = labels.ndim == 2
     temperatures = {name: fit_temperature(given, labels) for name, given in logits.items()}
     notes = [] if len(labels) else ["No validation images: probabilities are as the arms give them, uncalibrated."]
-    candidates = probabilities_of(logits, temperatures, multilabel=multilabel)
+    weights: dict[str, float] = {}
+    if ensemble and len(logits) > 1:
+        answers = {
+            name: to_probabilities(given, multilabel=multilabel, temperature=temperatures[name])
+            for name, given in logits.items()
+        }
+        weights = mixture_weights(labels, answers)
+    candidates = probabilities_of(logits, temperatures, weights, multilabel=multilabel)
     thresholds: dict[str, list[float]] = {}
     if multilabel:
         for name, given in candidates.items():
@@ -87,19 +99,26 @@ def judge(
         flag_below=below,
         flag_rule=rule,
         notes=tuple(dict.fromkeys(notes)),
+        weights=weights,
     )
 
 
 def probabilities_of(
-    logits: Mapping[str, NDArray[np.float64]], temperatures: Mapping[str, Temperature], *, multilabel: bool
+    logits: Mapping[str, NDArray[np.float64]],
+    temperatures: Mapping[str, Temperature],
+    weights: Mapping[str, float],
+    *,
+    multilabel: bool,
 ) -> dict[str, Floats]:
-    """Return the calibrated probabilities [N, C] of each arm, for two or more of their mean, and of "joint"."""
-    return with_mean(
-        {
-            name: to_probabilities(given, multilabel=multilabel, temperature=temperatures[name])
-            for name, given in logits.items()
-        }
-    )
+    """Return the calibrated probabilities [N, C] of each arm, for two or more of their mean, and of "joint".
+
+    With `weights` also of the "ensemble" that averages what they are of.
+    """
+    answers = {
+        name: to_probabilities(given, multilabel=multilabel, temperature=temperatures[name])
+        for name, given in logits.items()
+    }
+    return with_mean(answers) | ({ENSEMBLE: weighted(answers, weights)} if weights else {})
 
 
 def confidence(probabilities: Floats, *, multilabel: bool) -> Floats:
@@ -139,7 +158,7 @@ def split_scores(
     """
     if len(labels) == 0:
         return {}
-    candidates = probabilities_of(logits, judged.temperatures, multilabel=labels.ndim == 2)
+    candidates = probabilities_of(logits, judged.temperatures, judged.weights, multilabel=labels.ndim == 2)
     scores = score_candidates(candidates, labels, classes, judged, resamples=0)
     return {
         name: {metric: found.metrics[metric].as_dict()["value"] for metric in METRICS} for name, found in scores.items()

@@ -107,7 +107,7 @@ def evaluate(
     images = decode(data, data.rows[split], config, device=compute.device, on_progress=partial(told, "Decoding"))
     rows = images.readable(data.rows[split])
     logits = store_logits(
-        arms.networks,
+        arms.readers,
         images.store,
         images.of(rows),
         spec=arms.spec,
@@ -115,7 +115,9 @@ def evaluate(
         heads=arms.heads,
         on_progress=partial(told, "Predicting"),
     )
-    candidates = probabilities_of(logits, summary.judgement.temperatures, multilabel=summary.multilabel)
+    candidates = probabilities_of(
+        logits, summary.judgement.temperatures, summary.judgement.weights, multilabel=summary.multilabel
+    )
     labels: NDArray[Any] = data.labels[rows]
     return Evaluation(
         trial=trial,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import filecmp
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from cass_cli.engine.finetuning.session import Tuning
@@ -14,26 +15,34 @@ from cass_cli.engine.starting_arms import without_head
 from cass_cli.files import draft_of
 from cass_cli.models.arms import Arm, save_arm
 from cass_cli.models.card import ArmCard
-from cass_cli.models.heads import ENDING, LayerHead, save_head
+from cass_cli.models.heads import ENDING, START, Joined, LayerHead, LearningHead, save_head
 from cass_cli.runs.trials import Trial
+from cass_cli.scores.calibration import JOINT
 
 
-def export_tuned(job: Job, trial: Trial, arms: Mapping[str, Arm], t: Tuning) -> None:
-    """Save the best weights of fine-tuned arms, with their classes."""
+def export_tuned(job: Job, trial: Trial, bodies: Mapping[str, Arm], t: Tuning) -> None:
+    """Save the best weights of fine-tuned arms, which began as `bodies`, with their classes or the head beside them."""
     trial.files.arms.mkdir(exist_ok=True)
-    for name, arm in arms.items():
+    classes = job.data.table.classes
+    for name, body in bodies.items():
+        network, path = t.arms[name].answers, trial.files.arms / name
+        joined = isinstance(network, Joined)
         card = ArmCard(
-            model=arm.name,
-            options=arm.options,
+            model=body.name,
+            options={**body.options, "num_classes": 0 if joined else len(classes)},
             spec=job.spec,
-            classes=job.data.table.classes,
-            multilabel=job.data.table.multilabel,
+            classes=() if joined else classes,
+            multilabel=None if joined else job.data.table.multilabel,
             method=job.method,
-            started_from=str(arm.weights),
+            started_from=str(body.weights),
             labels=t.images,
             best_epoch=t.arms[name].best_epoch,
         )
-        save_arm(trial.files.arms / name, t.arms[name].network, card)
+        if isinstance(network, Joined) and isinstance(network.head, LearningHead):
+            save_arm(path, network.arms[name], card)
+            save_head(path.with_name(f"{name}{ENDING}"), network.head.folded())
+        else:
+            save_arm(path, network, card)
 
 
 def export_probed(job: Job, trial: Trial, bodies: Mapping[str, Arm], heads: Mapping[str, LayerHead]) -> None:
@@ -49,6 +58,14 @@ def export_probed(job: Job, trial: Trial, bodies: Mapping[str, Arm], heads: Mapp
         _share(trial, trial.files.arms / f"{name}.safetensors")
     for name, head in heads.items():
         save_head(trial.files.arms / f"{name}{ENDING}", head)
+
+
+def export_joint(job: Job, trial: Trial, bodies: Mapping[str, Arm], head: LayerHead, *, frozen: Sequence[str]) -> None:
+    """Save the head that reads all arms as they began: those that were trained since once more, as `START` tells."""
+    began = {name if name in frozen else f"{name}{START}": body for name, body in bodies.items()}
+    export_probed(job, trial, {name: body for name, body in began.items() if name not in frozen}, {})
+    card = replace(head.card, arms=tuple(began))
+    save_head(trial.files.arms / f"{JOINT}{ENDING}", LayerHead(card, head.weight, head.bias))
 
 
 def _share(trial: Trial, weights: Path) -> None:

@@ -66,7 +66,7 @@ def finetune_job(
 
 def _finetune(p: Prepared, watch: Watcher, began: float) -> FinetuneResult:
     run, variant = p.run, p.variant
-    how = "is read" if p.config.finetune.recipe == "probe" else "starts"
+    how = "starts" if p.config.finetune.trains else "is read"
     for name, body in p.bodies.items():
         either = "as it was pretrained, or as before that, whichever the labels prefer"
         watch.note(f"{name} {how} {either if name in p.rivals else f'as it is, from {body.weights}'}")

@@ -1,5 +1,7 @@
 """The fine-tuning loop (Sec. 4.3, C.6): every arm learns the classes on its own, from the same views.
 
+The recipes that train differ in what they begin with and in their settings, not in the way (`config/recipes.py`).
+
 It yields what each epoch did and never prints. A step is a pure function of the weights, the seed and its
 position, so a resumed run is the run that was interrupted; and an arm learns the same alone or beside another.
 
@@ -20,7 +22,7 @@ from torch import Tensor
 
 from cass_cli.data.views.apply import apply_view
 from cass_cli.data.views.draw import draw_view
-from cass_cli.engine.batches import batch_bounds, epoch_order, prefetch
+from cass_cli.engine.batches import epoch_order, prefetch
 from cass_cli.engine.finetuning.focal import focal_loss
 from cass_cli.engine.finetuning.imbalance import balanced_order
 from cass_cli.engine.finetuning.session import ArmTuning, Tuning, check_finite, stopped, validate
@@ -79,9 +81,15 @@ class TuneEpoch:
         return {**vars(self), "arms": arms}
 
 
-def falling_lr(step: int, *, peak: float, steps: int) -> float:
-    """Return the learning rate of `step`: half a cosine from `peak` to 0 over all `steps` (C.6)."""
-    return cosine_lr(step, peak=peak, lowest=0.0, period=steps)
+def falling_lr(step: int, *, peak: float, steps: int, warmup: float = 0.0) -> float:
+    """Return the learning rate of `step`: half a cosine from `peak` to 0 over all `steps` (C.6).
+
+    Before it falls it rises along a line, over the share `warmup` of the steps.
+    """
+    rising = round(warmup * steps)
+    if step < rising:
+        return peak * (step + 1) / (rising + 1)
+    return cosine_lr(step - rising, peak=peak, lowest=0.0, period=max(1, steps - rising))
 
 
 def finetune(
@@ -101,7 +109,7 @@ def finetune(
     the validation images of an epoch.
     """
     save = finite_only(save, check_finite)
-    bounds = batch_bounds(t.images, t.settings.batch_size)
+    bounds = t.bounds
     check_every = GPU_CHECK_EVERY if t.device.type == "cuda" else 1
     while t.epoch < t.settings.epochs and t.learning:
         order = _order(t)
@@ -127,15 +135,16 @@ def finetune(
 
 
 def _order(t: Tuning) -> Tensor:
-    """Return which labelled images this epoch takes, int64 [n], in their order."""
+    """Return which labelled images this epoch takes, int64 [passes · n], in their order."""
+    numbers = range(t.epoch * t.passes, (t.epoch + 1) * t.passes)
     if t.settings.sampling == "balanced":
-        return balanced_order(t.train_labels.cpu(), seed=t.seed, epoch=t.epoch)  # device sync, once an epoch
-    return epoch_order(t.images, seed=t.seed, epoch=t.epoch)
+        labels = t.train_labels.cpu()  # device sync, once an epoch
+        return torch.cat([balanced_order(labels, seed=t.seed, epoch=number) for number in numbers])
+    return torch.cat([epoch_order(t.images, seed=t.seed, epoch=number) for number in numbers])
 
 
 def _lr(t: Tuning, step: int) -> float:
-    steps = t.settings.epochs * len(batch_bounds(t.images, t.settings.batch_size))
-    return falling_lr(step, peak=t.settings.lr, steps=steps)
+    return falling_lr(step, peak=t.settings.lr, steps=t.settings.epochs * len(t.bounds), warmup=t.settings.warmup)
 
 
 def tune_step(t: Tuning, pixels: Tensor, targets: Tensor, *, lr: float) -> dict[str, Tensor]:
@@ -154,10 +163,13 @@ def tune_step(t: Tuning, pixels: Tensor, targets: Tensor, *, lr: float) -> dict[
             logits = arm.network(images)
         loss = focal_loss(logits, targets, **t.loss)
         loss.backward()
+        if t.settings.clip:
+            torch.nn.utils.clip_grad_norm_(arm.network.parameters(), t.settings.clip)
         for group in arm.optimiser.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("scale", 1.0)  # a checkpoint from before there were shares has none
         arm.optimiser.step()
         arm.optimiser.zero_grad(set_to_none=True)
+        arm.average(t.epoch * len(t.bounds) + t.batch, t.settings.averaging)
         losses[name] = loss.detach()
         arm.loss_sum += losses[name] * len(pixels)
     return losses
@@ -172,22 +184,23 @@ def _end_epoch(t: Tuning, *, lr: float, seconds: float, on_scored: Callable[[int
     for name, arm in learning.items():
         val_loss, score = seen[name]
         _judge(t, arm, val_loss)
-        loss = float(arm.loss_sum) / t.images  # device sync
+        loss = float(arm.loss_sum) / (t.passes * t.images)  # device sync
         arm.loss_sum = torch.zeros_like(arm.loss_sum)
         arms[name] = ArmEpoch(loss, val_loss, score, arm.best_epoch, arm.stopped)
     check_finite(t)  # before the epoch is told: one that was told is saved
-    return TuneEpoch(t.epoch, lr, t.images, max(seconds, 1e-9), arms)
+    return TuneEpoch(t.epoch, lr, t.passes * t.images, max(seconds, 1e-9), arms)
 
 
 def _judge(t: Tuning, arm: ArmTuning, val_loss: float) -> None:
     """Keep the weights when they are the best so far; stop the arm when its patience is at an end.
 
-    Without validation images the latest weights count as the best, and all epochs are trained.
+    Without validation images or patience the latest weights count as the best, and all epochs are trained.
     """
-    if (math.isnan(val_loss) and not not_finite_in(arm.network.state_dict())) or val_loss < arm.best_loss:
+    if (math.isnan(val_loss) and not not_finite_in(arm.answers.state_dict())) or val_loss < arm.best_loss:
         arm.best_loss, arm.best_epoch = (arm.best_loss if math.isnan(val_loss) else val_loss), t.epoch
         arm.keep_best()
-    arm.stopped = t.epoch - arm.best_epoch >= t.settings.patience or t.epoch == t.settings.epochs
+    patience = t.settings.patience or t.settings.epochs
+    arm.stopped = t.epoch - arm.best_epoch >= patience or t.epoch == t.settings.epochs
 
 
 def _check_finite(t: Tuning, losses: dict[str, Tensor]) -> None:

@@ -211,7 +211,7 @@ def _answer(
     answers = {}
     if good:
         pixels = torch.from_numpy(np.stack([planes.pixels for _, planes in good])).to(compute.device)
-        logits = batch_logits(arms.networks, pixels, spec=arms.spec, compute=compute, heads=arms.heads)
+        logits = batch_logits(arms.readers, pixels, spec=arms.spec, compute=compute, heads=arms.heads)
         numbers = {name: given.cpu().double().numpy() for name, given in logits.items()}  # device sync
         answers = dict(zip([row for row, _ in good], _decide(arms, numbers, candidate), strict=True))
     for row, result in results:
@@ -236,7 +236,7 @@ def _decide(
 ) -> list[tuple[str, float, Floats, tuple[str, ...]]]:
     """Return choice, confidence, probabilities and the arms' choices of each image from outputs [B, C] by arm."""
     judgement, classes, multilabel = arms.summary.judgement, arms.summary.classes, arms.summary.multilabel
-    candidates = probabilities_of(logits, judgement.temperatures, multilabel=multilabel)
+    candidates = probabilities_of(logits, judgement.temperatures, judgement.weights, multilabel=multilabel)
     choices = {name: decisions(given, judgement.threshold(name), classes) for name, given in candidates.items()}
     sure = confidence(candidates[candidate], multilabel=multilabel)
     by_arm = zip(*(choices[name] for name in arms.networks), strict=True)

@@ -77,11 +77,15 @@ class Prepared:
         return np.concatenate([*seen, self.data.rows["val"], self.data.rows["test"]])
 
     @property
+    def probes(self) -> bool:
+        """Whether frozen arms read images: for heads, or to choose between starts."""
+        return self.config.finetune.fits_heads or bool(self.rivals)
+
+    @property
     def decoded(self) -> NDArray[np.int64]:
         """The rows of the table, some repeated, that are decoded for what is to do."""
         rows = self.rows(self.todo)
-        tuned = self.config.finetune
-        if tuned.recipe == "probe" or tuned.guard or self.rivals:  # features are read by whole batches
+        if self.probes:  # features are read by whole batches
             rows = np.concatenate(list(batches_with(self.data, rows).values()))
         return rows
 
@@ -157,7 +161,7 @@ def prepare(
 def probed_size(config: Config) -> Config:
     """Return the settings with the image size that the recipe looks at."""
     tuned = config.finetune
-    return config.at_size(tuned.probe_size) if tuned.recipe == "probe" and tuned.probe_size else config
+    return config.at_size(tuned.probe_size) if not tuned.trains and tuned.probe_size else config
 
 
 def _measured(resolved: Resolved, bodies: Mapping[str, Arm], device: torch.device, watch: Listener) -> Resolved:
@@ -181,7 +185,7 @@ def _find(resolved: Resolved, splits: Path | None, watch: Listener, *, look_for_
         watch.warn(warning)
     if not len(data.rows["val"]):
         trained = "all epochs are trained, without early stopping or"
-        what = "the probes go without" if config.finetune.recipe == "probe" else trained
+        what = "the probes go without" if not config.finetune.trains else trained
         watch.warn(f"There are no validation images: {what} calibration.")
     return data
 

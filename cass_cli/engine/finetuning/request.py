@@ -104,7 +104,7 @@ def plan_without_run(
 
 def _variant(run: Run, name: str | None, resolved: Resolved) -> Variant:
     settings = resolved.config.finetune
-    chosen = name or variant_name(settings.init, settings.recipe, freeze=settings.freeze and settings.recipe != "probe")
+    chosen = name or variant_name(settings.init, settings.recipe, freeze=settings.freeze and settings.trains)
     earlier = Variant(run, chosen.replace(f"-{settings.recipe}", ""))
     if not name and settings.recipe == "paper" and earlier.config.is_file():  # made before there were recipes
         return earlier

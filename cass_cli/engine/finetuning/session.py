@@ -5,6 +5,7 @@ Legend: n labelled images, m validation images, C classes.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,8 +26,10 @@ from cass_cli.engine.finetuning.focal import Form, class_weights, focal_loss
 from cass_cli.engine.finetuning.imbalance import logit_adjustment
 from cass_cli.engine.finite import check_restored, diverged, not_finite_in
 from cass_cli.engine.inference import store_logits
+from cass_cli.engine.optimisers import build_tuner
 from cass_cli.engine.state import first, optimiser_unlike, unlike
 from cass_cli.errors import RunError
+from cass_cli.models.heads import Joined
 from cass_cli.scores.calibration import to_probabilities
 from cass_cli.scores.values import metric_values
 
@@ -36,6 +39,7 @@ class ArmTuning:
     """One network that learns the classes, and its best weights so far, held on the CPU."""
 
     network: nn.Module
+    answers: nn.Module  # what is validated and kept: the network itself, or the moving average of its weights
     optimiser: torch.optim.Optimizer
     loss_sum: Tensor
     best_loss: float = math.inf
@@ -45,7 +49,19 @@ class ArmTuning:
 
     def keep_best(self) -> None:
         """Copy the current weights aside."""
-        self.best = {key: value.detach().cpu().clone() for key, value in self.network.state_dict().items()}
+        self.best = {key: value.detach().cpu().clone() for key, value in self.answers.state_dict().items()}
+
+    @torch.no_grad()
+    def average(self, step: int, decay: float) -> None:
+        """Move the average towards the network after `step` steps, in the first ones faster (timm's ModelEmaV3)."""
+        if self.answers is self.network:
+            return
+        share = 1 - min(decay, (1 + step) / (10 + step))
+        for mean, value in zip(self.answers.state_dict().values(), self.network.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, share)
+            else:
+                mean.copy_(value)
 
 
 @dataclass
@@ -80,8 +96,28 @@ class Tuning:
         return len(self.train_rows)
 
     @property
+    def passes(self) -> int:
+        """Over the images, an epoch."""
+        return passes_of(self.images, self.settings)
+
+    @property
+    def bounds(self) -> list[tuple[int, int]]:
+        """Those of an epoch's batches."""
+        return epoch_bounds(self.images, self.settings)
+
+    @property
     def learning(self) -> bool:
         return any(not arm.stopped for arm in self.arms.values())
+
+
+def passes_of(images: int, settings: Finetune) -> int:
+    """Return how often an epoch passes over so many images, for all epochs to have the steps that are the least."""
+    return max(1, math.ceil(settings.steps * settings.batch_size / (settings.epochs * images)))
+
+
+def epoch_bounds(images: int, settings: Finetune) -> list[tuple[int, int]]:
+    """Return the [start, stop) bounds of an epoch's batches, one pass over the images following the other."""
+    return batch_bounds(passes_of(images, settings) * images, settings.batch_size)
 
 
 def loss_arguments(settings: Finetune, labels: Labels, classes: int, device: torch.device) -> dict[str, Any]:
@@ -99,19 +135,24 @@ def loss_arguments(settings: Finetune, labels: Labels, classes: int, device: tor
     }
 
 
-def prepare_arm(network: nn.Module, settings: Finetune, compute: Compute) -> ArmTuning:
+def prepare_arm(network: nn.Module, name: str, settings: Finetune, compute: Compute) -> ArmTuning:
     """Put a network on the device with its optimiser, its body frozen where the settings say so."""
     compute.place(network)
     let_learn(network, settings)
-    learned = [p for p in network.parameters() if p.requires_grad]
-    adam = torch.optim.Adam(learned, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
-    return ArmTuning(network, adam, torch.zeros((), dtype=torch.float64, device=compute.device))
+    body = network.arms[name] if isinstance(network, Joined) else network
+    tuner = build_tuner(network, settings, network=body, share=getattr(settings, f"share_{name}"))
+    answers = copy.deepcopy(network).requires_grad_(False) if settings.averaging else network
+    return ArmTuning(network, answers, tuner, torch.zeros((), dtype=torch.float64, device=compute.device))
 
 
 def let_learn(network: nn.Module, settings: Finetune) -> None:
     """Put a network into training mode, or only its head where the settings freeze the body."""
     if not settings.freeze:
         network.train()
+        if settings.batch_norm == "frozen":
+            for module in network.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
         return
     # In evaluation mode a frozen body gives the features that it was pretrained to give: no dropout, and the
     # batch-norm statistics of pretraining.
@@ -124,13 +165,13 @@ def let_learn(network: nn.Module, settings: Finetune) -> None:
 def validate(
     t: Tuning, names: list[str], *, on_scored: Callable[[int, int], None] | None = None
 ) -> dict[str, tuple[float, float]]:
-    """Return the validation loss and headline metric of the named arms; NaN without validation images.
+    """Return the validation loss and headline metric of the named arms; NaN without validation images or patience.
 
     The loss is that of training, with its class weights and logit adjustment: so the two that are shown are of one
     kind, and patience watches what is trained. The images are taken as they are, each once, whatever the sampling,
     and the metric is that of the outputs, without adjustment.
     """
-    if len(t.val_rows) == 0:
+    if len(t.val_rows) == 0 or t.settings.patience is None:
         return dict.fromkeys(names, (math.nan, math.nan))
     logits = outputs(t, names, t.val_rows, on_scored=on_scored)
     targets, ones = torch.as_tensor(t.val_labels), [np.ones((1, len(t.val_labels)))]
@@ -152,7 +193,7 @@ def outputs(
 ) -> dict[str, np.ndarray]:
     """Return the outputs fp64 [len(rows), C] of the named arms for rows of the store; `on_scored` counts images."""
     return store_logits(
-        {name: t.arms[name].network for name in names},
+        {name: t.arms[name].answers for name in names},
         t.store,
         rows,
         spec=t.spec,
@@ -168,7 +209,7 @@ def restore_best(t: Tuning) -> None:
     """
     for name, arm in t.arms.items():
         if arm.best:
-            arm.network.load_state_dict(arm.best)
+            arm.answers.load_state_dict(arm.best)
         elif not t.settings.guard:
             raise stopped(t, f"{name} diverged: no epoch left it with finite weights and outputs")
 
@@ -199,6 +240,7 @@ def tuning_state(t: Tuning) -> dict[str, Any]:
     arms = {
         name: {
             "network": arm.network.state_dict(),
+            **({"average": arm.answers.state_dict()} if arm.answers is not arm.network else {}),
             "optimiser": arm.optimiser.state_dict(),
             "loss_sum": arm.loss_sum,
             "best_loss": arm.best_loss,
@@ -238,7 +280,7 @@ def _faults(t: Tuning, state: Mapping[str, Any]) -> Iterator[str]:
         yield from optimiser_unlike(saved.get("optimiser"), arm.optimiser, f"arms.{name}.optimiser")
         if not 0 <= saved["best_epoch"] <= state["epoch"]:
             yield f"the best epoch of {name} is {saved['best_epoch']}, of {state['epoch']}"
-    batches = len(batch_bounds(t.images, t.settings.batch_size))
+    batches = len(t.bounds)
     if not (0 <= state["epoch"] <= t.settings.epochs and 0 <= state["batch"] <= batches):
         yield f"it stands in epoch {state['epoch']}, batch {state['batch']}, which cannot be"
 
@@ -250,6 +292,8 @@ def restore_tuning(t: Tuning, state: Mapping[str, Any]) -> None:
     for name, arm in t.arms.items():
         saved = state["arms"][name]
         arm.network.load_state_dict(saved["network"])
+        if arm.answers is not arm.network:
+            arm.answers.load_state_dict(saved["average"])
         arm.optimiser.load_state_dict(saved["optimiser"])
         arm.loss_sum = saved["loss_sum"].to(t.device)
         arm.best_loss, arm.best_epoch = saved["best_loss"], saved["best_epoch"]

@@ -84,6 +84,6 @@ def reading_of(config: Config) -> Reading:
 
 def memory_settings(tuned: Finetune) -> dict[str, int]:
     """Return the options that decide how much memory a fine-tuning takes, with their present values."""
-    if tuned.recipe == "probe":
+    if not tuned.trains:
         return {"--probe-size": tuned.probe_size} if tuned.probe_size else {}
     return {"--batch-size": tuned.batch_size}

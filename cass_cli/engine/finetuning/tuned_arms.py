@@ -15,7 +15,6 @@ from cass_cli.models.heads import ENDING, LayerHead, load_head
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial
 from cass_cli.scores.calibration import JOINT
-from cass_cli.scores.guard import PROBE
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,14 @@ class TunedArms:
 
     networks: Mapping[str, nn.Module]  # of each arm; without a head of its own where `heads` has one
     heads: Mapping[str, LayerHead]  # over layers of the arms: of an arm, or "joint"
+    starts: Mapping[str, nn.Module]  # trained arms as they began, where "joint" reads them so
     spec: ImageSpec
     summary: TrialSummary
+
+    @property
+    def readers(self) -> dict[str, nn.Module]:
+        """Return all networks that see an image."""
+        return {**self.networks, **self.starts}
 
     @property
     def candidates(self) -> list[str]:
@@ -38,16 +43,21 @@ def load_tuned(trial: Trial, compute: Compute) -> TunedArms:
     summary = trial.summary()
     networks: dict[str, nn.Module] = {}
     heads: dict[str, LayerHead] = {}
-    for name, arm in summary.arms.items():
+    for name in summary.arms:
         network, card = load_arm(trial.files.arms / name)
         classes = card.classes
-        if arm.kept == PROBE:
+        if not classes:
             heads[name] = load_head(trial.files.arms / f"{name}{ENDING}")
             classes = heads[name].card.classes
         if classes != summary.classes:
             raise RunError(f"{trial.files.arms / name}.json names other classes than its run.", hint="Fine-tune again.")
         networks[name] = compute.place(network).eval().requires_grad_(False)
+    starts: dict[str, nn.Module] = {}
     if JOINT in summary.judgement.temperatures:
         heads[JOINT] = load_head(trial.files.arms / f"{JOINT}{ENDING}")
+        for name in heads[JOINT].card.arms:
+            if name not in networks:
+                network, _ = load_arm(trial.files.arms / name)
+                starts[name] = compute.place(network).eval().requires_grad_(False)
     placed = {name: head.to(compute.device) for name, head in heads.items()}
-    return TunedArms(networks, placed, card.spec, summary)
+    return TunedArms(networks, placed, starts, card.spec, summary)

@@ -24,10 +24,11 @@ from cass_cli.engine.compute import Compute
 from cass_cli.engine.features import BATCH, Reading, read_batch
 from cass_cli.engine.finetuning.loop import tune_step
 from cass_cli.engine.finetuning.prepare import Prepared, prepare
+from cass_cli.engine.finetuning.session import passes_of
 from cass_cli.engine.finetuning.shared import reading_of
-from cass_cli.engine.finetuning.trial import new_tuning
+from cass_cli.engine.finetuning.trained import new_tuning
 from cass_cli.engine.regression import MOST_AXES, fit_regression
-from cass_cli.engine.timing.finetune_plan import TunePlan, has_probe, plan_finetuning, what_is_replaced
+from cass_cli.engine.timing.finetune_plan import TunePlan, blank_head, plan_finetuning, what_is_replaced
 from cass_cli.engine.timing.stepper import synthetic_store, wait_for
 from cass_cli.runs.directory import Run
 from cass_cli.runs.trials import Variant
@@ -120,14 +121,14 @@ def forecast_finetuning(p: Prepared, plan: TunePlan) -> TuneForecast:
     passes = _passes(p, plan, timed)
     mirrored = 2 if p.config.finetune.mirrored else 1
     reading = sum(mirrored * arm.unread * passes.get(name, 0.0) for name, arm in plan.arms.items())
-    fitting = _fitting(p, plan, timed) if has_probe(p) else 0.0
-    training = _training(p, plan, passes, timed) if p.config.finetune.recipe == "paper" else 0.0
+    fitting = _fitting(p, plan, timed) if p.probes else 0.0
+    training = _training(p, plan, passes, timed) if p.config.finetune.trains else 0.0
     return TuneForecast(reading + fitting + training, reading, fitting, training, tuple(timed))
 
 
 def _passes(p: Prepared, plan: TunePlan, timed: list[str]) -> dict[str, float]:
     """Return the seconds in which each arm that has something to read reads an image."""
-    trained = p.config.finetune.recipe == "paper"
+    trained = p.config.finetune.trains
     reading = replace(reading_of(p.config), mirrored=False)
     pixels = synthetic_store(BATCH, reading.spec.size).images.to(p.compute.device)
     found: dict[str, float] = {}
@@ -152,22 +153,26 @@ def _training(p: Prepared, plan: TunePlan, passes: dict[str, float], timed: list
     batch = min(p.config.finetune.batch_size, max(trial.labels for trial in plan.todo))
     flops = 3 * sum(arm.flops for arm in plan.arms.values())  # a backward pass takes two forward ones
     least = 2  # for batch norm
-    step, images = _seconds_an_image(_stepper(p, batch), p.compute.device, flops=flops, least=least, most=batch)
+    step, images = _seconds_an_image(_stepper(p, plan, batch), p.compute.device, flops=flops, least=least, most=batch)
     timed.append(f"a step of {images} images")
     looked, unseen = sum(passes[name] for name in p.bodies), plan.images["val"] + plan.images["test"]
+    settings = p.config.finetune
+    watched = plan.images["val"] if settings.patience else 0
     return sum(
-        trial.epochs * (trial.labels * step + plan.images["val"] * looked) + unseen * looked for trial in plan.todo
+        trial.epochs * (passes_of(trial.labels, settings) * trial.labels * step + watched * looked) + unseen * looked
+        for trial in plan.todo
     )
 
 
-def _stepper(p: Prepared, batch: int) -> Callable[[int], object]:
+def _stepper(p: Prepared, plan: TunePlan, batch: int) -> Callable[[int], object]:
     """Return a function that takes a training step of so many images of noise, at most `batch`, on copies."""
     trial = max(p.todo, key=lambda trial: len(p.subsets[trial.path]))
     subset = p.subsets[trial.path]
     place = np.full(len(p.data.table), -1, dtype=np.int64)
     place[subset] = np.arange(len(subset)) % batch
     noise = Images(synthetic_store(batch, p.config.data.image_size), place)
-    _, t = new_tuning(p.job(noise), trial, p.bodies, subset)
+    heads = {name: blank_head(name, p, plan.arms[name].features) for name in p.bodies}
+    t = new_tuning(p.job(noise), trial, p.bodies, subset, heads=heads if p.config.finetune.head == "probe" else {})
 
     def step(images: int) -> None:
         pixels = t.store.batch(t.train_rows[:images], t.device)
@@ -179,9 +184,9 @@ def _stepper(p: Prepared, batch: int) -> Callable[[int], object]:
 def _fitting(p: Prepared, plan: TunePlan, timed: list[str]) -> float:
     """Return the seconds of all regressions: one that is small is timed, and work projected."""
     each, tried = [plan.arms[name].features for name in p.bodies], [plan.arms[name].features for name in p.rivals]
-    heads = [*each, sum(each)] if p.config.finetune.recipe == "probe" and len(each) > 1 else each
-    probed = p.config.finetune.recipe == "probe" or p.config.finetune.guard
-    heads = [*(heads if probed else ()), *2 * tried]
+    tuned = p.config.finetune
+    joint = len(each) > 1 and (not tuned.trains or tuned.head == "probe")
+    heads = [*(each if tuned.fits_heads else ()), *([sum(each)] if joint else ()), *2 * tried]
     trial = max(p.todo, key=lambda trial: len(p.subsets[trial.path]))
     subset = p.subsets[trial.path]
     few = label_subset(p.data.labels, subset, fraction=min(1.0, FITTED_LABELS / len(subset)), seed=0)

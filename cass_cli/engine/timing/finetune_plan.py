@@ -22,13 +22,13 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from cass_cli.data.splits import SPLITS
 from cass_cli.engine import features, inference
-from cass_cli.engine.batches import batch_bounds
 from cass_cli.engine.finetuning.prepare import Prepared, comparable
-from cass_cli.engine.finetuning.session import let_learn
+from cass_cli.engine.finetuning.session import epoch_bounds, let_learn
 from cass_cli.engine.finetuning.shared import reading_of
 from cass_cli.engine.pretraining.plan import count_backward
 from cass_cli.engine.regression import MOST_AXES
 from cass_cli.models.arms import Arm
+from cass_cli.models.heads import HeadCard, Joined, LayerHead, LearningHead
 from cass_cli.models.layers import arm_features
 from cass_cli.runs.rows import TrialRow
 from cass_cli.runs.trials import Trial
@@ -92,15 +92,10 @@ class TunePlan:
         return tuple(trial for trial in self.trials if not trial.kept)
 
 
-def has_probe(p: Prepared) -> bool:
-    """Whether features of frozen arms are read: for the recipe, the guard of another, or to choose between starts."""
-    return p.config.finetune.recipe == "probe" or p.config.finetune.guard or bool(p.rivals)
-
-
 def plan_finetuning(p: Prepared) -> TunePlan:
     """Count images, labels, trials, steps and bytes, and look up what is on the disk already."""
     cost = _cost(p)
-    unread = _unread(p) if has_probe(p) and p.todo else dict.fromkeys(p.readers, 0)
+    unread = _unread(p) if p.probes and p.todo else dict.fromkeys(p.readers, 0)
     data = p.config.data
     held = data.cache not in ("disk", "off")
     return TunePlan(
@@ -143,8 +138,8 @@ def what_is_replaced(p: Prepared) -> str:
 def _planned(p: Prepared, trial: Trial) -> PlannedTrial:
     labels, settings, kept = len(p.subsets[trial.path]), p.config.finetune, trial not in p.todo
     begun = len(trial.files.rows(TrialRow)) if trial.files.checkpoint.exists() and not p.overwrite else 0
-    epochs = 0 if kept or settings.recipe == "probe" else max(0, settings.epochs - begun)
-    steps = epochs * len(batch_bounds(labels, settings.batch_size))
+    epochs = max(0, settings.epochs - begun) if settings.trains and not kept else 0
+    steps = epochs * len(epoch_bounds(labels, settings))
     return PlannedTrial(trial.path, trial.fraction, trial.seed, labels, kept, epochs, steps)
 
 
@@ -181,18 +176,18 @@ class _Cost:
 
 def _cost(p: Prepared) -> _Cost:
     settings, parameters = p.config.finetune, [_count(body.model) for body in p.bodies.values()]
-    layers = settings.layers if has_probe(p) else 1
+    layers = settings.layers if p.probes else 1
     passes = {name: _count_pass(body, p.config.data.image_size, layers) for name, (_, body) in p.readers.items()}
     flops = {name: counted.flops for name, counted in passes.items()}
-    widths = {name: counted.features if has_probe(p) else 0 for name, counted in passes.items()}
+    widths = {name: counted.features if p.probes else 0 for name, counted in passes.items()}
     peak = max(counted.peak for counted in passes.values())
     rivals = sum(_count(body.model) for body in p.rivals.values())
-    if settings.recipe == "probe":  # each arm in turn is copied to where it computes
+    if not settings.trains:  # each arm in turn is copied to where it computes
         weights, images = sum(parameters) + max(parameters) + rivals, sum(map(len, p.data.rows.values()))
         return _Cost(FLOAT * weights, min(features.BATCH, images) * peak, flops, widths)
-    learned, kept = zip(*(_count_training(p, body) for body in p.bodies.values()), strict=True)
-    # Of each arm what it begins with, what is trained and the best so far; gradients, two of Adam's.
-    weights = rivals + 3 * sum(parameters) + 3 * sum(learned)
+    learned, kept = zip(*(_count_training(p, name) for name in p.bodies), strict=True)
+    # Of each arm what it begins with, what is trained, its average and the best so far; gradients, two of Adam's.
+    weights = rivals + (4 if settings.averaging else 3) * sum(parameters) + 3 * sum(learned)
     batch = min(settings.batch_size, max((len(p.subsets[trial.path]) for trial in p.todo), default=0))
     validated = min(inference.BATCH, len(p.data.rows["val"]))
     return _Cost(FLOAT * weights, max(batch * max(kept), validated * peak), flops, widths)
@@ -216,11 +211,17 @@ def _count_pass(body: Arm, size: int, layers: int) -> _Pass:
     return _Pass(alive.most, counter.get_total_flops(), sum(widths))
 
 
-def _count_training(p: Prepared, body: Arm) -> tuple[int, int]:
+def _count_training(p: Prepared, name: str) -> tuple[int, int]:
     """Return the parameters of an arm that learn, and the bytes an image that its backward pass needs."""
     size, images = p.config.data.image_size, 2  # batch norm needs two
+    body, classes = p.bodies[name], len(p.data.table.classes)
     with torch.device("meta"):
-        network = timm.create_model(body.name, **{**body.options, "num_classes": len(p.data.table.classes)})
+        if p.config.finetune.head == "probe":
+            plain = timm.create_model(body.name, **{**body.options, "num_classes": 0})
+            _, widths = arm_features(plain.eval(), torch.empty(1, 3, size, size), layers=p.config.finetune.layers)
+            network: nn.Module = Joined({name: plain}, LearningHead(blank_head(name, p, sum(widths))))
+        else:
+            network = timm.create_model(body.name, **{**body.options, "num_classes": classes})
         let_learn(network, p.config.finetune)
         kept, _ = count_backward(network, lambda: network(torch.empty(images, 3, size, size)).square().sum())
     return sum(tensor.numel() for tensor in network.parameters() if tensor.requires_grad), kept // images
@@ -228,16 +229,24 @@ def _count_training(p: Prepared, body: Arm) -> tuple[int, int]:
 
 def _feature_bytes(p: Prepared, widths: Mapping[str, int]) -> int:
     """Return the bytes of all features that the largest trial holds, and of what its largest regression copies."""
-    if not has_probe(p) or not p.todo:
+    if not p.probes or not p.todo:
         return 0
     trial = max(p.todo, key=lambda trial: len(p.subsets[trial.path]))
     images = sum(map(len, features.batches_with(p.data, p.rows([trial])).values()))
-    joint = p.config.finetune.recipe == "probe"
+    joint = not p.config.finetune.trains or p.config.finetune.head == "probe"
     fitted = sum(widths[name] for name in p.bodies) if joint else max(widths.values())
     labels = len(p.subsets[trial.path])
     axes = min(labels, fitted)
     regression = FITTED * labels * fitted + (AXES * axes**2 if axes <= MOST_AXES else 0)
     return FLOAT * images * sum(widths.values()) + regression
+
+
+def blank_head(name: str, p: Prepared, width: int) -> LayerHead:
+    """Return a head of an arm with so many features that nothing was fitted of, to count and to time with."""
+    reading, table = reading_of(p.config), p.data.table
+    card = HeadCard((name,), reading.layers, reading.mirrored, table.classes, table.multilabel, 0, 1.0)
+    weight, bias = torch.zeros(len(table.classes), width), torch.zeros(len(table.classes))
+    return LayerHead(card, weight, bias, standard=(torch.zeros(width), torch.ones(width)))
 
 
 class _Alive(TorchDispatchMode):

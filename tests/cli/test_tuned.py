@@ -1,0 +1,120 @@
+"""`cass finetune --recipe tuned`, as users run it: arms that learn on from their probes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from cass_cli.cli.app import run
+from cass_cli.data.sources import load_samples
+from cass_cli.data.store.store import build_store
+from cass_cli.engine.finetuning import loop
+from cass_cli.models.heads import join
+
+QUICK = ("--recipe", "tuned", "--epochs", "2", "--batch-size", "8", "--set", "finetune.steps=0")
+
+
+@pytest.fixture(scope="module")
+def tuned(pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pretraining with arms that learned on, whatever validation says of them."""
+    runs = tmp_path_factory.mktemp("tuned") / "runs"
+    shutil.copytree(pretrained, runs, symlinks=True, ignore=shutil.ignore_patterns("finetune"))
+    assert run(["finetune", "--runs", str(runs), *QUICK, "--no-guard", "--seeds", "2"]) == 0
+    return runs
+
+
+@pytest.fixture
+def runs(tuned: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be written into."""
+    shutil.copytree(tuned, tmp_path / "runs", symlinks=True)
+    return tmp_path / "runs"
+
+
+def trial(runs: Path, variant: str = "pretrained-tuned", seed: int = 0) -> Path:
+    return runs / "p" / "finetune" / variant / "1" / f"seed{seed}"
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    return value
+
+
+def timeless(found: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in found.items() if key not in ("seconds", "run")}
+
+
+def test_arms_learn_and_their_joint_probe_stands_beside_them(tuned: Path) -> None:
+    found = summary(trial(tuned))
+    assert (found["recipe"], found["variant"], found["epochs"]) == ("tuned", "pretrained-tuned", 2)
+    assert {arm["kept"] for arm in found["arms"].values()} == {"fine-tuned"}
+    assert {arm["best_epoch"] for arm in found["arms"].values()} == {2}
+    assert set(found["judgement"]["temperatures"]) == {"cnn", "vit", "joint"}
+    arms = trial(tuned) / "arms"
+    for name in ("cnn", "vit"):
+        learned, began = load_file(arms / f"{name}.safetensors"), load_file(arms / f"{name}-start.safetensors")
+        card = json.loads((arms / f"{name}.json").read_text())
+        model = timm.create_model(card["model"], **card["options"])
+        model.load_state_dict(learned, strict=True)
+        moved = {key for key, value in learned.items() if not torch.equal(value, began[key])}
+        assert moved == {key for key, _ in model.named_parameters()}  # all that learns, and no statistics
+
+
+def test_frozen_starts_are_on_the_disk_once(tuned: Path) -> None:
+    first, second = (trial(tuned, seed=seed) / "arms" for seed in (0, 1))
+    assert (first / "vit-start.safetensors").samefile(second / "vit-start.safetensors")
+    assert not (first / "vit.safetensors").samefile(second / "vit.safetensors")
+
+
+def test_what_is_saved_is_what_was_scored(tuned: Path) -> None:
+    arms = trial(tuned) / "arms"
+    assert run(["evaluate", "--runs", str(tuned), "--seed", "0"]) == 0
+    with (arms.parent / "predictions-test.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    spec = json.loads((arms / "vit.json").read_text())
+    data = Path(yaml.safe_load((tuned / "p" / "config.yaml").read_text())["data"]["path"])
+    mean, std = (torch.tensor(spec[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
+    table = load_samples(data)
+    at = [table.names.index(row["image"]) for row in rows]
+    pixels = build_store(table, size=32, mode="ram").images[at].float() / 255
+    found = summary(trial(tuned))
+    for name in ("cnn", "vit", "joint"):
+        logits = join(arms / f"{name}-head")((pixels - mean) / std)
+        given = torch.softmax(logits / found["judgement"]["temperatures"][name], dim=1)[:, 1]
+        assert np.allclose(given.numpy(), [float(row[f"{name}:light"]) for row in rows], atol=1e-3)
+    scores = json.loads((arms.parent / "evaluation-test.json").read_text())["scores"]
+    for name in found["test"]:
+        assert scores[name]["metrics"]["macro_f1"]["value"] == pytest.approx(found["test"][name]["macro_f1"])
+
+
+def test_stopped_in_an_epoch_and_resumed_gives_the_same(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = timeless(summary(trial(runs)))
+    weights = load_file(trial(runs) / "arms" / "vit.safetensors")
+    shutil.rmtree(runs / "p" / "finetune")
+    real, calls = loop.tune_step, 0
+
+    def stop_in_the_sixth(*arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 6:
+            signal.raise_signal(signal.SIGTERM)
+        return real(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "tune_step", stop_in_the_sixth)
+        assert run(["finetune", "--runs", str(runs), *QUICK, "--no-guard"]) == 143
+    assert list(trial(runs).rglob("state.pt"))
+    assert run(["finetune", "--runs", str(runs), "--resume"]) == 0
+    assert timeless(summary(trial(runs))) == before
+    again = load_file(trial(runs) / "arms" / "vit.safetensors")
+    assert all(torch.equal(value, again[key]) for key, value in weights.items())
