@@ -317,8 +317,10 @@ class Finetune(Section):
     steps: int = Field(
         0, ge=0, le=10**9, description="optimiser steps, at least: of few images an epoch takes several passes"
     )
-    patience: Count | None = Field(
+    patience: int | None = Field(
         5,
+        ge=1,
+        le=1_000_000_000,
         description="epochs without a lower validation loss until an arm stops (C.6); none: all epochs, last weights",
     )
     batch_size: int = Field(16, ge=2, le=1_000_000_000, description="images an optimiser step")

@@ -10,7 +10,7 @@ from cass_cli.saved import parse
 
 JUDGEMENT = {
     **{"temperatures": {"cnn": 1.0, "vit": 1.5}, "thresholds": {}, "pick": "vit", "reason": "It is better."},
-    **{"metric": "macro_f1", "flag_below": 0.5, "flag_rule": "flagged below 0.5", "notes": []},
+    **{"metric": "macro_f1", "flag_below": 0.5, "flag_rule": "flagged below 0.5", "notes": [], "weights": {}},
 }
 STARTED = {"start": "pretrained", "start_scores": {}}
 ARMS = {

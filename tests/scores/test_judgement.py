@@ -33,7 +33,7 @@ def test_calibrates_each_arm_and_survives_json() -> None:
 
 def test_flags_a_tenth_of_the_right_answers() -> None:
     judgement, labels, given = judged()
-    p = probabilities_of(given, judgement.temperatures, multilabel=False)[judgement.pick]
+    p = probabilities_of(given, judgement.temperatures, {}, multilabel=False)[judgement.pick]
     right = p.argmax(axis=1) == labels
     flagged = confidence(p, multilabel=False)[right] < judgement.flag_below
     assert flagged.mean() == pytest.approx(FLAGGED_SHARE, abs=2 / right.sum())
@@ -79,7 +79,7 @@ def test_an_unknown_label_judges_nothing() -> None:
     assert (first.pick, first.reason) == (second.pick, second.reason)
     scores = [split_scores(found, hidden, CLASSES, first) for found in (given, other)]
     assert scores[0] == scores[1]
-    p = probabilities_of(given, first.temperatures, multilabel=True)[first.pick]
+    p = probabilities_of(given, first.temperatures, {}, multilabel=True)[first.pick]
     right = ((p >= first.threshold(first.pick)) == (labels == 1)) | unknown
     sure = confidence(p, multilabel=True)[right.all(axis=1) & ~unknown.all(axis=1)]
     assert f"a tenth of the {len(sure)} validation images" in first.flag_rule
