@@ -149,6 +149,7 @@ def ours(task: Task) -> Turn:
         loss=task.loss,
         settings=config.finetune,
         save_minutes=config.train.save_minutes,
+        unlabelled=None,
         arms={name: prepare_arm(network, name, config.finetune, compute) for name, network in task.networks().items()},
     )
     epochs = finetune(tuning, stop=StopRequest(), save=lambda _tuning: None)

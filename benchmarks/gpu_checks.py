@@ -284,6 +284,7 @@ def _tuning_on(device: torch.device, *, precision: str = "fp32", double: bool = 
         loss=loss_arguments(config.finetune, labels, CLASSES, device),
         settings=config.finetune,
         save_minutes=config.train.save_minutes,
+        unlabelled=None,
         arms={name: prepare_arm(network, name, config.finetune, compute) for name, network in networks.items()},
     )
 

@@ -132,6 +132,7 @@ def finetune(
     arm: str | None = None,
     init_from: str | None = None,
     recipe: str | None = None,
+    unlabelled: str | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
     lr: float | None = None,
@@ -186,6 +187,7 @@ def finetune(
         "finetune.arm": arm,
         "finetune.init": init_from,
         "finetune.recipe": recipe,
+        "finetune.unlabelled": unlabelled,
         "finetune.seeds": seeds,
         "finetune.seed": seed,
         "finetune.epochs": epochs,
@@ -207,7 +209,8 @@ def finetune(
     )
     how = plan.resolved.origins["finetune.recipe"]
     if how.startswith(IMPLIED):
-        LOG.info("Recipe: paper, every weight is trained, as %s asks.", how.removeprefix(IMPLIED))
+        recipe = plan.resolved.config.finetune.recipe
+        LOG.info("Recipe: %s, every weight is trained, as %s asks.", recipe, how.removeprefix(IMPLIED))
     with (
         FinetuneDisplay() if progress else Quiet() as watch,
         memory_for(finetuning_memory(plan.resolved.config.finetune)),

@@ -89,6 +89,14 @@ def finetune(
             metavar="probe|tuned|paper",
         ),
     ] = None,
+    unlabelled: Annotated[
+        str | None,
+        PROTOCOL(
+            help="Recipe tuned: training images whose labels are not shown, or that have none. cross-teach: each arm "
+            "learns what the other says of them. Default: unused.",
+            metavar="unused|cross-teach",
+        ),
+    ] = None,
     probe_size: Annotated[
         int | None,
         PROTOCOL(help="Side of the images that the probe reads. Default: the run's image size.", metavar="PIXELS"),
@@ -222,6 +230,7 @@ def finetune(
         "finetune.arm": arm,
         "finetune.init": init_from,
         "finetune.recipe": recipe,
+        "finetune.unlabelled": unlabelled,
         "finetune.probe_size": probe_size,
         "finetune.mirrored": mirrored,
         "finetune.guard": False if no_guard else None,

@@ -54,6 +54,9 @@ RECIPES: dict[str, dict[str, Any]] = {
         "finetune.class_weights": "inverse",  # as in the probe
         "finetune.freeze": False,
         "finetune.guard": True,
+        "finetune.unlabelled": "unused",
+        "finetune.unlabelled_ratio": 1,
+        "finetune.unlabelled_weight": 1.0,
     },
     "paper": {  # Sec. 4.3, C.6; the guard is ours
         "finetune.head": "new",
@@ -78,13 +81,19 @@ RECIPES: dict[str, dict[str, Any]] = {
         "finetune.guard": True,
     },
 }
+_WHY = {  # a recipe that trains has no use for it
+    "finetune.freeze": "trains every weight",
+    "finetune.probe_size": "reads images of the size that it trains on",
+}
+_TEACHING = ("finetune.unlabelled", "finetune.unlabelled_ratio", "finetune.unlabelled_weight")
 FOREIGN = {  # what a recipe has no use for
     "probe": (
         *(key for key in RECIPES["paper"]),
         *("finetune.loss_form", "finetune.class_weights", "finetune.sampling", "finetune.logit_adjustment"),
+        *_TEACHING,
     ),
     "tuned": ("finetune.probe_size", "finetune.freeze"),
-    "paper": ("finetune.probe_size",),
+    "paper": ("finetune.probe_size", *_TEACHING),
 }
 
 _ADAM: dict[str, Any] = {  # of the packages that the paper compared with: vit-pytorch and byol-pytorch
@@ -190,12 +199,17 @@ def resolve_over(saved: Resolved, layers: Sequence[Layer], *, origin: str) -> Re
 
 
 def implied_recipe(layers: Sequence[Layer]) -> Layer | None:
-    """Return the recipe `paper` where `layers` choose none but ask for what it alone has, such as --epochs."""
+    """Return the recipe that `layers` imply where they choose none but ask for what the usual one has no use for.
+
+    That is `paper`, as for --epochs, or `tuned` where they ask for what that alone has, as for --unlabelled.
+    """
     asked = _chosen([layer for layer in layers if not layer.origin.startswith("file ")])
-    training = next((key for key in asked if key in FOREIGN["probe"]), None)
-    if training is None or "finetune.recipe" in _chosen(layers):
+    training = [key for key in asked if key in FOREIGN[USUAL]]
+    if not training or "finetune.recipe" in _chosen(layers):
         return None
-    return Layer(f"{IMPLIED}{training}", {"finetune.recipe": "paper"})
+    teaching = [key for key in training if key in _TEACHING]
+    recipe = "tuned" if teaching else "paper"
+    return Layer(f"{IMPLIED}{(teaching or training)[0]}", {"finetune.recipe": recipe})
 
 
 def finetune_recipe(name: object) -> Layer:
@@ -217,9 +231,7 @@ def check_recipe(resolved: Resolved, layers: Sequence[Layer]) -> None:
     option = key.removeprefix("finetune.").replace("_", "-")
     said = {"finetune.guard": "--no-guard"}.get(key, f"--{option}") if origin == "flag" else f"{key} ({origin})"
     other = next(name for name in reversed(RECIPES) if key not in FOREIGN[name])
-    why = {"probe": "trains no arm", "finetune.freeze": "trains every weight"}.get(
-        recipe if recipe == "probe" else key, "reads images of the size that it trains on"
-    )
+    why = "trains no arm" if recipe == "probe" else _WHY.get(key, "learns from labels alone")
     raise ConfigError(
         f"{said} has no part in the recipe {recipe}, which {why}.", hint=f"Leave it out, or add --recipe {other}."
     )

@@ -349,6 +349,13 @@ class Finetune(Section):
     probe_size: int | None = Field(
         None, ge=16, le=2048, description="probe: side in pixels of the images that it reads; none: data.image_size"
     )
+    unlabelled: Literal["unused", "cross-teach"] = Field(
+        "unused",
+        description="training images whose labels are not shown, or that have none; cross-teach: each arm learns what "
+        "the other says of them",
+    )
+    unlabelled_ratio: int = Field(1, ge=1, le=100, description="of those, images of a batch for each labelled one")
+    unlabelled_weight: NotNegative = Field(1.0, description="of what they teach, in the loss")
     guard: bool = Field(
         False, description="keep a fine-tuned arm only where validation prefers it to its probe, else the probe"
     )
@@ -359,6 +366,11 @@ class Finetune(Section):
         return self.recipe != "probe"
 
     @property
+    def cross_teaches(self) -> bool:
+        """Whether images without a label that is shown teach."""
+        return self.trains and self.unlabelled == "cross-teach"
+
+    @property
     def fits_heads(self) -> bool:
         """Whether heads are fitted on what frozen arms read, for the answer, to begin with, or to hold it against."""
         return not self.trains or self.head == "probe" or self.guard
@@ -367,6 +379,14 @@ class Finetune(Section):
     def _heads_learn_with_their_arms(self) -> Self:
         if self.trains and self.freeze and self.head == "probe":
             raise ValueError("freeze: a frozen arm with the probe's head is what the recipe probe gives")
+        return self
+
+    @model_validator(mode="after")
+    def _teachers_know_something(self) -> Self:
+        if self.cross_teaches and self.arm != "both":
+            raise ValueError("unlabelled: cross-teach needs two arms, each of which teaches the other")
+        if self.cross_teaches and not (self.head == "probe" and self.averaging):
+            raise ValueError("unlabelled: cross-teach begins with probes and averages weights: take the recipe tuned")
         return self
 
 

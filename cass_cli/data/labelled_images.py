@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ class LabelledData:
     dataset: Dataset
     rows: dict[str, NDArray[np.int64]]  # by split, rows of the table
     notes: tuple[str, ...]
+    bare: NDArray[np.int64]  # rows of the training split without a label, where these teach; else none
 
     @property
     def table(self) -> SampleTable:
@@ -43,7 +44,17 @@ class LabelledData:
 
     @property
     def all_rows(self) -> NDArray[np.int64]:
+        """Those of all splits, with a label."""
         return np.sort(np.concatenate(list(self.rows.values())))
+
+    @property
+    def looked_at(self) -> NDArray[np.int64]:
+        """Those that have a part in a fine-tuning, with a label or without."""
+        return np.sort(np.concatenate([self.all_rows, self.bare]))
+
+    def of_bare(self) -> LabelledData:
+        """Return the images without a label as if they were all."""
+        return replace(self, rows={"train": self.bare}, bare=self.bare[:0])
 
     def lacking(self, rows: NDArray[np.int64]) -> tuple[str, ...]:
         """Return the classes that none of these rows shows."""
@@ -85,11 +96,15 @@ def find_labelled(config: Config, splits: Path | None, *, leaks: bool = False) -
     if left_out.any():
         notes.append(f"{int(left_out.sum())} images that the run could not read are left out.")
     known = labelled(table.labels)
-    if not known.all():
-        notes.append(f"{int((~known).sum())} images have no label and are left out.")
+    without = int((~known).sum())
+    bare = np.flatnonzero(np.zeros(len(table), dtype=bool))
+    if config.finetune.cross_teaches:
+        bare = np.intersect1d(dataset.rows("train"), np.flatnonzero(~known & ~left_out))
+    if without > len(bare):
+        notes.append(f"{without - len(bare)} images have no label and are left out.")
     usable = known & ~left_out
     rows = {split: np.intersect1d(dataset.rows(split), np.flatnonzero(usable)) for split in SPLITS}
-    return LabelledData(dataset, rows, tuple(notes))
+    return LabelledData(dataset, rows, tuple(notes), bare)
 
 
 def check_trainable(data: LabelledData, rows: NDArray[np.int64]) -> None:

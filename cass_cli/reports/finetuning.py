@@ -135,7 +135,9 @@ def show_implied(resolved: Resolved) -> None:
     if origin.startswith(IMPLIED):
         setting = origin.removeprefix(IMPLIED)
         Console(stderr=True).print(
-            f"Recipe: paper, every weight is trained, as {setting} asks. The default, probe, trains none.", style="dim"
+            f"Recipe: {resolved.config.finetune.recipe}, every weight is trained, as {setting} asks. The default, "
+            "probe, trains none.",
+            style="dim",
         )
 
 

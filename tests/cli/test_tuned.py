@@ -118,3 +118,28 @@ def test_stopped_in_an_epoch_and_resumed_gives_the_same(runs: Path, monkeypatch:
     assert timeless(summary(trial(runs))) == before
     again = load_file(trial(runs) / "arms" / "vit.safetensors")
     assert all(torch.equal(value, again[key]) for key, value in weights.items())
+
+
+def test_images_whose_labels_are_hidden_teach(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lessons: list[torch.Tensor] = []
+    real = loop.soft_loss
+
+    def heard(logits: torch.Tensor, taught: torch.Tensor, **how: Any) -> torch.Tensor:
+        lessons.append(taught)
+        return real(logits, taught, **how)
+
+    asked = ["--label-fraction", "0.3", "--set", "finetune.epochs=2", "--set", "finetune.steps=0", "--no-guard"]
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "soft_loss", heard)
+        assert run(["finetune", "--runs", str(runs), "--unlabelled", "cross-teach", "--variant", "taught", *asked]) == 0
+    assert "Recipe: tuned" in capsys.readouterr().err  # which alone can
+    assert lessons
+    assert all(torch.allclose(taught.sum(dim=1), torch.ones(len(taught))) for taught in lessons)
+    assert run(["finetune", "--runs", str(runs), "--recipe", "tuned", "--variant", "untaught", *asked]) == 0
+    taught, untaught = (
+        load_file(runs / "p" / "finetune" / name / "0.3" / "seed0" / "arms" / "vit.safetensors")
+        for name in ("taught", "untaught")
+    )
+    assert not all(torch.equal(value, untaught[key]) for key, value in taught.items())

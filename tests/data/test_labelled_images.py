@@ -14,7 +14,7 @@ from cass_cli.errors import DataError
 def labelled_data(labels: list[list[int]]) -> LabelledData:
     names = tuple(f"{i}.png" for i in range(len(labels)))
     table = SampleTable(Path("/data"), names, ("a", "b"), np.array(labels, dtype=np.int8))
-    return LabelledData(Dataset(table, ("train",) * len(labels)), {"train": np.arange(len(labels))}, ())
+    return LabelledData(Dataset(table, ("train",) * len(labels)), {"train": np.arange(len(labels))}, (), np.arange(0))
 
 
 def test_a_digest_tells_unknown_from_absent() -> None:

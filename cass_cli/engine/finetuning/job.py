@@ -142,7 +142,7 @@ def _record_images(variant: Variant, data: LabelledData, watch: Watcher) -> None
     """Record what the variant is made from; what the run knows of files need not be read again."""
     of_run = read_made_from(variant.run.path)
     images = with_digests(
-        data.table, data.all_rows, known=of_run.images if of_run else None, on_progress=watch.fingerprinting
+        data.table, data.looked_at, known=of_run.images if of_run else None, on_progress=watch.fingerprinting
     )
     write_made_from(variant.path, MadeFrom(images, labels_told(data, data.all_rows)))
     write_manifest(variant.path, (variant.config.name, IMAGES))

@@ -15,14 +15,16 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from cass_cli.data.views.apply import apply_view
-from cass_cli.data.views.draw import draw_view
+from cass_cli.data.views.draw import draw_view, unchanged
 from cass_cli.engine.batches import epoch_order, prefetch
+from cass_cli.engine.finetuning.cross_teach import APART, STRONG, Unlabelled, soft_loss, teachers_say
 from cass_cli.engine.finetuning.focal import focal_loss
 from cass_cli.engine.finetuning.imbalance import balanced_order
 from cass_cli.engine.finetuning.session import ArmTuning, Tuning, check_finite, stopped, validate
@@ -113,12 +115,12 @@ def finetune(
     check_every = GPU_CHECK_EVERY if t.device.type == "cuda" else 1
     while t.epoch < t.settings.epochs and t.learning:
         order = _order(t)
-        rows, targets = t.train_rows[order], t.train_labels[order.to(t.device)]
-        batches = [(bound, rows[slice(*bound)]) for bound in bounds[t.batch :]]
+        targets = t.train_labels[order.to(t.device)]
+        others = _others(t, len(order))
         began = saved = time.monotonic()
-        for bound, pixels in prefetch(lambda batch: (batch[0], t.store.batch(batch[1], t.device)), batches):
+        for bound, pixels, other in prefetch(partial(_fetch, t, order, others), bounds[t.batch :]):
             lr = _lr(t, t.epoch * len(bounds) + t.batch)
-            losses = tune_step(t, pixels, targets[slice(*bound)], lr=lr)
+            losses = tune_step(t, pixels, targets[slice(*bound)], lr=lr, other=other)
             t.batch += 1
             if t.batch % check_every == 0 or t.batch == len(bounds) or stop.asked:
                 _check_finite(t, losses)
@@ -143,26 +145,55 @@ def _order(t: Tuning) -> Tensor:
     return torch.cat([epoch_order(t.images, seed=t.seed, epoch=number) for number in numbers])
 
 
+def _others(t: Tuning, labelled: int) -> Tensor:
+    """Return which images without a label go with so many labelled ones of this epoch, in their order; [0] for none."""
+    if t.unlabelled is None:
+        return torch.empty(0, dtype=torch.int64)
+    return t.unlabelled.order(t.epoch, labelled * t.unlabelled.ratio, seed=t.seed)
+
+
+def _fetch(
+    t: Tuning, order: Tensor, others: Tensor, bound: tuple[int, int]
+) -> tuple[tuple[int, int], Tensor, tuple[Tensor, Tensor] | None]:
+    """Return the pixels of a batch of labelled images, and those of the others that go with it with their numbers."""
+    pixels = t.store.batch(t.train_rows[order[slice(*bound)]], t.device)
+    if t.unlabelled is None:
+        return bound, pixels, None
+    first, last = (t.unlabelled.ratio * edge for edge in bound)
+    chosen = others[first:last]
+    return bound, pixels, (chosen, t.store.batch(t.unlabelled.rows[chosen], t.device))
+
+
 def _lr(t: Tuning, step: int) -> float:
     return falling_lr(step, peak=t.settings.lr, steps=t.settings.epochs * len(t.bounds), warmup=t.settings.warmup)
 
 
-def tune_step(t: Tuning, pixels: Tensor, targets: Tensor, *, lr: float) -> dict[str, Tensor]:
+def tune_step(
+    t: Tuning, pixels: Tensor, targets: Tensor, *, lr: float, other: tuple[Tensor, Tensor] | None = None
+) -> dict[str, Tensor]:
     """Take one optimiser step of every learning arm on uint8 images [B, 3, S, S] with targets [B] or [B, C].
 
-    Returns the losses, on the device.
+    `other` are images [M, 3, S, S] without a label, after their numbers [M]. Returns the losses, on the device, which
+    are those of the labelled images.
     """
     view = draw_view(len(pixels), generator=generator(t.seed, "views", t.epoch, t.batch), **t.view)
     images = apply_view(pixels, view, t.spec)
-    losses = {}
+    taught, losses = {}, {}
+    if t.unlabelled and other:
+        strong = draw_view(len(other[1]), generator=generator(t.seed, "views", t.epoch, t.batch, APART), **STRONG)
+        images = torch.cat([images, apply_view(other[1], strong, t.spec)])
+        taught = _taught(t, t.unlabelled, *other)
     for name, arm in t.arms.items():
         if arm.stopped:
             continue
         torch.manual_seed(stream_seed(t.seed, "layers", t.epoch, t.batch, t.arm_index[name]))  # dropout
         with t.compute.autocast():
             logits = arm.network(images)
-        loss = focal_loss(logits, targets, **t.loss)
-        loss.backward()
+        loss = total = focal_loss(logits[: len(pixels)], targets, **t.loss)
+        if t.unlabelled and taught:
+            lesson = soft_loss(logits[len(pixels) :], taught[name], multilabel=t.multilabel)
+            total = loss + t.unlabelled.weight * lesson
+        total.backward()
         if t.settings.clip:
             torch.nn.utils.clip_grad_norm_(arm.network.parameters(), t.settings.clip)
         for group in arm.optimiser.param_groups:
@@ -173,6 +204,15 @@ def tune_step(t: Tuning, pixels: Tensor, targets: Tensor, *, lr: float) -> dict[
         losses[name] = loss.detach()
         arm.loss_sum += losses[name] * len(pixels)
     return losses
+
+
+def _taught(t: Tuning, unlabelled: Unlabelled, chosen: Tensor, pixels: Tensor) -> dict[str, Tensor]:
+    """Return what each arm is taught of `chosen` images without a label, by what all arms say of them as they are."""
+    images = apply_view(pixels, unchanged(len(pixels)), t.spec)
+    with t.compute.autocast():
+        said = teachers_say({name: arm.answers for name, arm in t.arms.items()}, images, multilabel=t.multilabel)
+    progress = (t.epoch + t.batch / len(t.bounds)) / t.settings.epochs
+    return unlabelled.taught(chosen, said, progress)
 
 
 def _end_epoch(t: Tuning, *, lr: float, seconds: float, on_scored: Callable[[int, int], None] | None) -> TuneEpoch:

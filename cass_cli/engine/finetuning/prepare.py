@@ -73,7 +73,8 @@ class Prepared:
 
     def rows(self, trials: Iterable[Trial]) -> NDArray[np.int64]:
         """Return the rows of the table, some repeated, that these trials look at."""
-        seen = [self.subsets[trial.path] for trial in trials]
+        whole = self.config.finetune.cross_teaches  # images whose labels are not shown teach
+        seen = [self.data.rows["train"] if whole else self.subsets[trial.path] for trial in trials]
         return np.concatenate([*seen, self.data.rows["val"], self.data.rows["test"]])
 
     @property
@@ -87,7 +88,7 @@ class Prepared:
         rows = self.rows(self.todo)
         if self.probes:  # features are read by whole batches
             rows = np.concatenate(list(batches_with(self.data, rows).values()))
-        return rows
+        return np.concatenate([rows, self.data.bare])
 
 
 def prepare(
@@ -116,6 +117,11 @@ def prepare(
     config = probed_size(resolved.config)
     compute = choose_compute(config.train)
     arms = available_arms(run, config, chosen=chosen_arms(resolved.origins))
+    if config.finetune.cross_teaches and len(arms) < 2:
+        raise RunError(
+            f"{run.path} has the {arms[0]} only, and in cross-teach each of two arms teaches the other.",
+            hint="Pretrain both arms, or leave out --unlabelled.",
+        )
     trials = [variant.trial(fraction, seed) for fraction in _fractions(config) for seed in _seeds(config)]
     if not new_run:
         _check_settings(variant, resolved, overwrite=overwrite)
@@ -221,7 +227,7 @@ def _check_settings(variant: Variant, asked: Resolved, *, overwrite: bool) -> No
 def made_from(data: LabelledData, *, verify: bool = False) -> MadeFrom:
     """Return what a fine-tuning on these images is made from; with `verify` also what is in them."""
     look = with_digests if verify else fingerprints
-    return MadeFrom(look(data.table, data.all_rows), labels_told(data, data.all_rows))
+    return MadeFrom(look(data.table, data.looked_at), labels_told(data, data.all_rows))
 
 
 def comparable(variant: Variant, resolved: Resolved, data: LabelledData) -> bool:

@@ -22,6 +22,7 @@ from cass_cli.data.store.store import ImageStore
 from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.batches import batch_bounds
 from cass_cli.engine.compute import Compute
+from cass_cli.engine.finetuning.cross_teach import Unlabelled
 from cass_cli.engine.finetuning.focal import Form, class_weights, focal_loss
 from cass_cli.engine.finetuning.imbalance import logit_adjustment
 from cass_cli.engine.finite import check_restored, diverged, not_finite_in
@@ -81,6 +82,7 @@ class Tuning:
     loss: Mapping[str, Any]  # arguments of the focal loss
     settings: Finetune
     save_minutes: float
+    unlabelled: Unlabelled | None  # other images, that teach
     # ----
     arms: dict[str, ArmTuning]
     epoch: int = 0
@@ -104,6 +106,10 @@ class Tuning:
     def bounds(self) -> list[tuple[int, int]]:
         """Those of an epoch's batches."""
         return epoch_bounds(self.images, self.settings)
+
+    @property
+    def multilabel(self) -> bool:
+        return self.train_labels.ndim == 2
 
     @property
     def learning(self) -> bool:
@@ -141,7 +147,7 @@ def prepare_arm(network: nn.Module, name: str, settings: Finetune, compute: Comp
     let_learn(network, settings)
     body = network.arms[name] if isinstance(network, Joined) else network
     tuner = build_tuner(network, settings, network=body, share=getattr(settings, f"share_{name}"))
-    answers = copy.deepcopy(network).requires_grad_(False) if settings.averaging else network
+    answers = copy.deepcopy(network).eval().requires_grad_(False) if settings.averaging else network
     return ArmTuning(network, answers, tuner, torch.zeros((), dtype=torch.float64, device=compute.device))
 
 

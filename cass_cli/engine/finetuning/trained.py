@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from cass_cli.config.schema import ARM_NAMES
 from cass_cli.data.splits import label_subset
 from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
+from cass_cli.engine.finetuning.cross_teach import Unlabelled
 from cass_cli.engine.finetuning.export import export_joint, export_probed, export_tuned
 from cass_cli.engine.finetuning.loop import finetune
-from cass_cli.engine.finetuning.probe import Probe, fit_probe
+from cass_cli.engine.finetuning.probe import Probe, answers_of_untold, fit_probe
 from cass_cli.engine.finetuning.scoring import answers_of
 from cass_cli.engine.finetuning.session import (
     Tuning,
@@ -33,7 +34,7 @@ from cass_cli.errors import RunError
 from cass_cli.models.arms import Arm
 from cass_cli.models.heads import LayerHead
 from cass_cli.runs.trials import Trial
-from cass_cli.scores.calibration import JOINT
+from cass_cli.scores.calibration import JOINT, to_probabilities
 from cass_cli.scores.guard import FINE_TUNED, Guarded, guard
 from cass_cli.scores.values import Floats
 from cass_cli.seeds import trial_seed
@@ -71,8 +72,15 @@ def trained_answers(
     probe = None
     if settings.head == "probe":
         probe = fit_probe(job, bodies, subset, watch, stop, joint=True, seed=trial_seed(trial.seed))
+    unlabelled = None
+    if probe and settings.cross_teaches:
+        unlabelled = _unlabelled(job, bodies, probe.heads[JOINT], subset, watch, stop)
+        if unlabelled is None:
+            watch.note(
+                f"{label_share(trial.fraction)}, seed {trial.seed}: no image is left to teach without its label."
+            )
     watch.doing("Building the heads")
-    t = new_tuning(job, trial, bodies, subset, heads=probe.heads if probe else {})
+    t = new_tuning(job, trial, bodies, subset, heads=probe.heads if probe else {}, unlabelled=unlabelled)
     _go_on(job, trial, t, watch)
     begins(t.epoch, settings.epochs)
     _train(job, trial, t, starts, watch, stop)
@@ -86,6 +94,7 @@ def new_tuning(
     subset: NDArray[np.int64],
     *,
     heads: Mapping[str, LayerHead],
+    unlabelled: Unlabelled | None = None,
 ) -> Tuning:
     """Build all that a trial holds while it trains: the arms with the `heads` of their probes, else with new ones."""
     config, data, compute = job.config, job.data, job.compute
@@ -113,8 +122,22 @@ def new_tuning(
         loss=loss_arguments(config.finetune, labels, classes, compute.device),
         settings=config.finetune,
         save_minutes=config.train.save_minutes,
+        unlabelled=unlabelled,
         arms={name: prepare_arm(network, name, config.finetune, compute) for name, network in networks.items()},
     )
+
+
+def _unlabelled(
+    job: Job, bodies: Mapping[str, Arm], joint: LayerHead, subset: NDArray[np.int64], watch: Watcher, stop: StopRequest
+) -> Unlabelled | None:
+    """Return the images without a label that is shown, with what the joint probe says of them; None without any."""
+    settings = job.config.finetune
+    rows, logits = answers_of_untold(job, bodies, joint, subset, watch, stop)
+    if not len(rows):
+        return None
+    said = to_probabilities(logits, multilabel=job.data.table.multilabel)
+    joint_answers = torch.from_numpy(said).float().to(job.compute.device)
+    return Unlabelled(job.images.of(rows), joint_answers, settings.unlabelled_ratio, settings.unlabelled_weight)
 
 
 def _go_on(job: Job, trial: Trial, t: Tuning, watch: Watcher) -> None:

@@ -22,6 +22,7 @@ from cass_cli.data.labelled_images import Images
 from cass_cli.data.splits import label_subset
 from cass_cli.engine.compute import Compute
 from cass_cli.engine.features import BATCH, Reading, read_batch
+from cass_cli.engine.finetuning.cross_teach import Unlabelled
 from cass_cli.engine.finetuning.loop import tune_step
 from cass_cli.engine.finetuning.prepare import Prepared, prepare
 from cass_cli.engine.finetuning.session import passes_of
@@ -171,12 +172,19 @@ def _stepper(p: Prepared, plan: TunePlan, batch: int) -> Callable[[int], object]
     place = np.full(len(p.data.table), -1, dtype=np.int64)
     place[subset] = np.arange(len(subset)) % batch
     noise = Images(synthetic_store(batch, p.config.data.image_size), place)
-    heads = {name: blank_head(name, p, plan.arms[name].features) for name in p.bodies}
-    t = new_tuning(p.job(noise), trial, p.bodies, subset, heads=heads if p.config.finetune.head == "probe" else {})
+    settings, classes = p.config.finetune, plan.classes
+    heads = {name: blank_head(name, p, plan.arms[name].features) for name in p.bodies if settings.head == "probe"}
+    unlabelled, chosen = None, torch.arange(batch * settings.unlabelled_ratio)
+    if settings.cross_teaches:
+        said = torch.full((len(chosen), classes), 1 / classes, device=p.compute.device)
+        unlabelled = Unlabelled(chosen % batch, said, settings.unlabelled_ratio, settings.unlabelled_weight)
+    t = new_tuning(p.job(noise), trial, p.bodies, subset, heads=heads, unlabelled=unlabelled)
 
     def step(images: int) -> None:
         pixels = t.store.batch(t.train_rows[:images], t.device)
-        tune_step(t, pixels, t.train_labels[:images], lr=t.settings.lr)
+        some = chosen[: images * settings.unlabelled_ratio]
+        other = (some, t.store.batch(unlabelled.rows[some], t.device)) if unlabelled else None
+        tune_step(t, pixels, t.train_labels[:images], lr=t.settings.lr, other=other)
 
     return step
 

@@ -189,6 +189,7 @@ def _cost(p: Prepared) -> _Cost:
     # Of each arm what it begins with, what is trained, its average and the best so far; gradients, two of Adam's.
     weights = rivals + (4 if settings.averaging else 3) * sum(parameters) + 3 * sum(learned)
     batch = min(settings.batch_size, max((len(p.subsets[trial.path]) for trial in p.todo), default=0))
+    batch *= 1 + settings.unlabelled_ratio if settings.cross_teaches else 1
     validated = min(inference.BATCH, len(p.data.rows["val"]))
     return _Cost(FLOAT * weights, max(batch * max(kept), validated * peak), flops, widths)
 

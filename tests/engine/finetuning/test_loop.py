@@ -64,6 +64,7 @@ def tiny_tuning(
         loss=loss_arguments(settings, labels[:14], CLASSES, compute.device),
         settings=settings,
         save_minutes=10,
+        unlabelled=None,
         arms={name: prepare_arm(network, name, settings, compute) for name, network in networks.items()},
     )
 
