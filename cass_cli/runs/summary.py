@@ -87,6 +87,8 @@ class TrialSummary:
     validation: Mapping[str, Mapping[str, FiniteFloat | None]]  # candidate → metric → value, None: undefined
     test: Mapping[str, Mapping[str, FiniteFloat | None]]
     recipe: str = "paper"
+    unlabelled: str = "unused"  # how images without a label that is shown taught, and
+    untold: NonNegativeInt = 0  # how many
     guard: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by arm: what was kept, and why
     set_aside: Mapping[str, Mapping[str, Mapping[str, float | None]]] = field(default_factory=dict)
     """By arm and split: the scores of what was not kept, the fine-tuned arm or its probe."""

@@ -98,15 +98,17 @@ def method_name(summary: TrialSummary) -> str:
     }
     name = names[summary.init]
     name = name if summary.recipe == "paper" else f"{name}, {summary.recipe}"
+    name = name if summary.unlabelled == "unused" else f"{name}, {summary.unlabelled}"
     return f"{name}, frozen" if summary.frozen else name
 
 
 def default_variants(summary: TrialSummary) -> tuple[str, str]:
     """Return the name that a fine-tuning has unless it is given one, and that from before there were recipes."""
-    name = variant_name(summary.init, summary.recipe, freeze=summary.frozen)
+    name = variant_name(summary.init, summary.recipe, freeze=summary.frozen, unlabelled=summary.unlabelled)
     return name, name.replace("-paper", "")
 
 
-def variant_name(init: str, recipe: str, *, freeze: bool) -> str:
+def variant_name(init: str, recipe: str, *, freeze: bool, unlabelled: str = "unused") -> str:
     """Return the name of a fine-tuning with this start and recipe."""
-    return f"{init}-{recipe}-frozen" if freeze else f"{init}-{recipe}"
+    name = f"{init}-{recipe}" if unlabelled == "unused" else f"{init}-{recipe}-{unlabelled}"
+    return f"{name}-frozen" if freeze else name

@@ -26,7 +26,15 @@ def summary_json(**changes: Any) -> dict[str, Any]:
         **{"fraction": 1.0, "seed": 0, "labels": 10, "classes": ["x", "y"], "multilabel": False, "metric": "macro_f1"},
         **{"epochs": 2, "seconds": 3.5, "device": "cpu", "precision": "fp32", "arms": ARMS, "judgement": JUDGEMENT},
         **{"images": {"val": 2, "test": 4}, "test_digest": "d", "validation": {}, "test": {}},
-        **{"recipe": "paper", "guard": {}, "set_aside": {}, "unseen": [], "untested": []},
+        **{
+            "recipe": "paper",
+            "unlabelled": "unused",
+            "untold": 0,
+            "guard": {},
+            "set_aside": {},
+            "unseen": [],
+            "untested": [],
+        },
     }
     assert changes.keys() <= value.keys()
     read: dict[str, Any] = json.loads(json.dumps(value | changes))

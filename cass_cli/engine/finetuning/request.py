@@ -62,7 +62,7 @@ def plan_on_run(
     if resume:
         if named.variant:
             variant = named.fine_tuning(variant).name
-        naming = ("finetune.init", "finetune.recipe", "finetune.freeze")
+        naming = ("finetune.init", "finetune.recipe", "finetune.freeze", "finetune.unlabelled")
         started = [key for layer in layers for key in naming if key in layer.values]
         latest = latest_of(opened.path / FOLDER)
         if variant is None and not started and latest:
@@ -104,7 +104,8 @@ def plan_without_run(
 
 def _variant(run: Run, name: str | None, resolved: Resolved) -> Variant:
     settings = resolved.config.finetune
-    chosen = name or variant_name(settings.init, settings.recipe, freeze=settings.freeze and settings.trains)
+    freeze, unlabelled = settings.freeze and settings.trains, settings.unlabelled if settings.trains else "unused"
+    chosen = name or variant_name(settings.init, settings.recipe, freeze=freeze, unlabelled=unlabelled)
     earlier = Variant(run, chosen.replace(f"-{settings.recipe}", ""))
     if not name and settings.recipe == "paper" and earlier.config.is_file():  # made before there were recipes
         return earlier

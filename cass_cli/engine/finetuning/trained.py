@@ -52,6 +52,7 @@ class Answers:
     best_epochs: Mapping[str, int] = field(default_factory=dict)  # of fine-tuned arms
     guarded: Mapping[str, Guarded] = field(default_factory=dict)
     set_aside: Logits = field(default_factory=dict)  # of the arm, or the probe of it, that was not kept
+    untold: int = 0  # images without a label that is shown, which taught
     ensemble: bool = False  # whether trained arms and a probe are among them, which err differently
 
 
@@ -219,4 +220,6 @@ def _guarded(
     logits, aside = choose(kept_ones=True), choose(kept_ones=False) if found else {}
     if began_with and joint:
         logits = {split: {**given, JOINT: began_with.logits[split][JOINT]} for split, given in logits.items()}
-    return Answers(logits, t.epoch, best, found, aside, ensemble=joint is not None and any(kept.values()))
+    untold = len(t.unlabelled.rows) if t.unlabelled else 0
+    several = joint is not None and any(kept.values())
+    return Answers(logits, t.epoch, best, found, aside, untold=untold, ensemble=several)

@@ -115,6 +115,8 @@ def _summary(
         method=job.method,
         init=settings.init,
         recipe=settings.recipe,
+        unlabelled=settings.unlabelled if settings.trains else "unused",
+        untold=answers.untold,
         frozen=settings.freeze and settings.trains,
         fraction=trial.fraction,
         seed=trial.seed,

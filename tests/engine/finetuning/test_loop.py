@@ -145,7 +145,9 @@ def test_balanced_sampling_trains_on_the_images_and_labels_of_its_draws(
     t = tiny_tuning(("vit",), multilabel=multilabel, sampling="balanced", epochs=2)
     pixels, targets = [], []
 
-    def record(_t: Tuning, images: torch.Tensor, labels: torch.Tensor, *, lr: float) -> dict[str, torch.Tensor]:
+    def record(
+        _t: Tuning, images: torch.Tensor, labels: torch.Tensor, *, lr: float, other: None
+    ) -> dict[str, torch.Tensor]:
         pixels.append(images), targets.append(labels)
         return {"vit": torch.tensor(lr)}
 
