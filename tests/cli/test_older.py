@@ -95,7 +95,7 @@ def test_a_trial_does_not_go_on_from_other_arms(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("cass_cli.engine.finetuning.trial.restore_best", die)
+        patch.setattr("cass_cli.engine.finetuning.trained.restore_best", die)
         assert run(["finetune", *TRAINED, "--epochs", "1"]) == 130
     assert run(["pretrain", "--resume", "--name", "p", "--epochs", "2"]) == 0
     capsys.readouterr()

@@ -253,7 +253,7 @@ def test_an_interrupted_trial_goes_on_from_the_start_that_it_chose(
     paper = ["finetune", "--runs", str(runs), "--run", "p", "--recipe", "paper", "--no-guard", "--init-from", "best"]
     monkeypatch.setattr("cass_cli.engine.finetuning.trial.choose_starts", chosen)
     with monkeypatch.context() as patch:
-        patch.setattr("cass_cli.engine.finetuning.trial._guarded", stopped)
+        patch.setattr("cass_cli.engine.finetuning.trained._guarded", stopped)
         assert run([*paper, "--epochs", "2"]) == 130
     scores.update(cnn=("imagenet", {}), vit=("pretrained", {}))
     assert run(["finetune", "--resume", "--runs", str(runs), "--run", "p", "--variant", "best-paper"]) == 0

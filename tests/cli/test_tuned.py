@@ -120,6 +120,9 @@ def test_stopped_in_an_epoch_and_resumed_gives_the_same(runs: Path, monkeypatch:
     assert all(torch.equal(value, again[key]) for key, value in weights.items())
 
 
+TAUGHT = ("--unlabelled", "cross-teach", "--set", "finetune.epochs=1", "--set", "finetune.steps=0", "--no-guard")
+
+
 def test_images_whose_labels_are_hidden_teach(
     runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -130,16 +133,77 @@ def test_images_whose_labels_are_hidden_teach(
         lessons.append(taught)
         return real(logits, taught, **how)
 
-    asked = ["--label-fraction", "0.3", "--set", "finetune.epochs=2", "--set", "finetune.steps=0", "--no-guard"]
     with monkeypatch.context() as patched:
         patched.setattr(loop, "soft_loss", heard)
-        assert run(["finetune", "--runs", str(runs), "--unlabelled", "cross-teach", "--variant", "taught", *asked]) == 0
-    assert "Recipe: tuned" in capsys.readouterr().err  # which alone can
+        assert run(["finetune", "--runs", str(runs), *TAUGHT, "--label-fraction", "0.3"]) == 0
+    assert "Recipe: tuned, every weight is trained, as finetune.unlabelled asks." in capsys.readouterr().err
     assert lessons
     assert all(torch.allclose(taught.sum(dim=1), torch.ones(len(taught))) for taught in lessons)
-    assert run(["finetune", "--runs", str(runs), "--recipe", "tuned", "--variant", "untaught", *asked]) == 0
-    taught, untaught = (
-        load_file(runs / "p" / "finetune" / name / "0.3" / "seed0" / "arms" / "vit.safetensors")
-        for name in ("taught", "untaught")
-    )
-    assert not all(torch.equal(value, untaught[key]) for key, value in taught.items())
+    found = summary(runs / "p" / "finetune" / "pretrained-tuned-cross-teach" / "0.3" / "seed0")
+    assert (found["labels"], found["untold"]) == (8, 20)
+    assert run(["finetune", "--runs", str(runs), *TAUGHT, "--label-fraction", "1", "--resume"]) == 0
+    assert "no image is left to teach without its label" in capsys.readouterr().out
+    assert run(["compare", "--runs", str(runs)]) == 0
+    assert "CASS, tuned, cross-teach" in capsys.readouterr().out
+
+
+def test_images_that_have_no_label_teach(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = Path(yaml.safe_load((runs / "p" / "config.yaml").read_text())["data"]["path"])
+    names = sorted(path.relative_to(data) for path in data.rglob("*.png"))
+    labels = tmp_path / "labels.csv"
+    some = [f"{name},{name.parent.name if number % 2 else ''}" for number, name in enumerate(names)]
+    labels.write_text("\n".join(["image,label", *some]) + "\n")
+    new = [
+        "--data",
+        str(data),
+        "--labels",
+        str(labels),
+        "--name",
+        "half",
+        "--init-from",
+        "random",
+        "--image-size",
+        "32",
+    ]
+    arms = ["--cnn", "test_resnet", "--vit", "test_vit"]
+    assert run(["finetune", "--runs", str(runs), *new, *arms, *TAUGHT]) == 0
+    splits = (runs / "half" / "splits.csv").read_text().splitlines()
+    bare = [line for line in splits if ",train," in line and line.split(",")[2] == ""]
+    found = summary(runs / "half" / "finetune" / "random-tuned-cross-teach" / "1" / "seed0")
+    assert found["untold"] == len(bare) > 5
+    assert f"{len(names) // 2 - len(bare)} images have no label and are left out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("--unlabelled", "cross-teach", "--arm", "vit"), "cross-teach needs two arms"),
+        (
+            ("--unlabelled", "cross-teach", "--recipe", "paper"),
+            "cross-teach begins with probes and averages weights: take the recipe tuned",
+        ),
+        (("--unlabelled", "cross-teach", "--recipe", "probe"), "no part in the recipe probe, which trains no arm"),
+        (("--unlabelled", "cross-teach", "--set", "finetune.averaging=0"), "take the recipe tuned"),
+        (("--recipe", "tuned", "--freeze"), "a frozen arm with the probe's head is what the recipe probe gives"),
+        (("--recipe", "tuned", "--probe-size", "64"), "no part in the recipe tuned, which reads images of the size"),
+    ],
+)
+def test_what_cannot_be_is_said(
+    tuned: Path, asked: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["finetune", "--runs", str(tuned), *asked]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_dry_run_tells_what_it_takes(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--recipe", "tuned", "--label-fraction", "0.3", "--unlabelled", "cross-teach", "--json"]
+    assert run(["finetune", "--runs", str(tuned), *asked, "--dry-run"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["origins"]["finetune.layer_decay"] == "recipe tuned"
+    assert "finetune.probe_size" not in found["settings"]
+    (trial,) = found["plan"]["trials"]
+    assert trial["steps"] >= found["settings"]["finetune.steps"] == 400
+    assert found["forecast"]["training_seconds"] > 0
+    assert run(["finetune", "--runs", str(tuned), *asked[:4], "--variant", "plain", "--json", "--dry-run"]) == 0
+    alone = json.loads(capsys.readouterr().out)
+    assert alone["plan"]["activation_bytes"] < found["plan"]["activation_bytes"]

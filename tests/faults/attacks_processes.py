@@ -184,7 +184,7 @@ PHASES: dict[str, tuple[Job, str, int]] = {
     "exporting": (LONG, f"{JOB}:save_arm", 2),
     "the summary": (LONG, f"{JOB}:write_json", 2),
     "a step of fine-tuning": (LONG_PAPER, "cass_cli.engine.finetuning.loop:tune_step", 4),
-    "exporting a classifier": (LONG_PAPER, f"{TRIAL}:export_tuned", 1),
+    "exporting a classifier": (LONG_PAPER, "cass_cli.engine.finetuning.trained:export_tuned", 1),
     "the summary of a trial": (LONG_PAPER, f"{TRIAL}:write_json", 1),
 }
 """The job, and where its process is when the signal comes."""

@@ -28,7 +28,7 @@ from cass_cli.engine.finetuning.shared import reading_of
 from cass_cli.engine.pretraining.plan import count_backward
 from cass_cli.engine.regression import MOST_AXES
 from cass_cli.models.arms import Arm
-from cass_cli.models.heads import HeadCard, Joined, LayerHead, LearningHead
+from cass_cli.models.heads import HeadCard, Joined, LayerHead
 from cass_cli.models.layers import arm_features
 from cass_cli.runs.rows import TrialRow
 from cass_cli.runs.trials import Trial
@@ -215,17 +215,18 @@ def _count_pass(body: Arm, size: int, layers: int) -> _Pass:
 def _count_training(p: Prepared, name: str) -> tuple[int, int]:
     """Return the parameters of an arm that learn, and the bytes an image that its backward pass needs."""
     size, images = p.config.data.image_size, 2  # batch norm needs two
-    body, classes = p.bodies[name], len(p.data.table.classes)
+    body, classes, head = p.bodies[name], len(p.data.table.classes), 0
     with torch.device("meta"):
         if p.config.finetune.head == "probe":
             plain = timm.create_model(body.name, **{**body.options, "num_classes": 0})
             _, widths = arm_features(plain.eval(), torch.empty(1, 3, size, size), layers=p.config.finetune.layers)
-            network: nn.Module = Joined({name: plain}, LearningHead(blank_head(name, p, sum(widths))))
+            network: nn.Module = Joined({name: plain}, blank_head(name, p, sum(widths)))
+            head = classes * (sum(widths) + 1)
         else:
             network = timm.create_model(body.name, **{**body.options, "num_classes": classes})
         let_learn(network, p.config.finetune)
         kept, _ = count_backward(network, lambda: network(torch.empty(images, 3, size, size)).square().sum())
-    return sum(tensor.numel() for tensor in network.parameters() if tensor.requires_grad), kept // images
+    return head + sum(tensor.numel() for tensor in network.parameters() if tensor.requires_grad), kept // images
 
 
 def _feature_bytes(p: Prepared, widths: Mapping[str, int]) -> int:
