@@ -15,6 +15,7 @@ from cass_cli.cli import cache, presets
 from cass_cli.cli.attention_maps import attention_maps
 from cass_cli.cli.benchmark_time import benchmark_time
 from cass_cli.cli.compare import compare
+from cass_cli.cli.ensemble import ensemble
 from cass_cli.cli.evaluate import evaluate
 from cass_cli.cli.feature_maps import feature_maps
 from cass_cli.cli.finetune import finetune
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.command(rich_help_panel="Train")(pretrain)
 app.command(rich_help_panel="Measure")(finetune)
+app.command(rich_help_panel="Measure")(ensemble)
 app.command(rich_help_panel="Measure")(evaluate)
 app.command(rich_help_panel="Measure")(predict)
 app.command(rich_help_panel="Measure")(compare)

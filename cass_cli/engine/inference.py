@@ -36,10 +36,21 @@ def batch_logits(
 
     Networks that one of the `heads` reads answer by that, each by a head of its own name, several by one of another.
     """
-    heads = heads or {}
-    cards = {name: head.card for head in heads.values() for name in head.card.arms}
     images = apply_view(pixels, unchanged(len(pixels)), spec)
     images = images.contiguous(memory_format=compute.memory_format)
+    return answers_of(networks, images, compute=compute, heads=heads)
+
+
+def answers_of(
+    networks: Mapping[str, nn.Module],
+    images: Tensor,
+    *,
+    compute: Compute,
+    heads: Mapping[str, LayerHead] | None = None,
+) -> dict[str, Tensor]:
+    """Return the same for images fp32 [B, 3, S, S] as networks take them."""
+    heads = heads or {}
+    cards = {name: head.card for head in heads.values() for name in head.card.arms}
     with compute.autocast():
         features = {name: read(cards[name], network, images) for name, network in networks.items() if name in cards}
         outputs = {name: network(images).float() for name, network in networks.items() if name not in cards}

@@ -117,6 +117,8 @@ def show_finetuned(result: FinetuneResult, *, as_json: bool) -> None:
         "joint": "one regression on both arms' features",
         "ensemble": "the arms and joint, averaged",
     }
+    if any(trial.members for trial in result.trials):
+        explained |= {"mean": "of all", "ensemble": "of all, weighed by validation"}
     shown = {name for trial in result.trials for name in trial.test} | {"mean"}
     told = "".join(f" {name}: {what};" for name, what in explained.items() if name in shown)
     print_sentence(console, f"Test split, {over}.{told} pick: whichever validation chose.", style="dim")

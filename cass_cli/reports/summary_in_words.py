@@ -89,7 +89,9 @@ def _taught(tuned: Tuned) -> str:
     names = f": {_listed(s.classes)}" if len(s.classes) <= MOST_NAMED else ""
     kind = "findings (an image may show several)" if s.multilabel else "classes"
     kept = {arm.kept for arm in s.arms.values()}
-    if s.recipe == "probe" or kept == {PROBE}:
+    if s.members:
+        how = f"The answers of {count(len(s.members), 'fine-tuning')} are averaged. Each learned"
+    elif s.recipe == "probe" or kept == {PROBE}:
         how = f"A regression on what {'they see' if len(s.arms) > 1 else 'it sees'} was fitted to"
     elif PROBE in kept:
         how = "One network, and a regression on what the other sees, learned"
@@ -98,7 +100,12 @@ def _taught(tuned: Tuned) -> str:
     share = "all" if s.fraction >= 1 else percent(s.fraction)
     labels = f"the labels of {count(s.labels, 'image')} ({share} of the labelled training images)"
     tell = "tells" if how.startswith("A ") or len(s.arms) == 1 else "tell"
-    return f"{_begun(s)}{how} {labels}, and {tell} {len(s.classes):,} {kind} apart{names}."
+    besides = (
+        f" Besides, each learned what the other says of {count(s.untold, 'image')} without a label that is shown."
+        if s.untold
+        else ""
+    )
+    return f"{_begun(s)}{how} {labels}, and {tell} {len(s.classes):,} {kind} apart{names}.{besides}"
 
 
 def _begun(summary: TrialSummary) -> str:

@@ -92,6 +92,7 @@ class TrialSummary:
     guard: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by arm: what was kept, and why
     set_aside: Mapping[str, Mapping[str, Mapping[str, float | None]]] = field(default_factory=dict)
     """By arm and split: the scores of what was not kept, the fine-tuned arm or its probe."""
+    members: Mapping[str, str] = field(default_factory=dict)  # of an ensemble, by name: where they lie beside it
     unseen: Sequence[str] = ()  # classes that no training label seen shows
     untested: Sequence[str] = ()  # classes that no test image shows
 

@@ -86,8 +86,22 @@ def variants_of(run: Run) -> list[Variant]:
     return [Variant(run, path.name) for path in own if (path / "config.yaml").exists()]
 
 
+def trial_at(run: Run, place: str) -> Trial:
+    """Return the trial of `run` at FINE-TUNING/FRACTION/seedSEED; raise `RunError` where that is no such place."""
+    try:
+        name, fraction, seed = place.split("/")
+        trial = Variant(run, name).trial(float(fraction), int(seed.removeprefix("seed")))
+    except ValueError:
+        trial = None
+    if trial is None or name in ("", ".", ".."):
+        raise RunError(f"'{place}' names no trial of {run.path}.", hint=HINT)
+    return trial
+
+
 def method_name(summary: TrialSummary) -> str:
     """Return what a table calls the way that a trial started."""
+    if summary.members:
+        return f"Ensemble of {len(summary.members)}"
     pretrained = summary.method.upper()
     names = {
         "pretrained": pretrained,

@@ -109,6 +109,11 @@ def _variant(run: Run, name: str | None, resolved: Resolved) -> Variant:
     earlier = Variant(run, chosen.replace(f"-{settings.recipe}", ""))
     if not name and settings.recipe == "paper" and earlier.config.is_file():  # made before there were recipes
         return earlier
-    if chosen in ("", ".", "..") or Path(chosen).name != chosen or chosen.lower() in (LATEST, INSTEAD):
-        raise RunError(f"'{chosen}' cannot name a fine-tuning.", hint="Use a plain name.")
-    return Variant(run, chosen)
+    return named_variant(run, chosen)
+
+
+def named_variant(run: Run, name: str) -> Variant:
+    """Return the fine-tuning of `run` with this name; raise `RunError` for what can be no folder's."""
+    if name in ("", ".", "..") or Path(name).name != name or name.lower() in (LATEST, INSTEAD):
+        raise RunError(f"'{name}' cannot name a fine-tuning.", hint="Use a plain name.")
+    return Variant(run, name)

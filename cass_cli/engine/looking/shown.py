@@ -58,6 +58,12 @@ def arms_of_run(run: Run, *, averaged: bool, label: str = "") -> dict[ArmName, S
     of = find(run.path.parent, str(run.path.absolute()))
     if not found and averaged and of.variant:
         raise RunError("Fine-tuned arms are not averaged.", hint="Leave out --averaged.")
+    if not found and of.variant and (members := of.trial().summary().members):
+        others = dict.fromkeys(place.partition("/")[0] for place in members.values())
+        raise RunError(
+            f"{of.variant.path} averages other fine-tunings, which have the arms.",
+            hint=f"Name one of them: {', '.join(others)}.",
+        )
     if not found and of.variant:
         raise RunError(
             f"{run.path} has no arms any more.",
@@ -89,7 +95,7 @@ def _shown(arm: ArmName, path: Path, label: str) -> Shown:
 
 def _trained(card: ArmCard, head: LayerHead | None) -> str:
     method = card.method.upper() if len(card.method) <= 4 else card.method
-    if head is not None:
+    if head is not None and card.labels is None:
         return f"probed with {count(head.card.labels, 'label')}{f' after {method}' if card.method != 'none' else ''}"
     if card.labels is not None:
         pretrained = f" after {method}" if card.method != "none" else ""

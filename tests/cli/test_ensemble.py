@@ -1,0 +1,123 @@
+"""`cass ensemble`, as users run it: an average of fine-tunings that is used as one of them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from cass_cli.cli.app import run
+
+TRAINED = ("--recipe", "paper", "--epochs", "1", "--batch-size", "8", "--no-guard")
+
+
+@pytest.fixture(scope="module")
+def averaged(pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pretraining with two fine-tunings of two fractions and seeds, and their average."""
+    runs = tmp_path_factory.mktemp("averaged") / "runs"
+    shutil.copytree(pretrained, runs, symlinks=True, ignore=shutil.ignore_patterns("finetune"))
+    several = ["--runs", str(runs), "--label-fraction", "0.3,1", "--seeds", "2"]
+    assert run(["finetune", *several]) == 0
+    assert run(["finetune", *several, *TRAINED]) == 0
+    assert run(["ensemble", "--runs", str(runs)]) == 0
+    return runs
+
+
+@pytest.fixture
+def runs(averaged: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be written into."""
+    shutil.copytree(averaged, tmp_path / "runs", symlinks=True)
+    return tmp_path / "runs"
+
+
+def summary(runs: Path, trial: str = "ensemble/1/seed0") -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((runs / "p" / "finetune" / trial / "summary.json").read_text())
+    return value
+
+
+def predictions(runs: Path, variant: str, *more: str) -> list[dict[str, str]]:
+    assert run(["evaluate", "--runs", str(runs), "--variant", variant, *more]) == 0
+    (found,) = (runs / "p" / "finetune" / variant).rglob("predictions-test.csv")
+    with found.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_each_trial_is_averaged_with_that_of_the_same_labels(averaged: Path) -> None:
+    for fraction in ("0.3", "1"):
+        for seed in ("seed0", "seed1"):
+            found = summary(averaged, f"ensemble/{fraction}/{seed}")
+            assert found["members"] == {
+                name: f"{name}/{fraction}/{seed}" for name in ("pretrained-paper", "pretrained-probe")
+            }
+            assert found["labels"] == summary(averaged, f"pretrained-probe/{fraction}/{seed}")["labels"]
+            assert list(found["test"]) == ["pretrained-paper", "pretrained-probe", "mean", "ensemble"]
+            assert sum(found["judgement"]["weights"].values()) == pytest.approx(1)
+            for name in found["members"]:
+                of = summary(averaged, f"{name}/{fraction}/{seed}")
+                assert found["test"][name]["auroc"] == pytest.approx(of["test"][of["judgement"]["pick"]]["auroc"])
+
+
+def test_it_answers_by_what_validation_picked_of_each(runs: Path) -> None:
+    whole = predictions(runs, "ensemble")
+    judged = summary(runs)["judgement"]
+    mixed = np.zeros(len(whole))
+    for name, weight in judged["weights"].items():
+        pick = summary(runs, f"{name}/1/seed0")["judgement"]["pick"]
+        alone = np.array([float(row[f"{pick}:light"]) for row in predictions(runs, name)])
+        sharper = np.stack([1 - alone, alone], axis=1) ** (1 / judged["temperatures"][name])
+        mixed += weight * sharper[:, 1] / sharper.sum(axis=1)
+    assert np.allclose(mixed, [float(row["ensemble:light"]) for row in whole], atol=1e-3)
+
+
+def test_it_is_predicted_with_compared_and_reported(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = yaml.safe_load((runs / "p" / "config.yaml").read_text())["data"]["path"]
+    assert run(["predict", data, "--runs", str(runs), "--variant", "ensemble", "--out", str(runs / "p.csv")]) == 0
+    rows = list(csv.DictReader((runs / "p.csv").open()))
+    assert {row["status"] for row in rows} == {"ok"}
+    capsys.readouterr()
+    assert run(["compare", "--runs", str(runs)]) == 0
+    assert "Ensemble of 2" in capsys.readouterr().out
+    assert run(["report", "--runs", str(runs)]) == 0
+    assert run(["attention-maps", "--runs", str(runs), "--run", "p/finetune/ensemble"]) == 2
+    assert "Name one of them: pretrained-paper, pretrained-probe." in " ".join(capsys.readouterr().err.split())
+
+
+def test_all_seeds_become_one(runs: Path) -> None:
+    asked = ["ensemble", "pretrained-probe", "--runs", str(runs), "--across-seeds", "--label-fraction", "0.3"]
+    assert run([*asked, "--variant", "seeds"]) == 0
+    found = summary(runs, "seeds/0.3/seed0")
+    assert set(found["members"].values()) == {"pretrained-probe/0.3/seed0", "pretrained-probe/0.3/seed1"}
+    assert not (runs / "p" / "finetune" / "seeds" / "1").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ((), "exists already"),
+        (("nothing", "--overwrite"), "no finished fine-tuning 'nothing'"),
+        (("ensemble", "--overwrite"), "no finished fine-tuning 'ensemble'"),
+        (("pretrained-probe", "--overwrite"), "no two trials to average"),
+        (("--label-fraction", "0.5", "--overwrite"), "no two trials with label fraction 0.5"),
+        (("--variant", "../x"), "cannot name a fine-tuning"),
+    ],
+)
+def test_what_cannot_be_is_said_and_nothing_lost(
+    averaged: Path, asked: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["ensemble", *asked, "--runs", str(averaged)]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert summary(averaged)["members"]
+
+
+def test_a_member_that_is_gone_is_named(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(runs / "p" / "finetune" / "pretrained-probe" / "1" / "seed0")
+    assert run(["evaluate", "--runs", str(runs), "--variant", "ensemble"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "pretrained-probe/1/seed0, which is gone" in said
+    assert "cass ensemble --overwrite" in said
