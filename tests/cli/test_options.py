@@ -40,6 +40,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "engine": TRAIN,
     "engine/device.py": (*TRAIN, *TUNED, *LOOK, "benchmark-time"),
     "engine/finetuning": ("finetune",),
+    "engine/finetuning/ensemble.py": ("ensemble",),
     "engine/finetuning/evaluate.py": ("evaluate",),
     "engine/finetuning/predict.py": ("predict",),
     "engine/pretraining": ("pretrain",),

@@ -216,5 +216,5 @@ def _check_alike(loaded: Mapping[str, TunedArms], data: LabelledData) -> None:
         if found.spec != first.spec:
             raise RunError(
                 f"{name} sees images of {first.spec.size} pixels, {other} of {found.spec.size}, or otherwise scaled.",
-                hint="Average fine-tunings with one --probe-size.",
+                hint=f"Make them alike with: cass finetune --probe-size {first.spec.size}",
             )
