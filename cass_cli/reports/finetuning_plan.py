@@ -70,6 +70,7 @@ def settings_that_matter(foreseen: ForeseenTuning) -> list[str]:
     sections = ("data", "finetune", *(["augment"] if tuned.trains else []))
     useless = {*FOREIGN[recipe], *(() if multilabel else ("finetune.thresholds",))}
     useless |= set() if tuned.fits_heads else {*GUARDING}
+    useless |= set() if tuned.cross_teaches else {"finetune.unlabelled_ratio", "finetune.unlabelled_weight"}
     useless |= {"finetune.loss_form"} if multilabel else set()  # a sigmoid then, always
     if foreseen.new_run:
         named.append("train.seed")
