@@ -178,8 +178,21 @@ def resolve_with_recipe(below: Sequence[Layer], above: Sequence[Layer]) -> Resol
         batch_size=batch_size if isinstance(batch_size, int) and batch_size < 2**63 else Train().batch_size,
     )
     usual = implied_recipe(above) or Layer("default", {"finetune.recipe": USUAL})
-    recipe = finetune_recipe(chosen.get("finetune.recipe", usual.values["finetune.recipe"]))
-    return resolve([usual, recipe, *below, *([method] if method.values else []), *above])
+    name = chosen.get("finetune.recipe", usual.values["finetune.recipe"])
+    fitting = [_without_other_recipe(layer, name) for layer in below]
+    return resolve([usual, finetune_recipe(name), *fitting, *([method] if method.values else []), *above])
+
+
+def _without_other_recipe(layer: Layer, name: object) -> Layer:
+    """Return the layer without what belongs to the recipe that it names, where another is chosen over it."""
+    own = layer.values.get("finetune.recipe", name)
+    gone = () if own == name else _training_of(own)
+    return Layer(layer.origin, {key: value for key, value in layer.values.items() if key not in gone})
+
+
+def _training_of(recipe: object) -> set[str]:
+    """Return the settings of training that a recipe has a use for."""
+    return {key for key in FOREIGN[USUAL] if key not in FOREIGN.get(str(recipe), ())}
 
 
 def resolve_over(saved: Resolved, layers: Sequence[Layer], *, origin: str) -> Resolved:
@@ -192,7 +205,12 @@ def resolve_over(saved: Resolved, layers: Sequence[Layer], *, origin: str) -> Re
     chosen = _chosen(layers).get("finetune.recipe", saved.config.finetune.recipe)
     changes = chosen != saved.config.finetune.recipe
     recipe = finetune_recipe(chosen) if changes else Layer(RECIPE, {})
-    brought = {key for key, how in saved.origins.items() if changes and how.startswith(RECIPE)}
+    named, training = saved.origins["finetune.recipe"], _training_of(saved.config.finetune.recipe)  # by a preset, say
+    brought = {
+        key
+        for key, how in saved.origins.items()
+        if changes and (how.startswith(RECIPE) or (key in training and how == named))
+    }
     free = brought | {key for key in recipe.values if saved.origins[key].startswith("default")}
     base = Layer(origin, {key: saved.value(key) for key in saved.origins if key not in free})
     return resolve([recipe, base, *layers])

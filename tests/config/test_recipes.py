@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cass_cli.config.load import Layer, Resolved
+from cass_cli.config.load import Layer, Resolved, read_saved, to_yaml
 from cass_cli.config.presets import preset_layer
-from cass_cli.config.recipes import method_recipe, resolve_with_recipe
+from cass_cli.config.recipes import asked_settings, method_recipe, resolve_over, resolve_with_recipe
 from cass_cli.config.schema import Config, Finetune, Optim
 from cass_cli.errors import ConfigError
 
@@ -127,3 +128,19 @@ def test_vicreg_has_rates_for_each_arm_and_for_projectors() -> None:
     assert (optim.lr, optim.share_cnn, optim.share_vit) == (1e-3, 0.2, 0.03)
     assert resolved(method__name="cass", method__objective="vicreg").config.optim == optim
     assert resolved(method__name="cass").config.optim == Optim()
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_presets_own_recipe_goes_with_its_settings(tmp_path: Path, saved: bool) -> None:
+    """Dermofit's class weights are the paper's, whose rarest class weighs least: no part of another recipe."""
+    found = asked_settings({"finetune.recipe": "tuned"}, preset="dermofit")
+    if saved:
+        path = tmp_path / "config.yaml"
+        path.write_text(to_yaml(asked_settings({}, preset="dermofit")))
+        assert read_saved(path).config.finetune.class_weights == "paper"
+        found = resolve_over(read_saved(path), [Layer("flag", {"finetune.recipe": "tuned"})], origin="run x")
+    tuned = found.config.finetune
+    assert (tuned.class_weights, tuned.loss_form, tuned.batch_size) == ("inverse", "softmax", 32)
+    assert found.origins["finetune.class_weights"] == "recipe tuned"
+    assert found.config.data.image_size == asked_settings({}, preset="dermofit").config.data.image_size
+    assert asked_settings({"finetune.recipe": "paper"}, preset="demo").config.finetune.epochs == 4  # is meant for that
