@@ -124,8 +124,9 @@ def show_evaluation(found: Evaluation) -> None:
     fraction = f"{label_share(found.trial.fraction, 'training labels')}, seed {found.trial.seed}"
     images = f"{count(first.images, f'{found.split} image')}, {len(summary.classes):,} classes"
     print_sentence(console, f"[bold]{method_name(summary)}[/], {fraction}: {images}")
+    widest = max(map(len, found.scores))
     for name, what in _candidates(found).items():
-        print_sentence(console, Text(f"  {name:<5}  {what}", style="dim"))
+        print_sentence(console, Text(f"  {name:<{widest}}  {what}", style="dim"))
     console.print()
     print_table(console, _metrics_table(found))
     console.print()

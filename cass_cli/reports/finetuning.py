@@ -83,7 +83,7 @@ class FinetuneDisplay(LiveDisplay):
         parts = []
         for name, arm in stats.arms.items():
             seen = f" val {arm.val_loss:.4f} {self.metric} {arm.val_score:.3f}" if not math.isnan(arm.val_loss) else ""
-            star = "*" if arm.best_epoch == stats.epoch else ""
+            star = "*" if seen and arm.best_epoch == stats.epoch else ""
             over = f" stopped, best epoch {arm.best_epoch}" if arm.stopped and stats.epoch < self.epochs else ""
             parts.append(f"{name} loss {arm.loss:.4f}{seen}{star}{over}")
         rate = stats.images / stats.seconds
