@@ -97,7 +97,7 @@ def find_labelled(config: Config, splits: Path | None, *, leaks: bool = False) -
         notes.append(f"{int(left_out.sum())} images that the run could not read are left out.")
     known = labelled(table.labels)
     without = int((~known).sum())
-    bare = np.flatnonzero(np.zeros(len(table), dtype=bool))
+    bare = np.arange(0)
     if config.finetune.cross_teaches:
         bare = np.intersect1d(dataset.rows("train"), np.flatnonzero(~known & ~left_out))
     if without > len(bare):

@@ -19,8 +19,9 @@ from safetensors.torch import load_file
 from cass_cli.cli.app import run
 from cass_cli.data.sources import load_samples
 from cass_cli.data.store.store import build_store
-from cass_cli.engine.finetuning import loop
+from cass_cli.engine.finetuning import loop, trained
 from cass_cli.models.heads import join
+from cass_cli.scores.guard import FINE_TUNED, PROBE, Guarded
 
 QUICK = ("--recipe", "tuned", "--epochs", "2", "--batch-size", "8", "--set", "finetune.steps=0")
 
@@ -118,6 +119,34 @@ def test_stopped_in_an_epoch_and_resumed_gives_the_same(runs: Path, monkeypatch:
     assert timeless(summary(trial(runs))) == before
     again = load_file(trial(runs) / "arms" / "vit.safetensors")
     assert all(torch.equal(value, again[key]) for key, value in weights.items())
+
+
+def test_what_the_guard_keeps_is_what_joint_reads_and_what_answers(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One arm as it learned, the other as it began: whatever these few images would have preferred."""
+    turns = iter((FINE_TUNED, PROBE))
+    monkeypatch.setattr(trained, "guard", lambda *_, metric: Guarded(next(turns), metric, 4, 0.5, 0.5))
+    assert run(["finetune", "--runs", str(runs), *QUICK, "--variant", "kept"]) == 0
+    found, arms = summary(trial(runs, "kept")), trial(runs, "kept") / "arms"
+    assert {name: arm["kept"] for name, arm in found["arms"].items()} == {"cnn": "fine-tuned", "vit": "probe"}
+    assert json.loads((arms / "joint-head.json").read_text())["arms"] == ["cnn-start", "vit"]
+    assert not (arms / "vit-start.json").exists()
+    assert set(found["set_aside"]) == {"cnn", "vit"}
+    assert run(["evaluate", "--runs", str(runs), "--variant", "kept"]) == 0
+    scores = json.loads((arms.parent / "evaluation-test.json").read_text())["scores"]
+    assert list(scores) == ["cnn", "vit", "mean", "joint", "ensemble"]
+    for name, score in scores.items():
+        assert score["metrics"]["auroc"]["value"] == pytest.approx(found["test"][name]["auroc"])
+    assert "a weighted average of the arms and of joint" in capsys.readouterr().out
+
+
+def test_an_arm_alone_has_nothing_beside_it(runs: Path) -> None:
+    assert run(["finetune", "--runs", str(runs), *QUICK, "--variant", "alone", "--arm", "vit", "--no-guard"]) == 0
+    found = summary(trial(runs, "alone"))
+    assert list(found["test"]) == ["vit"]
+    assert found["judgement"]["weights"] == {}
+    assert run(["evaluate", "--runs", str(runs), "--variant", "alone"]) == 0
 
 
 TAUGHT = ("--unlabelled", "cross-teach", "--set", "finetune.epochs=1", "--set", "finetune.steps=0", "--no-guard")

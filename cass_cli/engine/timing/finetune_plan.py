@@ -150,17 +150,18 @@ def _unread(p: Prepared) -> dict[str, int]:
     """
     each_its_own = p.config.finetune.init == "random"
     groups = [[t for t in p.todo if t.seed == seed] for seed in {t.seed for t in p.todo}] if each_its_own else [p.todo]
-    folder, places = p.run.features, {}
-    if folder.is_dir() and not p.new_run and not each_its_own:
-        for reader, (name, body) in p.readers.items():
-            own = features.feature_folders(folder, {name: body.model}, p.data, reading_of(p.config), p.compute)
-            places[reader] = own[name]
+    kept = p.run.features.is_dir() and not p.new_run and not each_its_own
     found = dict.fromkeys(p.readers, 0)
     for trials in groups:
-        batches = features.batches_with(p.data, p.rows(trials))
-        for name in found:
-            numbers = features.unread(places[name], batches) if name in places else list(batches)
-            found[name] += sum(len(batches[number]) for number in numbers)
+        for data, rows in ((p.data, p.rows(trials)), (p.data.of_bare(), p.data.bare)):
+            batches = features.batches_with(data, rows) if len(rows) else {}
+            for reader, (name, body) in p.readers.items():
+                numbers = list(batches)
+                if kept:
+                    arm = {name: body.model}
+                    places = features.feature_folders(p.run.features, arm, data, reading_of(p.config), p.compute)
+                    numbers = features.unread(places[name], batches)
+                found[reader] += sum(len(batches[number]) for number in numbers)
     return found
 
 
