@@ -4,10 +4,11 @@
         --image-size 112 --cnn tf_efficientnet_lite0 --vit …
 
 Every set is fine-tuned from ImageNet weights (plain transfer) by each recipe on the same label subsets: the probe; the
-same on the last layer alone ("pooled"), which is what a few lines of scikit-learn give; and the paper's, without its
-guard. What follows `--` is for all sets. What is finished already is only read, so that an interrupted run goes on, and
-`--read` trains nothing. Writes answers.json and the page answers.md: candidates, seconds of a trial, and paired tests
-of what validation picked for the probe against what it picked for the others.
+same on the last layer alone ("pooled"), which is what a few lines of scikit-learn give; the recipe `tuned`, alone and
+with images that teach without their labels ("taught"); and the paper's, without its guard. What follows `--` is for all
+sets. What is finished already is only read, so that an interrupted run goes on, and `--read` trains nothing. Writes
+answers.json, the page answers.md (candidates, seconds of a trial, and paired tests of what validation picked for the
+probe against what it picked for the others) and the figure answers.png: scores against labels, a line a recipe.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from statistics import median
 from typing import Any
 
 from machine import write_result
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from cass_cli.runs.compare import Cell, cells_of
 from cass_cli.runs.names import find
@@ -32,10 +35,13 @@ from cass_cli.scores.over_seeds import format_summary, holm, paired_test
 
 METRIC = "macro_f1"
 RECIPES = {
-    "probe": "--recipe probe --seeds {probe_seeds}",
-    "pooled": "--recipe probe --set finetune.layers=1 --seeds {probe_seeds}",
-    "paper": "--recipe paper --no-guard --seeds {paper_seeds}",
+    "probe": "--recipe probe",
+    "pooled": "--recipe probe --set finetune.layers=1",
+    "tuned": "--recipe tuned",
+    "taught": "--recipe tuned --unlabelled cross-teach",
+    "paper": "--recipe paper --no-guard",
 }
+SEEDS = {"probe": [10], "pooled": [10], "tuned": [5, 5, 2], "taught": [0, 3, 0], "paper": [3]}  # of each fraction
 FIRST = "probe"
 
 
@@ -45,20 +51,21 @@ def main() -> None:
     parser.add_argument("--set", action="append", required=True, help="NAME=ARGUMENTS of `cass finetune` for its data")
     parser.add_argument("--recipe", action="append", choices=RECIPES, help="only these, in this order")
     parser.add_argument("--fractions", default="0.01,0.1,1", help="of the training labels")
-    parser.add_argument("--probe-seeds", type=int, default=10)
-    parser.add_argument("--paper-seeds", type=int, default=3)
+    parser.add_argument("--seeds", action="append", default=[], help="RECIPE=N, or RECIPE=N,N,… one a fraction")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder that holds the runs")
     parser.add_argument("--read", action="store_true", help="train nothing: table what is there")
     parser.add_argument("--note", default="", help="what a reader of the figures should know")
     parser.add_argument("arguments", nargs="*", help="for every set")
     given = parser.parse_args()
     sets = dict(text.split("=", 1) for text in given.set)
+    asked = dict(text.split("=", 1) for text in given.seeds)
+    seeds = SEEDS | {recipe: [int(number) for number in text.split(",")] for recipe, text in asked.items()}
     cells, tests = [], []
     for name, data in sets.items():
         found: dict[str, list[TrialSummary]] = {}
         for recipe in given.recipe or RECIPES:
             if not given.read:
-                _finetune(name, recipe, data, given)
+                _finetune(name, recipe, data, seeds[recipe], given)
             if trials := _trials(given.runs, name, recipe):
                 found[recipe] = trials
         by_recipe = {recipe: cells_of(recipe, trials, METRIC) for recipe, trials in found.items()}
@@ -72,23 +79,23 @@ def main() -> None:
     page = path.with_suffix(".md")
     page.write_text(_page(result), encoding="utf-8")
     print(page.read_text(encoding="utf-8"))
-    print(f"Written: {path}, {page}")
+    _draw(cells, path.with_suffix(".png"))
+    print(f"Written: {path}, {page}, {path.with_suffix('.png')}")
 
 
-def _finetune(name: str, recipe: str, data: str, given: argparse.Namespace) -> None:
+def _finetune(name: str, recipe: str, data: str, seeds: Sequence[int], given: argparse.Namespace) -> None:
     """Fine-tune one set by one recipe, or go on with it."""
-    run = given.runs / name
-    what = ["--run", name] if (run / "config.yaml").exists() else [*shlex.split(data), *given.arguments, "--name", name]
-    how = shlex.split(RECIPES[recipe].format(probe_seeds=given.probe_seeds, paper_seeds=given.paper_seeds))
-    done = ["--resume"] if (run / "finetune" / recipe).exists() else []
-    _cass(
-        "finetune",
-        *what,
-        *("--runs", str(given.runs), "--init-from", "imagenet", "--label-fraction", given.fractions),
-        *("--variant", recipe),
-        *how,
-        *done,
-    )
+    run, fractions = given.runs / name, given.fractions.split(",")
+    for fraction, number in zip(fractions, [*seeds, *len(fractions) * seeds[-1:]], strict=False):
+        begun = (run / "config.yaml").exists()
+        if number:
+            _cass(
+                "finetune",
+                *(["--run", name] if begun else [*shlex.split(data), *given.arguments, "--name", name]),
+                *("--runs", str(given.runs), "--init-from", "imagenet", "--label-fraction", fraction),
+                *("--variant", recipe, *shlex.split(RECIPES[recipe]), "--seeds", str(number)),
+                *(["--resume"] if (run / "finetune" / recipe).exists() else []),
+            )
 
 
 def _cass(*arguments: str) -> None:
@@ -136,15 +143,37 @@ def _tests(name: str, by_recipe: Mapping[str, Sequence[Cell]]) -> list[dict[str,
     ]
 
 
+def _draw(cells: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw what validation picked against the share of the labels: a panel a set, a line a recipe, 95 % intervals."""
+    sets = list(dict.fromkeys(cell["set"] for cell in cells))
+    figure = Figure(figsize=(4.2 * len(sets), 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, len(sets), squeeze=False)[0]
+    for name, axis in zip(sets, axes, strict=True):
+        picked = [cell for cell in cells if cell["set"] == name and cell["candidate"] == "pick"]
+        for recipe in dict.fromkeys(cell["recipe"] for cell in picked):
+            line = sorted((c for c in picked if c["recipe"] == recipe), key=lambda cell: cell["fraction"])
+            means, known = [cell["mean"] for cell in line], [cell["n"] > 1 for cell in line]
+            reach = [(c["high"] - c["low"]) / 2 if several else 0 for c, several in zip(line, known, strict=True)]
+            axis.errorbar([100 * c["fraction"] for c in line], means, yerr=reach, marker="o", capsize=3, label=recipe)
+        axis.set_xscale("log")
+        axis.set_xticks(shares := sorted({100 * cell["fraction"] for cell in picked}), [f"{s:g}" for s in shares])
+        axis.set(title=name, xlabel="labels seen (%)", ylabel="macro F1, test")
+        axis.grid(alpha=0.3)
+    axes[0].legend()
+    figure.savefig(path, dpi=120)
+
+
 def _page(result: Mapping[str, Any]) -> str:
     """Return the tables as Markdown."""
     cells = result["cells"]
     candidates = list(dict.fromkeys(cell["candidate"] for cell in cells))
     lines = ["# Macro F1 on the test split by recipe of fine-tuning", "", result["note"], ""]
-    lines += ["Mean ± half of the 95 % interval over seeds (Student t), made by `benchmarks/answers.py`. *pooled*: the"]
-    lines += ["probe on the last layer alone; *joint*: one regression on both arms' features; *pick*: whichever"]
     lines += [
-        "validation chose. Seconds: median of a trial; a probe's features are computed by the first that asks.",
+        "Mean ± half of the 95 % interval over seeds (Student t), made by `benchmarks/answers.py`. *pooled*: the probe",
+        "on the last layer alone; *taught*: tuned with cross-teach; *joint*: one regression on both arms' features;",
+        "*ensemble*: trained arms and joint, averaged; *pick*: whichever validation chose. Seconds: median of a trial;",
+        "a probe's features are computed by the first that asks.",
         "",
     ]
     head = ["set", "labels", "recipe", "seeds", *candidates, "seconds"]
