@@ -121,3 +121,11 @@ def test_a_member_that_is_gone_is_named(runs: Path, capsys: pytest.CaptureFixtur
     said = " ".join(capsys.readouterr().err.split())
     assert "pretrained-probe/1/seed0, which is gone" in said
     assert "cass ensemble --overwrite" in said
+
+
+def test_what_sees_images_otherwise_is_not_averaged(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["finetune", "--runs", str(runs), "--variant", "large", "--probe-size", "48"]) == 0
+    assert run(["ensemble", "pretrained-probe", "large", "--runs", str(runs), "--variant", "both"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "pretrained-probe sees images of 32 pixels, large of 48" in said
+    assert not (runs / "p" / "finetune" / "both").exists()

@@ -21,6 +21,7 @@ from cass_cli.data.sources import load_samples
 from cass_cli.data.store.store import build_store
 from cass_cli.engine.finetuning import loop, trained
 from cass_cli.models.heads import join
+from cass_cli.runs.made_from import read_made_from
 from cass_cli.scores.guard import FINE_TUNED, PROBE, Guarded
 
 QUICK = ("--recipe", "tuned", "--epochs", "2", "--batch-size", "8", "--set", "finetune.steps=0")
@@ -125,9 +126,14 @@ def test_what_the_guard_keeps_is_what_joint_reads_and_what_answers(
     runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One arm as it learned, the other as it began: whatever these few images would have preferred."""
-    turns = iter((FINE_TUNED, PROBE))
+    turns, rates = iter((FINE_TUNED, PROBE)), []
+    real = trained.with_drop_path
+    monkeypatch.setattr(
+        trained, "with_drop_path", lambda *given, seed: rates.append(given[1]) or real(*given, seed=seed)
+    )
     monkeypatch.setattr(trained, "guard", lambda *_, metric: Guarded(next(turns), metric, 4, 0.5, 0.5))
     assert run(["finetune", "--runs", str(runs), *QUICK, "--variant", "kept"]) == 0
+    assert rates == [0.1, 0.1]
     found, arms = summary(trial(runs, "kept")), trial(runs, "kept") / "arms"
     assert {name: arm["kept"] for name, arm in found["arms"].items()} == {"cnn": "fine-tuned", "vit": "probe"}
     assert json.loads((arms / "joint-head.json").read_text())["arms"] == ["cnn-start", "vit"]
@@ -200,6 +206,9 @@ def test_images_that_have_no_label_teach(runs: Path, tmp_path: Path, capsys: pyt
     bare = [line for line in splits if ",train," in line and line.split(",")[2] == ""]
     found = summary(runs / "half" / "finetune" / "random-tuned-cross-teach" / "1" / "seed0")
     assert found["untold"] == len(bare) > 5
+    made_from = read_made_from(runs / "half" / "finetune" / "random-tuned-cross-teach")
+    assert made_from is not None
+    assert {line.split(",")[0] for line in bare} < made_from.images.keys()  # what teaches is known again
     assert f"{len(names) // 2 - len(bare)} images have no label and are left out" in capsys.readouterr().out
 
 

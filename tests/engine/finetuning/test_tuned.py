@@ -15,9 +15,16 @@ from cass_cli.config.schema import Finetune
 from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.compute import Compute
 from cass_cli.engine.finetuning import loop
-from cass_cli.engine.finetuning.cross_teach import MOST, Unlabelled, soft_loss, teachers_say
+from cass_cli.engine.finetuning.cross_teach import MOST, STRONG, Unlabelled, soft_loss, teachers_say
 from cass_cli.engine.finetuning.loop import TuneEpoch, falling_lr, finetune
-from cass_cli.engine.finetuning.session import Tuning, loss_arguments, prepare_arm, restore_tuning, tuning_state
+from cass_cli.engine.finetuning.session import (
+    Tuning,
+    loss_arguments,
+    outputs,
+    prepare_arm,
+    restore_tuning,
+    tuning_state,
+)
 from cass_cli.engine.optimisers import build_tuner
 from cass_cli.engine.signals import StopRequest
 from cass_cli.engine.starting_arms import with_drop_path, with_probe_head
@@ -124,6 +131,22 @@ def test_the_papers_optimiser_is_plain_adam_over_all_weights() -> None:
     (group,) = build_tuner(network, Finetune(weight_decay=0.1)).param_groups
     assert [id(p) for p in group["params"]] == [id(p) for p in network.parameters()]
     assert (group["scale"], group["weight_decay"], group["lr"]) == (1.0, 0.1, 3e-4)
+
+
+def test_each_arm_learns_at_its_share() -> None:
+    for name, arm in tuning(share_cnn=0.5, share_vit=0.25, layer_decay=0.7).arms.items():
+        scale = {id(p): group["scale"] for group in arm.optimiser.param_groups for p in group["params"]}
+        own = [scale[id(p)] for p in arm.network.arms[name].parameters()]  # type: ignore[union-attr, index]
+        assert max(own) == {"cnn": 0.5, "vit": 0.25}[name]
+        assert min(own) < max(own)
+        assert {scale[id(p)] for p in arm.network.head.parameters()} == {1.0}  # type: ignore[union-attr]
+
+
+def test_steps_are_taken_at_the_rising_and_falling_rate() -> None:
+    steps: list[float] = []
+    t = tuning(warmup=0.5, epochs=2)
+    list(finetune(t, stop=StopRequest(), save=lambda _: None, on_step=lambda step: steps.append(step.lr)))
+    assert steps == pytest.approx([falling_lr(number, peak=1e-3, steps=8, warmup=0.5) for number in range(8)])
 
 
 def test_the_rate_rises_and_falls() -> None:
@@ -249,6 +272,52 @@ def test_what_is_taught_goes_from_joint_to_the_other_arm() -> None:
     last = others.taught(chosen, said, 1.0)
     torch.testing.assert_close(last["cnn"], (1 - MOST) * others.joint[chosen] + MOST * said["vit"])
     torch.testing.assert_close(last["vit"], (1 - MOST) * others.joint[chosen] + MOST * said["cnn"])
+
+
+def test_teachers_answer_without_chance_before_and_after_they_are_scored() -> None:
+    t = tuning(unlabelled=6, drop_path=0.5, epochs=1)
+    for _ in range(2):
+        assert not any(module.training for arm in t.arms.values() for module in arm.answers.modules())
+        outputs(t, ["cnn", "vit"], t.val_rows)
+        train(t)
+
+
+def test_labelled_images_are_shown_as_ever_and_the_others_in_a_strong_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[int, dict[str, Any]]] = []
+    real = loop.draw_view
+
+    def draw(count: int, *, generator: torch.Generator, **knobs: Any) -> Any:
+        drawn.append((count, knobs))
+        return real(count, generator=generator, **knobs)
+
+    monkeypatch.setattr(loop, "draw_view", draw)
+    t = tuning(unlabelled=6, epochs=1, unlabelled_ratio=2)
+    train(t)
+    assert drawn[:2] == [(4, dict(t.view)), (8, dict(STRONG))]
+
+
+def test_a_lesson_counts_as_much_as_its_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "focal_loss", lambda logits, _targets, **_: 0 * logits.sum())
+    slopes: list[torch.Tensor] = []
+    for weight in (1.0, 3.0):
+        t = tuning(unlabelled=6, unlabelled_weight=weight)
+        bias = t.arms["vit"].network.head.bias  # type: ignore[union-attr]
+        monkeypatch.setattr(t.arms["vit"].optimiser, "step", lambda bias=bias: slopes.append(bias.grad.clone()))
+        loop.tune_step(t, t.store.images[:4], t.train_labels[:4], lr=1e-3, other=(torch.arange(6), t.store.images[20:]))
+    torch.testing.assert_close(slopes[1], 3 * slopes[0])
+
+
+def test_the_other_arm_counts_more_from_step_to_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    progress: list[float] = []
+    real = Unlabelled.taught
+
+    def taught(self: Unlabelled, chosen: torch.Tensor, answers: Any, done: float) -> Any:
+        progress.append(done)
+        return real(self, chosen, answers, done)
+
+    monkeypatch.setattr(Unlabelled, "taught", taught)
+    train(tuning(unlabelled=6, epochs=2))
+    assert progress == pytest.approx([step / 8 for step in range(8)])
 
 
 def test_other_images_come_equally_often() -> None:
