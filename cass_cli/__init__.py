@@ -1,6 +1,7 @@
 """cass: cross-architectural self-supervision for small medical image collections.
 
-The commands as functions: `pretrain`, `finetune`, `evaluate`, `predict`, and `load_run`, `load_arm` for what they left.
+The commands as functions: `pretrain`, `finetune`, `ensemble`, `evaluate`, `predict`; and `load_run`,
+`load_arm` for what they left.
 Each is imported when it is first asked for, so that `import cass_cli` and `cass --help` need not wait for PyTorch.
 """
 
@@ -12,17 +13,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cass_cli.api.load import load_arm as load_arm
     from cass_cli.api.load import load_run as load_run
+    from cass_cli.api.measure import ensemble as ensemble
     from cass_cli.api.measure import evaluate as evaluate
     from cass_cli.api.measure import predict as predict
     from cass_cli.api.train import finetune as finetune
     from cass_cli.api.train import pretrain as pretrain
 
 __version__ = "0.2.0"
-__all__ = ["evaluate", "finetune", "load_arm", "load_run", "predict", "pretrain"]
+__all__ = ["ensemble", "evaluate", "finetune", "load_arm", "load_run", "predict", "pretrain"]
 
 _PLACES = {
     "pretrain": "train",
     "finetune": "train",
+    "ensemble": "measure",
     "evaluate": "measure",
     "predict": "measure",
     "load_run": "load",

@@ -1,4 +1,4 @@
-"""`cass evaluate` and `cass predict` as functions."""
+"""`cass ensemble`, `cass evaluate` and `cass predict` as functions."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cass_cli.api.load import AnyPath, AnyRun, found
-from cass_cli.api.views import EvaluationView, evaluation_view
+from cass_cli.api.views import EvaluationView, FinetuningView, evaluation_view, finetuning_view
 from cass_cli.config.load import Layer
 from cass_cli.data.splits import check_split
+from cass_cli.engine.finetuning.ensemble import NAME, ensemble_job, members_of
 from cass_cli.engine.finetuning.evaluate import evaluate as score
 from cass_cli.engine.finetuning.predict import UNLABELLED, Pixels, check_pixels, predict_job
 from cass_cli.errors import DataError
@@ -24,7 +25,50 @@ from cass_cli.reports.evaluation import write_evaluation
 from cass_cli.reports.predictions import Tally, prediction_columns, prediction_values
 from cass_cli.reports.progress import counting, stages
 from cass_cli.runs.directory import settings_over
+from cass_cli.runs.trials import Variant
 from cass_cli.scores.bootstrap import RESAMPLES
+
+
+def ensemble(
+    members: Sequence[str] = (),
+    run: AnyRun | None = None,
+    *,
+    variant: str = NAME,
+    label_fraction: float | None = None,
+    across_seeds: bool = False,
+    overwrite: bool = False,
+    data: AnyPath | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    runs: AnyPath = "runs",
+    progress: bool = False,
+) -> FinetuningView:
+    """Average fine-tunings of a run, weighed by validation images, into one that is used like them: `cass ensemble`.
+
+    `members` are their names, as in "imagenet-probe"; without any, all that the run has. Trials of the same label
+    fraction and seed are averaged or, `across_seeds`, all seeds of a fraction. The average is called `variant`.
+
+    Raises `cass_cli.errors.RunError` where there are no two trials to average, or they see images otherwise.
+
+    >>> tuned = finetune("tour", variant="twice", seeds=2)
+    >>> averaged = ensemble(["twice"], "tour", across_seeds=True)
+    >>> sorted(averaged.trials[0].members)
+    ['twice-seed0', 'twice-seed1']
+    """
+    of = found(run, runs).run
+    layer = _layer({"data.path": data, "train.device": device, "train.precision": precision})
+    with stages() if progress else nullcontext() as told:
+        result = ensemble_job(
+            of,
+            members_of(of, list(members)),
+            variant,
+            fraction=label_fraction,
+            across_seeds=across_seeds,
+            layer=layer,
+            overwrite=overwrite,
+            on_progress=told or (lambda _what, _done, _total: None),
+        )
+    return finetuning_view(Variant(of, variant), result.trials)
 
 
 def evaluate(

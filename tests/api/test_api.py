@@ -26,7 +26,7 @@ from safetensors.torch import load_file
 import cass_cli
 from cass_cli.api import load, measure, train
 from cass_cli.api.quiet import Quiet, QuietPretraining
-from cass_cli.cli import evaluate, finetune, predict, pretrain
+from cass_cli.cli import ensemble, evaluate, finetune, predict, pretrain
 from cass_cli.cli.app import run
 from cass_cli.config.load import Resolved
 from cass_cli.errors import CassError, ConfigError, DataError, RunError
@@ -79,6 +79,7 @@ WITHOUT_OPTION = {"settings", "progress", "write"}
 FUNCTIONS = [
     (cass_cli.pretrain, pretrain.pretrain),
     (cass_cli.finetune, finetune.finetune),
+    (cass_cli.ensemble, ensemble.ensemble),
     (cass_cli.evaluate, evaluate.evaluate),
     (cass_cli.predict, predict.predict),
 ]
@@ -386,7 +387,7 @@ def test_a_collapse_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_the_examples_in_the_docstrings_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    names = ("pretrain", "finetune", "evaluate", "predict", "load_run", "load_arm")
+    names = ("pretrain", "finetune", "evaluate", "predict", "load_run", "load_arm", "ensemble")
     given: dict[str, Any] = {"np": np, "torch": torch, **{name: getattr(cass_cli, name) for name in names}}
     finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner()
     for name in names:
