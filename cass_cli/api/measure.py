@@ -141,8 +141,8 @@ def predict(
 
     Columns: image (its path, or its number from 0), status ("ok", or why it could not be read: then the others are
     missing), chosen (a class, or classes joined by ";"), confidence (0 … 1), low_confidence, arms_agree, `p:CLASS`
-    each, calibrated, and what each arm chose. `answer_by` names who answers: cnn, vit, mean or joint; by default
-    whichever validation recommends.
+    each, calibrated, and what each arm chose. `answer_by` names who answers: cnn, vit, mean, joint or ensemble; by
+    default whichever validation recommends.
 
     Raises `cass_cli.errors.DataError` where no image can be read, `RunError` where there is no such trial.
 

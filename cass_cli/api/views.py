@@ -92,7 +92,7 @@ class FinetuningView:
     def scores(self) -> pd.DataFrame:
         """Return the scores of all trials, one a row, without intervals: those come from `evaluate`, or from seeds.
 
-        Columns: fraction, seed, labels (training labels seen), candidate (cnn, vit, mean, joint), recommended (whether
+        Columns: fraction, seed, labels (training labels seen), candidate (cnn, vit, mean, …), recommended (whether
         validation chose it), split (val or test), metric, value (0 … 1; NaN where undefined). Validation chose
         weights, temperatures and candidate, so its scores flatter; test images had no part in it.
         """
