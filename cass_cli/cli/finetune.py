@@ -192,6 +192,7 @@ def finetune(
     """Make classifiers of a run's arms from a share of the labels, and score them on the test split.
 
     Recipe probe: a logistic regression on several layers of each frozen arm, one on both.
+    Recipe tuned: every weight learns on from there, gently.
     Recipe paper: Adam, a cosine, focal loss, patience on the validation loss (Sec. 4.3, C.6).
     Without a pretraining run, from ImageNet weights: cass finetune --data FOLDER
     """

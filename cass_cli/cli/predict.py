@@ -38,7 +38,7 @@ def predict(
     answer_by: Annotated[
         str | None,
         typer.Option(
-            help="Who answers. Default: what validation recommends.", rich_help_panel=RUN_, metavar="ARM|mean"
+            help="Who answers. Default: what validation recommends.", rich_help_panel=RUN_, metavar="ARM|mean|…"
         ),
     ] = None,
     image_column: Annotated[str | None, IMAGE_COLUMN] = None,

@@ -211,6 +211,7 @@ def resolve_over(saved: Resolved, layers: Sequence[Layer], *, origin: str) -> Re
         for key, how in saved.origins.items()
         if changes and (how.startswith(RECIPE) or (key in training and how == named))
     }
+    brought |= {*FOREIGN.get(str(chosen), ())} if changes else set()  # what the one chosen has no use for
     free = brought | {key for key in recipe.values if saved.origins[key].startswith("default")}
     base = Layer(origin, {key: saved.value(key) for key in saved.origins if key not in free})
     return resolve([recipe, base, *layers])
@@ -221,7 +222,7 @@ def implied_recipe(layers: Sequence[Layer]) -> Layer | None:
 
     That is `paper`, as for --epochs, or `tuned` where they ask for what that alone has, as for --unlabelled.
     """
-    asked = _chosen([layer for layer in layers if not layer.origin.startswith("file ")])
+    asked = _asking(_chosen([layer for layer in layers if not layer.origin.startswith("file ")]))
     training = [key for key in asked if key in FOREIGN[USUAL]]
     if not training or "finetune.recipe" in _chosen(layers):
         return None
@@ -242,7 +243,7 @@ def check_recipe(resolved: Resolved, layers: Sequence[Layer]) -> None:
     """
     recipe = resolved.config.finetune.recipe
     asking = [x for x in layers if not (x.origin.startswith("file ") and "finetune.recipe" in x.values)]
-    asked = [(key, layer.origin) for layer in asking for key in layer.values if key in FOREIGN[recipe]]
+    asked = [(key, layer.origin) for layer in asking for key in _asking(layer.values) if key in FOREIGN[recipe]]
     if not asked:
         return
     key, origin = asked[0]
@@ -253,6 +254,11 @@ def check_recipe(resolved: Resolved, layers: Sequence[Layer]) -> None:
     raise ConfigError(
         f"{said} has no part in the recipe {recipe}, which {why}.", hint=f"Leave it out, or add --recipe {other}."
     )
+
+
+def _asking(values: Mapping[str, Any]) -> list[str]:
+    """Return the settings that ask for something: images without a label that are left unused are as ever."""
+    return [key for key, value in values.items() if (key, value) != ("finetune.unlabelled", "unused")]
 
 
 def _chosen(layers: Sequence[Layer]) -> dict[str, Any]:

@@ -67,11 +67,14 @@ def build_tuner(
 
 def _layer_scales(network: Any, decay: float, share: float) -> dict[int, float]:
     """Return the share of the rate of each parameter, by its id; of a network without layers, as timm sees it, one."""
+    heads = network.get_classifier() if hasattr(network, "get_classifier") else ()  # learn at the rate itself
+    head = {id(p) for part in (heads if isinstance(heads, (tuple, list)) else (heads,)) for p in part.parameters()}
+    body = {name: p for name, p in network.named_parameters() if id(p) not in head}
     if decay == 1 or not hasattr(network, "group_matcher"):
-        return {id(parameter): share for parameter in network.parameters()}
+        return {id(parameter): share for parameter in body.values()}
     layer = group_parameters(network, network.group_matcher(coarse=True), reverse=True)
-    top = max(layer.values())
-    return {id(p): share * decay ** (top - layer[name]) for name, p in network.named_parameters()}
+    top = max(layer[name] for name in body)
+    return {id(p): share * decay ** (top - layer[name]) for name, p in body.items()}
 
 
 def set_rates(optimiser: torch.optim.Optimizer, *, lr: float, weight_decay: float) -> None:

@@ -14,6 +14,7 @@ Legend: B images, S image side, D features, C classes.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -47,7 +48,10 @@ class HeadCard:
 
 
 class LayerHead(nn.Module):
-    """The linear map of a head: features fp32 [B, D] of its arms to logits fp32 [B, C]."""
+    """The linear map of a head: features fp32 [B, D] of its arms to logits fp32 [B, C].
+
+    It is computed in fp32 whatever the arms are: the features' mean would drown their differences in bf16.
+    """
 
     weight: Tensor  # fp32 [C, D]
     bias: Tensor  # fp32 [C]
@@ -76,15 +80,20 @@ class LayerHead(nn.Module):
                 f"{joined.shape[1]:,}: it is of other arms.",
                 hint="Fine-tune again.",
             )
-        logits: Tensor = joined @ self.weight.T + self.bias
+        with full_precision(joined.device):
+            logits: Tensor = joined.float() @ self.weight.T + self.bias
         return logits
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context in which nothing is computed in bf16, whatever the context around it says."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 class LearningHead(nn.Module):
     """A fitted head that learns on: logits = W · (features − mean) · scale + b, with W and b to be learned.
 
-    On features that are alike a step of Adam, which has one size for all weights, changes the logits by a little. It is
-    computed in fp32 whatever the arm is: the features' mean would drown their differences in bf16.
+    On features that are alike a step of Adam, which has one size for all weights, changes the logits by a little.
     """
 
     mean: Tensor  # fp32 [D]
@@ -104,7 +113,7 @@ class LearningHead(nn.Module):
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
         """Return logits fp32 [B, C] from the features fp32 [B, D] of its arm."""
         (own,) = (features[arm] for arm in self.card.arms)
-        with torch.autocast(own.device.type, enabled=False):
+        with full_precision(own.device):
             logits: Tensor = ((own.float() - self.mean) * self.scale) @ self.weight.T + self.bias
         return logits
 

@@ -21,7 +21,7 @@ from cass_cli.words import label_share
 
 INTERVAL = (
     "Mean over n seeds ± half of the 95 % interval (Student t). mean: of both arms; joint: a probe of both; ensemble: "
-    "the arms and joint, averaged; pick: validation's choice."
+    "all of them, averaged; pick: validation's choice."
 )
 
 

@@ -165,7 +165,7 @@ def _candidates(found: Evaluation) -> dict[str, str]:
     combined = {
         MEAN: "the mean of the arms' answers",
         JOINT: "one regression on the features of both arms",
-        ENSEMBLE: "a weighted average of the arms and of joint",
+        ENSEMBLE: "the average of all, by weight",
     }
     return {name: combined.get(name) or found.summary.arms[name].model for name in found.scores}
 

@@ -115,7 +115,7 @@ def show_finetuned(result: FinetuneResult, *, as_json: bool) -> None:
     explained = {
         "mean": "of both arms",
         "joint": "one regression on both arms' features",
-        "ensemble": "the arms and joint, averaged",
+        "ensemble": "the arms and joint, averaged by weight",
     }
     if any(trial.members for trial in result.trials):
         explained |= {"mean": "of all", "ensemble": "of all, weighed by validation"}

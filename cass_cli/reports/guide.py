@@ -26,7 +26,7 @@ NAMES = {
     "vit": "the Transformer",
     "mean": "the mean of both arms",
     "joint": "both arms jointly",
-    "ensemble": "the average of both arms and joint",
+    "ensemble": "the average of all",
 }
 
 

@@ -129,7 +129,7 @@ def who_answers(summary: TrialSummary) -> str:
     names |= {
         MEAN: "the mean of both networks' answers",
         JOINT: "the answer that reads both networks together (joint)",
-        ENSEMBLE: "the average of both networks, and of a regression on what they knew before (ensemble)",
+        ENSEMBLE: "the average of all answers, by weight (ensemble)",
     }
     if len(summary.arms) == 1:
         return f"That of {names[judged.pick]}, the only network here."

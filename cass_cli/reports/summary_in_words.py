@@ -13,7 +13,7 @@ from cass_cli.reports.scores_in_words import doubt, how_good, kind_of, percent, 
 from cass_cli.runs.facts import FineTuning, RunFacts, Tuned
 from cass_cli.runs.images_used import UNLABELLED, ImagesUsed
 from cass_cli.runs.summary import TrialSummary
-from cass_cli.scores.guard import PROBE
+from cass_cli.scores.guard import FINE_TUNED, PROBE
 from cass_cli.words import count, shown
 
 MOST_NAMED = 6  # classes named one by one
@@ -102,7 +102,7 @@ def _taught(tuned: Tuned) -> str:
     tell = "tells" if how.startswith("A ") or len(s.arms) == 1 else "tell"
     besides = (
         f" Besides, each learned what the other says of {count(s.untold, 'image')} without a label that is shown."
-        if s.untold
+        if s.untold and FINE_TUNED in kept
         else ""
     )
     return f"{_begun(s)}{how} {labels}, and {tell} {len(s.classes):,} {kind} apart{names}.{besides}"

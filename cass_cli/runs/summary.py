@@ -62,6 +62,14 @@ class TrainedArm:
 
 
 @dataclass(frozen=True)
+class Averaged:
+    """A trial that an ensemble averages."""
+
+    place: str  # FINE-TUNING/FRACTION/seedSEED, in the same run
+    digest: str  # of its summary: another one is of another training
+
+
+@dataclass(frozen=True)
 class TrialSummary:
     """What a trial was, what validation decided, and how it scores. A field added later needs a default."""
 
@@ -92,7 +100,7 @@ class TrialSummary:
     guard: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by arm: what was kept, and why
     set_aside: Mapping[str, Mapping[str, Mapping[str, float | None]]] = field(default_factory=dict)
     """By arm and split: the scores of what was not kept, the fine-tuned arm or its probe."""
-    members: Mapping[str, str] = field(default_factory=dict)  # of an ensemble, by name: where they lie beside it
+    members: Mapping[str, Averaged] = field(default_factory=dict)  # of an ensemble, by name
     unseen: Sequence[str] = ()  # classes that no training label seen shows
     untested: Sequence[str] = ()  # classes that no test image shows
 

@@ -5,6 +5,7 @@ A variant is one set of settings (its config.yaml); below it lie the label fract
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,11 @@ class Trial:
         return self.files.summary.is_file()
 
     @property
+    def digest(self) -> str:
+        """A mark of what the finished trial said of itself."""
+        return hashlib.sha256(self.files.summary.read_bytes()).hexdigest()[:16]
+
+    @property
     def figures(self) -> Path:
         return self.path / "figures"
 
@@ -61,6 +67,11 @@ class Variant:
     @property
     def config(self) -> Path:
         return self.path / "config.yaml"
+
+    @property
+    def averages(self) -> bool:
+        """Whether it is an average of other fine-tunings."""
+        return bool(trials := self.trials()) and bool(trials[0].summary().members)
 
     def trial(self, fraction: float, seed: int) -> Trial:
         """Return where the trial is or would be."""

@@ -73,7 +73,7 @@ def recommend(
     if len(labels) == 0:
         usual = next((name for name in (ENSEMBLE, JOINT) if name in candidates), MEAN)
         how = {
-            ENSEMBLE: "the average of uncalibrated arms and joint",
+            ENSEMBLE: "the average of all uncalibrated answers",
             JOINT: "the uncalibrated answer from both arms' features",
         }.get(usual, "the mean of uncalibrated arms")
         return Recommendation(usual, f"There are no validation images to choose by, so {how} is taken.", metric, {})
@@ -92,7 +92,7 @@ def recommend(
         )
         choice = JOINT
     if ENSEMBLE in candidates and not (lead := gap(choice, ENSEMBLE)).low > 0:
-        reason = f"{choice} is not clearly better than ensemble, which averages the arms and joint ({_figures(lead)})."
+        reason = f"{choice} is not clearly better than ensemble, which averages all by weight ({_figures(lead)})."
         choice = ENSEMBLE
     title = METRICS[metric]
     figures = ", ".join(f"{name} {value:.3f}" for name, value in validation.items())

@@ -52,9 +52,8 @@ def test_each_trial_is_averaged_with_that_of_the_same_labels(averaged: Path) -> 
     for fraction in ("0.3", "1"):
         for seed in ("seed0", "seed1"):
             found = summary(averaged, f"ensemble/{fraction}/{seed}")
-            assert found["members"] == {
-                name: f"{name}/{fraction}/{seed}" for name in ("pretrained-paper", "pretrained-probe")
-            }
+            places = {name: member["place"] for name, member in found["members"].items()}
+            assert places == {name: f"{name}/{fraction}/{seed}" for name in ("pretrained-paper", "pretrained-probe")}
             assert found["labels"] == summary(averaged, f"pretrained-probe/{fraction}/{seed}")["labels"]
             assert list(found["test"]) == ["pretrained-paper", "pretrained-probe", "mean", "ensemble"]
             assert sum(found["judgement"]["weights"].values()) == pytest.approx(1)
@@ -92,7 +91,8 @@ def test_all_seeds_become_one(runs: Path) -> None:
     asked = ["ensemble", "pretrained-probe", "--runs", str(runs), "--across-seeds", "--label-fraction", "0.3"]
     assert run([*asked, "--variant", "seeds"]) == 0
     found = summary(runs, "seeds/0.3/seed0")
-    assert set(found["members"].values()) == {"pretrained-probe/0.3/seed0", "pretrained-probe/0.3/seed1"}
+    places = {member["place"] for member in found["members"].values()}
+    assert places == {"pretrained-probe/0.3/seed0", "pretrained-probe/0.3/seed1"}
     assert not (runs / "p" / "finetune" / "seeds" / "1").exists()
 
 
@@ -105,6 +105,7 @@ def test_all_seeds_become_one(runs: Path) -> None:
         (("pretrained-probe", "--overwrite"), "no two trials to average"),
         (("--label-fraction", "0.5", "--overwrite"), "no two trials with label fraction 0.5"),
         (("--variant", "../x"), "cannot name a fine-tuning"),
+        (("--variant", "pretrained-probe", "--overwrite"), "is a fine-tuning of its own"),
     ],
 )
 def test_what_cannot_be_is_said_and_nothing_lost(
@@ -129,3 +130,41 @@ def test_what_sees_images_otherwise_is_not_averaged(runs: Path, capsys: pytest.C
     said = " ".join(capsys.readouterr().err.split())
     assert "pretrained-probe sees images of 32 pixels, large of 48" in said
     assert not (runs / "p" / "finetune" / "both").exists()
+
+
+def test_what_has_been_made_again_since_is_not_answered_by(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    again = ["finetune", "--runs", str(runs), "--variant", "pretrained-probe", "--overwrite"]
+    assert run([*again, "--set", "finetune.layers=1"]) == 0
+    assert run(["evaluate", "--runs", str(runs), "--variant", "ensemble"]) == 2
+    assert "pretrained-probe/1/seed0, which has been made again since" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("asked", [("--resume",), ("--variant", "ensemble", "--resume"), ("--variant", "ensemble")])
+def test_an_average_is_not_fine_tuned(
+    averaged: Path, asked: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The latest fine-tuning is the average, where nobody names another."""
+    assert run(["finetune", "--runs", str(averaged), *asked, "--label-fraction", "0.5"]) == 2
+    assert "ensemble averages other fine-tunings" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_share_of_which_there_is_one_trial_is_passed_over(runs: Path) -> None:
+    shutil.rmtree(runs / "p" / "finetune" / "pretrained-probe" / "1" / "seed1")
+    assert run(["ensemble", "pretrained-probe", "--runs", str(runs), "--across-seeds", "--variant", "seeds"]) == 0
+    assert (runs / "p" / "finetune" / "seeds" / "0.3").exists()
+    assert not (runs / "p" / "finetune" / "seeds" / "1").exists()
+
+
+def test_other_labels_are_told(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = Path(yaml.safe_load((runs / "p" / "config.yaml").read_text())["data"]["path"])
+    moved = tmp_path / "pictures"
+    shutil.copytree(data, moved)
+    names = [line.split(",")[0] for line in (runs / "p" / "splits.csv").read_text().splitlines() if ",test," in line]
+    for name in names[:1]:
+        here = moved / name
+        there = moved / ("dark" if here.parent.name == "light" else "light") / here.name
+        there.unlink(missing_ok=True)
+        here.rename(there)
+    assert run(["ensemble", "--runs", str(runs), "--overwrite", "--data", str(moved)]) == 2
+    assert "ensemble" in str(list((runs / "p" / "finetune").iterdir()))
+    assert capsys.readouterr().err

@@ -144,7 +144,7 @@ def test_what_the_guard_keeps_is_what_joint_reads_and_what_answers(
     assert list(scores) == ["cnn", "vit", "mean", "joint", "ensemble"]
     for name, score in scores.items():
         assert score["metrics"]["auroc"]["value"] == pytest.approx(found["test"][name]["auroc"])
-    assert "a weighted average of the arms and of joint" in capsys.readouterr().out
+    assert "the average of all, by weight" in capsys.readouterr().out
 
 
 def test_an_arm_alone_has_nothing_beside_it(runs: Path) -> None:
@@ -242,3 +242,11 @@ def test_a_dry_run_tells_what_it_takes(tuned: Path, capsys: pytest.CaptureFixtur
     (trial,) = found["plan"]["trials"]
     assert trial["steps"] >= found["settings"]["finetune.steps"] == 400
     assert found["forecast"]["training_seconds"] > 0
+
+
+def test_maps_show_arms_that_learned_beside_what_they_began_as(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    named = ["--runs", str(runs), "--run", "p/finetune/pretrained-tuned", "--samples", "1"]
+    assert run(["attention-maps", *named]) == 0
+    said = capsys.readouterr().out
+    assert said.count("fine-tuned on 28 labels") == 2  # an arm each, beside what it was
+    assert said.count("after CASS, 1 epoch") == 2

@@ -7,7 +7,15 @@ import pytest
 
 from cass_cli.config.load import Layer, Resolved, read_saved, to_yaml
 from cass_cli.config.presets import preset_layer
-from cass_cli.config.recipes import asked_settings, method_recipe, resolve_over, resolve_with_recipe
+from cass_cli.config.recipes import (
+    RECIPES,
+    asked_settings,
+    check_recipe,
+    implied_recipe,
+    method_recipe,
+    resolve_over,
+    resolve_with_recipe,
+)
 from cass_cli.config.schema import Config, Finetune, Optim
 from cass_cli.errors import ConfigError
 
@@ -144,3 +152,26 @@ def test_a_presets_own_recipe_goes_with_its_settings(tmp_path: Path, saved: bool
     assert found.origins["finetune.class_weights"] == "recipe tuned"
     assert found.config.data.image_size == asked_settings({}, preset="dermofit").config.data.image_size
     assert asked_settings({"finetune.recipe": "paper"}, preset="demo").config.finetune.epochs == 4  # is meant for that
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ({"finetune.unlabelled": "cross-teach"}, "paper"),
+        ({"finetune.freeze": True}, "tuned"),
+        ({"finetune.lr": 1.0}, "probe"),
+    ],
+)
+def test_a_recipe_that_a_run_implied_can_be_left(tmp_path: Path, first: dict[str, Any], then: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(to_yaml(resolve_with_recipe([], [Layer("flag", first)])))
+    found = resolve_over(read_saved(path), [Layer("flag", {"finetune.recipe": then})], origin="run x")
+    assert found.config.finetune.recipe == then
+    (key,) = first
+    assert found.value(key) in (Config().finetune.model_dump()[key.partition(".")[2]], *RECIPES[then].values())
+
+
+def test_to_leave_images_unused_asks_for_nothing() -> None:
+    assert implied_recipe([Layer("flag", {"finetune.unlabelled": "unused"})]) is None
+    paper = [Layer("flag", {"finetune.recipe": "paper", "finetune.unlabelled": "unused"})]
+    check_recipe(resolve_with_recipe([], paper), paper)

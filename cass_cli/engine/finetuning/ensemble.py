@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cass_cli.config.load import Layer
-from cass_cli.config.schema import Config
-from cass_cli.data.labelled_images import LabelledData, decode, find_labelled, rows_digest
+from cass_cli.data.labelled_images import Images, LabelledData, decode, find_labelled, rows_digest
 from cass_cli.engine.compute import Compute, choose_compute
 from cass_cli.engine.fastest import unless_measured_elsewhere
 from cass_cli.engine.finetuning.job import FinetuneResult
@@ -29,20 +29,20 @@ from cass_cli.runs.directory import ENVIRONMENT, Run, environment, settings_over
 from cass_cli.runs.latest import point_latest
 from cass_cli.runs.made_from import NAME as IMAGES
 from cass_cli.runs.manifest import check_files, write_manifest
-from cass_cli.runs.summary import TrainedArm, TrialSummary
+from cass_cli.runs.summary import Averaged, TrainedArm, TrialSummary
 from cass_cli.runs.trials import Trial, Variant, variants_of
 from cass_cli.runs.writers import writing_finetuning
 from cass_cli.scores.calibration import ENSEMBLE, JOINT, MEAN
 from cass_cli.scores.judgement import judge, split_scores
 
 NAME = "ensemble"
+SPLITS = ("val", "test")
 Progress = Callable[[str, int, int], None]
 
 
 def members_of(run: Run, names: Sequence[str]) -> list[Variant]:
     """Return the fine-tunings of `run` with these names, or all that are no ensemble; raise `RunError` for others."""
-    finished = {variant.name: variant for variant in variants_of(run) if variant.trials()}
-    known = {name: variant for name, variant in finished.items() if not variant.trials()[0].summary().members}
+    known = {variant.name: variant for variant in variants_of(run) if variant.trials() and not variant.averages}
     if missing := [name for name in names if name not in known]:
         raise RunError(
             f"{run.path} has no finished fine-tuning '{missing[0]}' that could be averaged.",
@@ -76,7 +76,10 @@ def ensemble_job(
     Raises `RunError` where there are no two trials to average, or they are of other images, classes or sizes.
     """
     began, variant = time.monotonic(), named_variant(run, name)
+    groups = _groups(members, fraction, across_seeds=across_seeds)
     with writing_finetuning(run.path, variant.name):
+        if variant.trials() and not variant.averages:
+            raise RunError(f"{variant.path} is a fine-tuning of its own.", hint="Keep both with --variant NAME.")
         if variant.path.exists() and not overwrite:
             raise RunError(
                 f"{variant.path} exists already.", hint="Replace it with --overwrite, or keep both with --variant NAME."
@@ -86,9 +89,14 @@ def ensemble_job(
         config = unless_measured_elsewhere(settings_over(members[0].config, [layer])).config
         compute = choose_compute(config.train)
         data = find_labelled(config, run.splits)
+        size = load_tuned(next(iter(next(iter(groups.values())).values())), compute).spec.size
+        seen = np.concatenate([data.rows[split] for split in SPLITS])
+        told = partial(on_progress, "Decoding")
+        images = decode(data, seen, config.at_size(size), device=compute.device, on_progress=told)
+        tuned = config.finetune.thresholds == "tuned"
         found = {
-            variant.trial(*key): _average(variant.trial(*key), trials, data, config, compute, on_progress)
-            for key, trials in _groups(members, fraction, across_seeds=across_seeds).items()
+            variant.trial(*key): _average(variant.trial(*key), trials, data, images, compute, tuned, on_progress)
+            for key, trials in groups.items()
         }
         remove(variant.path)
         with telling(variant.path):
@@ -119,7 +127,8 @@ def _groups(
             for name, trials in of.items():
                 label = f"{name}-seed{seed}" if across_seeds else name
                 groups.setdefault((share, first), {})[label] = trials[share, seed]
-    if not groups or min(map(len, groups.values())) < 2:
+    groups = {key: trials for key, trials in groups.items() if len(trials) > 1}
+    if not groups:
         have = ", ".join(of) or "none"
         where = "" if fraction is None else f" with label fraction {fraction:g}"
         raise RunError(
@@ -131,19 +140,23 @@ def _groups(
 
 
 def _average(
-    trial: Trial, trials: Mapping[str, Trial], data: LabelledData, config: Config, compute: Compute, told: Progress
+    trial: Trial,
+    trials: Mapping[str, Trial],
+    data: LabelledData,
+    images: Images,
+    compute: Compute,
+    tuned: bool,
+    told: Progress,
 ) -> TrialSummary:
-    """Let validation weigh the trials' answers and judge, score validation and test, and tell what the average is."""
+    """Let validation weigh the trials' answers and judge, score validation and test, and tell what the average is.
+
+    `tuned`: multi-label thresholds are.
+    """
     began = time.monotonic()
     loaded = {name: load_tuned(member, compute) for name, member in trials.items()}
     first = next(iter(loaded.values()))
-    _check_alike(loaded, data)
-    config = config.at_size(first.spec.size)
-    asked = {split: data.rows[split] for split in ("val", "test")}
-    images = decode(
-        data, np.concatenate([*asked.values()]), config, device=compute.device, on_progress=partial(told, "Decoding")
-    )
-    rows = {split: images.readable(found) for split, found in asked.items()}
+    rows = {split: images.readable(data.rows[split]) for split in SPLITS}
+    _check_alike(loaded, data, rows["test"])
     networks = as_networks(loaded, compute)
     logits = {
         split: store_logits(
@@ -163,7 +176,7 @@ def _average(
         truth["val"],
         classes,
         metric=summary.metric,
-        tuned=config.finetune.thresholds == "tuned",
+        tuned=tuned,
         groups=data.groups(rows["val"]),
         ensemble=True,
     )
@@ -194,7 +207,9 @@ def _average(
             )
             for name, found in loaded.items()
         },
-        members={name: member.path.relative_to(folder).as_posix() for name, member in trials.items()},
+        members={
+            name: Averaged(member.path.relative_to(folder).as_posix(), member.digest) for name, member in trials.items()
+        },
         judgement=judged,
         images={split: len(found) for split, found in rows.items()},
         test_digest=rows_digest(data, rows["test"]),
@@ -205,16 +220,19 @@ def _average(
     )
 
 
-def _check_alike(loaded: Mapping[str, TunedArms], data: LabelledData) -> None:
-    """Raise `RunError` unless all members answer for the same classes and see images alike, and the data are theirs."""
+def _check_alike(loaded: Mapping[str, TunedArms], data: LabelledData, test: NDArray[np.int64]) -> None:
+    """Raise `RunError` unless all know the same classes, see images alike, and were scored on these `test` rows."""
     (name, first), *others = loaded.items()
-    if first.summary.classes != data.table.classes:
-        raise RunError(f"{name} learned other classes than the data show now.", hint="Fine-tune again.")
+    if (data.table.classes, rows_digest(data, test)) != (first.summary.classes, first.summary.test_digest):
+        raise RunError(
+            f"The test images, or their labels, are not those that {name} was scored on.",
+            hint="Name where they are with --data, or fine-tune again.",
+        )
     for other, found in others:
         if (found.summary.classes, found.summary.test_digest) != (first.summary.classes, first.summary.test_digest):
             raise RunError(f"{name} and {other} were fine-tuned on other images or labels.", hint="Fine-tune again.")
         if found.spec != first.spec:
             raise RunError(
                 f"{name} sees images of {first.spec.size} pixels, {other} of {found.spec.size}, or otherwise scaled.",
-                hint=f"Make them alike with: cass finetune --probe-size {first.spec.size}",
+                hint="Name those to be averaged, which see images alike.",
             )

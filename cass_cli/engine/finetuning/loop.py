@@ -3,7 +3,8 @@
 The recipes that train differ in what they begin with and in their settings, not in the way (`config/recipes.py`).
 
 It yields what each epoch did and never prints. A step is a pure function of the weights, the seed and its
-position, so a resumed run is the run that was interrupted; and an arm learns the same alone or beside another.
+position, so a resumed run is the run that was interrupted; and an arm learns the same alone or beside another, unless
+they teach each other.
 
 Legend: n labelled images, B batch, C classes, S image side.
 """

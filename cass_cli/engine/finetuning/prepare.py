@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from cass_cli.config.load import Resolved, read_saved
+from cass_cli.config.recipes import FOREIGN
 from cass_cli.config.schema import ArmName, Config
 from cass_cli.data.fingerprints import fingerprints, with_digests
 from cass_cli.data.labelled_images import Images, LabelledData, check_trainable, find_labelled, labels_told
@@ -71,6 +72,12 @@ class Prepared:
         rivals = {f"{name} from imagenet": (name, arm) for name, arm in self.rivals.items()}
         return {name: (name, arm) for name, arm in self.bodies.items()} | rivals
 
+    def untold(self, trial: Trial) -> int:
+        """Return how many images teach in a trial without a label that is shown; some may turn out unreadable."""
+        if not self.config.finetune.cross_teaches:
+            return 0
+        return len(self.data.rows["train"]) - len(self.subsets[trial.path]) + len(self.data.bare)
+
     def rows(self, trials: Iterable[Trial]) -> NDArray[np.int64]:
         """Return the rows of the table, some repeated, that these trials look at."""
         whole = self.config.finetune.cross_teaches  # images whose labels are not shown teach
@@ -110,6 +117,11 @@ def prepare(
     """
     if not new_run:
         check_files(run.path)
+    if variant.averages:
+        raise RunError(
+            f"{variant.path} averages other fine-tunings.",
+            hint="Name the fine-tuning that is meant with --variant; cass ensemble --overwrite averages anew.",
+        )
     if not overwrite:
         check_files(variant.path)
     if not new_run and not variant.config.is_file():  # the trials of one variant are computed alike
@@ -192,7 +204,9 @@ def _find(resolved: Resolved, splits: Path | None, watch: Listener, *, look_for_
     if not len(data.rows["val"]):
         trained = "all epochs are trained, without early stopping or"
         what = "the probes go without" if not config.finetune.trains else trained
-        watch.warn(f"There are no validation images: {what} calibration.")
+        guarded = config.finetune.trains and config.finetune.guard
+        kept = " The guard has none to ask, and keeps the probes: add --no-guard to keep what was trained."
+        watch.warn(f"There are no validation images: {what} calibration.{kept if guarded else ''}")
     return data
 
 
@@ -244,7 +258,7 @@ def changed_settings(variant: Variant, asked: Resolved) -> list[str]:
     """Return what differs, as text, between the saved settings of a variant and those asked for."""
     saved = read_saved(variant.config)
     moved = _within_data(saved) == _within_data(asked)
-    free = (*FREE, "data.labels") if moved else FREE
+    free = (*FREE, *FOREIGN[asked.config.finetune.recipe], *(("data.labels",) if moved else ()))
     return [
         f"{key} was {saved.value(key)}, now {asked.value(key)}"
         for key in asked.origins

@@ -100,10 +100,12 @@ def as_networks(members: Mapping[str, TunedArms], compute: Compute) -> dict[str,
 def _load_members(trial: Trial, summary: TrialSummary, compute: Compute) -> TunedArms:
     """Load the trials of an ensemble, which lie beside it."""
     loaded = {}
-    for name, place in summary.members.items():
-        member = trial_at(trial.variant.run, place)
+    for name, averaged in summary.members.items():
+        member = trial_at(trial.variant.run, averaged.place)
         if not member.finished:
             raise RunError(f"{trial.path} averages {member.path}, which is gone.", hint=HINT)
+        if member.digest != averaged.digest:
+            raise RunError(f"{trial.path} averages {member.path}, which has been made again since.", hint=HINT)
         loaded[name] = load_tuned(member, compute)
     spec = next(iter(loaded.values())).spec
     return TunedArms(as_networks(loaded, compute), {}, {}, spec, summary)

@@ -39,6 +39,7 @@ class Shown:
     spec: ImageSpec
     classifier: bool  # the outputs are classes, not an embedding
     head: LayerHead | None = None  # that makes them of several layers
+    frozen: bool = False  # but for that head it is as it was
 
     def seeing_as(self, other: Shown) -> Shown:
         """Return the same, shown as much of each image as `other`: a map lies over one picture, before and after."""
@@ -59,7 +60,7 @@ def arms_of_run(run: Run, *, averaged: bool, label: str = "") -> dict[ArmName, S
     if not found and averaged and of.variant:
         raise RunError("Fine-tuned arms are not averaged.", hint="Leave out --averaged.")
     if not found and of.variant and (members := of.trial().summary().members):
-        others = dict.fromkeys(place.partition("/")[0] for place in members.values())
+        others = dict.fromkeys(member.place.partition("/")[0] for member in members.values())
         raise RunError(
             f"{of.variant.path} averages other fine-tunings, which have the arms.",
             hint=f"Name one of them: {', '.join(others)}.",
@@ -90,6 +91,7 @@ def _shown(arm: ArmName, path: Path, label: str) -> Shown:
         spec=card.spec,
         classifier=bool(card.classes) or head is not None,
         head=head,
+        frozen=head is not None and card.labels is None,
     )
 
 
@@ -120,7 +122,7 @@ def compared_arms(
     fetched, `RunError` for an unknown run.
     """
     if compare == "start" and isinstance(of, Trial):  # an arm that is probed is as it was
-        arms = {arm: shown for arm, shown in arms.items() if shown.head is None}
+        arms = {arm: shown for arm, shown in arms.items() if not shown.frozen}
     if compare == "none" or not arms:
         return {}
     if compare not in COMPARISONS:

@@ -151,7 +151,8 @@ def _read(network: nn.Module, pixels: Tensor, reading: Reading, compute: Compute
 
 def _training(p: Prepared, plan: TunePlan, passes: dict[str, float], timed: list[str]) -> float:
     """Return the seconds of all steps and validations, if every trial takes all its epochs."""
-    batch = min(p.config.finetune.batch_size, max(trial.labels for trial in plan.todo))
+    tuned = p.config.finetune
+    batch = min(tuned.batch_size, max(passes_of(trial.labels, tuned) * trial.labels for trial in plan.todo))
     flops = 3 * sum(arm.flops for arm in plan.arms.values())  # a backward pass takes two forward ones
     least = 2  # for batch norm
     step, images = _seconds_an_image(_stepper(p, plan, batch), p.compute.device, flops=flops, least=least, most=batch)
@@ -175,7 +176,7 @@ def _stepper(p: Prepared, plan: TunePlan, batch: int) -> Callable[[int], object]
     settings, classes = p.config.finetune, plan.classes
     heads = {name: blank_head(name, p, plan.arms[name].features) for name in p.bodies if settings.head == "probe"}
     unlabelled, chosen = None, torch.arange(batch * settings.unlabelled_ratio)
-    if settings.cross_teaches:
+    if any(map(p.untold, p.todo)):
         said = torch.full((len(chosen), classes), 1 / classes, device=p.compute.device)
         unlabelled = Unlabelled(chosen % batch, said, settings.unlabelled_ratio, settings.unlabelled_weight)
     t = new_tuning(p.job(noise), trial, p.bodies, subset, heads=heads, unlabelled=unlabelled)

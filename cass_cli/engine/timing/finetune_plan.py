@@ -23,7 +23,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from cass_cli.data.splits import SPLITS
 from cass_cli.engine import features, inference
 from cass_cli.engine.finetuning.prepare import Prepared, comparable
-from cass_cli.engine.finetuning.session import epoch_bounds, let_learn
+from cass_cli.engine.finetuning.session import epoch_bounds, let_learn, passes_of
 from cass_cli.engine.finetuning.shared import reading_of
 from cass_cli.engine.pretraining.plan import count_backward
 from cass_cli.engine.regression import MOST_AXES
@@ -189,8 +189,9 @@ def _cost(p: Prepared) -> _Cost:
     learned, kept = zip(*(_count_training(p, name) for name in p.bodies), strict=True)
     # Of each arm what it begins with, what is trained, its average and the best so far; gradients, two of Adam's.
     weights = rivals + (4 if settings.averaging else 3) * sum(parameters) + 3 * sum(learned)
-    batch = min(settings.batch_size, max((len(p.subsets[trial.path]) for trial in p.todo), default=0))
-    batch *= 1 + settings.unlabelled_ratio if settings.cross_teaches else 1
+    passed = [passes_of(seen, settings) * seen for trial in p.todo if (seen := len(p.subsets[trial.path]))]
+    batch = min(settings.batch_size, max(passed, default=0))
+    batch *= 1 + settings.unlabelled_ratio if any(map(p.untold, p.todo)) else 1
     validated = min(inference.BATCH, len(p.data.rows["val"]))
     return _Cost(FLOAT * weights, max(batch * max(kept), validated * peak), flops, widths)
 

@@ -104,8 +104,10 @@ def test_a_head_is_computed_in_full_precision_beside_a_network_that_is_not() -> 
     learning, features = LearningHead(fitted), {"vit": 100 + torch.randn(5, fitted.weight.shape[1])}
     with torch.autocast("cpu", torch.bfloat16):
         given = learning(features)
+        as_fitted = fitted(features)
     assert given.dtype == torch.float32
     torch.testing.assert_close(given, fitted(features), atol=1e-2, rtol=1e-4)
+    assert torch.equal(as_fitted, fitted(features))
 
 
 def test_layers_learn_slower_the_deeper_they_lie_and_the_head_at_the_rate_itself() -> None:
@@ -124,6 +126,16 @@ def test_layers_learn_slower_the_deeper_they_lie_and_the_head_at_the_rate_itself
         scale, decay = found[id(parameter)]
         assert scale == pytest.approx(expected), name
         assert decay == (0.1 if parameter.ndim > 1 else 0.0), name
+
+
+@pytest.mark.parametrize("model", ["test_resnet", "test_vit"])
+def test_a_new_head_learns_at_the_rate_itself(model: str) -> None:
+    network: Any = timm.create_model(model, num_classes=2)
+    for decay in (1.0, 0.5):
+        tuner = build_tuner(network, Finetune(layer_decay=decay), share=0.25)
+        scale = {id(p): group["scale"] for group in tuner.param_groups for p in group["params"]}
+        head = {scale.pop(id(p)) for p in network.get_classifier().parameters()}
+        assert (head, max(scale.values())) == ({1.0}, 0.25)
 
 
 def test_the_papers_optimiser_is_plain_adam_over_all_weights() -> None:
