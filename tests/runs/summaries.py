@@ -32,6 +32,7 @@ def summary_json(**changes: Any) -> dict[str, Any]:
             "untold": 0,
             "guard": {},
             "set_aside": {},
+            "members": {},
             "unseen": [],
             "untested": [],
         },
