@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cass_cli.cli.options import CACHE, DEVICE, FRACTION, JSON, MOVED, PRECISION, RUN, RUN_, RUNS, WORKERS
+from cass_cli.cli.options import CACHE, DEVICE, JSON, MOVED, PRECISION, RUN, RUN_, RUNS, WORKERS
 
 
 def ensemble(
@@ -24,7 +24,9 @@ def ensemble(
     variant: Annotated[
         str, typer.Option(help="Name of the average, among the fine-tunings.", rich_help_panel=RUN_, metavar="NAME")
     ] = "ensemble",
-    label_fraction: Annotated[float | None, FRACTION] = None,
+    label_fraction: Annotated[
+        float | None, typer.Option(help="Only this label fraction. Default: all.", rich_help_panel=RUN_, metavar="F")
+    ] = None,
     across_seeds: Annotated[
         bool,
         typer.Option(
