@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from os import PathLike
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from cass_cli.api.load import AnyPath, AnyRun, found
 from cass_cli.api.views import EvaluationView, FinetuningView, evaluation_view, finetuning_view
-from cass_cli.config.load import Layer
+from cass_cli.config.load import flag_layer
 from cass_cli.data.splits import check_split
-from cass_cli.engine.finetuning.ensemble import NAME, ensemble_job, members_of
+from cass_cli.engine.finetuning.ensemble import ensemble_job, members_of
 from cass_cli.engine.finetuning.evaluate import evaluate as score
 from cass_cli.engine.finetuning.predict import UNLABELLED, Pixels, check_pixels, predict_job
 from cass_cli.errors import DataError
@@ -27,13 +27,14 @@ from cass_cli.reports.progress import counting, stages
 from cass_cli.runs.directory import settings_over
 from cass_cli.runs.trials import Variant
 from cass_cli.scores.bootstrap import RESAMPLES
+from cass_cli.scores.calibration import ENSEMBLE
 
 
 def ensemble(
     members: Sequence[str] = (),
     run: AnyRun | None = None,
     *,
-    variant: str = NAME,
+    variant: str = ENSEMBLE,
     label_fraction: float | None = None,
     across_seeds: bool = False,
     overwrite: bool = False,
@@ -56,7 +57,7 @@ def ensemble(
     ['twice-seed0', 'twice-seed1']
     """
     of = found(run, runs).run
-    layer = _layer({"data.path": data, "train.device": device, "train.precision": precision})
+    layer = flag_layer({"data.path": data, "train.device": device, "train.precision": precision})
     with stages() if progress else nullcontext() as told:
         result = ensemble_job(
             of,
@@ -105,7 +106,7 @@ def evaluate(
     """
     check_split(split)
     trial = found(run, runs).trial(variant, fraction=label_fraction, seed=seed)
-    layer = _layer({"data.path": data, "train.device": device, "train.precision": precision})
+    layer = flag_layer({"data.path": data, "train.device": device, "train.precision": precision})
     settings = settings_over(trial.variant.config, [layer])
     with stages() if progress else nullcontext() as told:
         evaluation = score(settings, trial, split=split, resamples=resamples, on_progress=told)
@@ -162,7 +163,7 @@ def predict(
     job = predict_job(
         trial,
         _given(images),
-        settings_over(trial.variant.config, [_layer(flags)]),
+        settings_over(trial.variant.config, [flag_layer(flags)]),
         columns=replace(UNLABELLED, image=image_column),
         allow_outside=allow_outside,
         answer_by=answer_by,
@@ -178,10 +179,6 @@ def predict(
     tally.check_answered(hint="Check what `images` names.")
     frame = pd.DataFrame(rows, columns=columns)
     return frame.astype({name: "boolean" for name in ("low_confidence", "arms_agree") if name in frame})
-
-
-def _layer(flags: Mapping[str, Any]) -> Layer:
-    return Layer("flag", {key: value for key, value in flags.items() if value is not None})
 
 
 def _given(images: AnyPath | NDArray[np.uint8] | Sequence[Any]) -> list[Path] | Pixels:

@@ -50,7 +50,7 @@ def ensemble(
     Without --across-seeds trials of the same label fraction and seed are averaged, which have seen the same labels.
     Nothing is trained: the average refers to the fine-tunings, and needs them.
     """
-    from cass_cli.config.load import Layer
+    from cass_cli.config.load import flag_layer
     from cass_cli.reports.loading import loading
     from cass_cli.reports.progress import stages
     from cass_cli.runs.names import find
@@ -74,7 +74,7 @@ def ensemble(
             variant,
             fraction=label_fraction,
             across_seeds=across_seeds,
-            layer=Layer("flag", {key: value for key, value in flags.items() if value is not None}),
+            layer=flag_layer(flags),
             overwrite=overwrite,
             on_progress=told,
         )

@@ -46,7 +46,7 @@ def evaluate(
     All metrics come with 95 % bootstrap intervals over images, or over patients where the data name them.
     Then predictions (CSV), scores (JSON) and figures are written into the fine-tuning.
     """
-    from cass_cli.config.load import Layer
+    from cass_cli.config.load import flag_layer
     from cass_cli.data.splits import check_split
     from cass_cli.reports.loading import loading
     from cass_cli.reports.progress import counting, stages
@@ -66,7 +66,7 @@ def evaluate(
         "train.device": device,
         "train.precision": precision,
     }
-    layer = Layer("flag", {key: value for key, value in flags.items() if value is not None})
+    layer = flag_layer(flags)
     with stages() as told:
         found = score(
             settings_over(trial.variant.config, [layer]),

@@ -105,7 +105,7 @@ def inspect(
     from rich.console import Console
 
     from cass_cli.config.flags import split_files
-    from cass_cli.config.load import Layer, resolve
+    from cass_cli.config.load import flag_layer, resolve
     from cass_cli.reports.loading import loading
 
     with loading():
@@ -140,7 +140,7 @@ def inspect(
         "data.max_pixels": max_pixels,
         "data.workers": workers,
     }
-    given = Layer("flag", {key: value for key, value in flags.items() if value is not None})
+    given = flag_layer(flags)
     asked = with_labels_found(resolve([given])).config.data
     table = samples_of(asked)
     with counting("Reading images") as progress:

@@ -63,7 +63,7 @@ def predict(
     """
     from dataclasses import replace
 
-    from cass_cli.config.load import Layer
+    from cass_cli.config.load import flag_layer
     from cass_cli.errors import ConfigError
     from cass_cli.reports.loading import loading
     from cass_cli.reports.progress import counting
@@ -83,7 +83,7 @@ def predict(
         "data.missing": missing,
         "data.max_pixels": max_pixels,
     }
-    layer = Layer("flag", {key: value for key, value in flags.items() if value is not None})
+    layer = flag_layer(flags)
     job = predict_job(
         trial,
         images,

@@ -127,8 +127,16 @@ def asked_layers(
     flags: Mapping[str, Any], *, file: Path | None, assignments: Sequence[str] | Mapping[str, Any]
 ) -> list[Layer]:
     """Return what was asked for: the `file`, then the `flags` that are not None, then the `assignments` of --set."""
-    given = Layer("flag", {key: value for key, value in flags.items() if value is not None})
-    return [*([read_config_file(file, f"file {file}")] if file else []), given, parse_assignments(assignments)]
+    return [
+        *([read_config_file(file, f"file {file}")] if file else []),
+        flag_layer(flags),
+        parse_assignments(assignments),
+    ]
+
+
+def flag_layer(flags: Mapping[str, Any]) -> Layer:
+    """Return what options ask for: those that are not None."""
+    return Layer("flag", {key: value for key, value in flags.items() if value is not None})
 
 
 def _bare(raw: str) -> Any:

@@ -205,14 +205,13 @@ def resolve_over(saved: Resolved, layers: Sequence[Layer], *, origin: str) -> Re
     chosen = _chosen(layers).get("finetune.recipe", saved.config.finetune.recipe)
     changes = chosen != saved.config.finetune.recipe
     recipe = finetune_recipe(chosen) if changes else Layer(RECIPE, {})
-    named, training = saved.origins["finetune.recipe"], _training_of(saved.config.finetune.recipe)  # by a preset, say
-    brought = {
-        key
-        for key, how in saved.origins.items()
-        if changes and (how.startswith(RECIPE) or (key in training and how == named))
-    }
-    brought |= {*FOREIGN.get(str(chosen), ())} if changes else set()  # what the one chosen has no use for
-    free = brought | {key for key in recipe.values if saved.origins[key].startswith("default")}
+    free: set[str] = set()
+    if changes:  # what came with the old recipe, or with the preset that named it, goes; so does what the new can't use
+        named, training = saved.origins["finetune.recipe"], _training_of(saved.config.finetune.recipe)
+        free |= {key for key, how in saved.origins.items() if how.startswith(RECIPE)}
+        free |= {key for key in training if saved.origins[key] == named}
+        free |= {*FOREIGN.get(str(chosen), ())}
+        free |= {key for key in recipe.values if saved.origins[key].startswith("default")}
     base = Layer(origin, {key: saved.value(key) for key in saved.origins if key not in free})
     return resolve([recipe, base, *layers])
 

@@ -14,6 +14,7 @@ from cass_cli.files import DRAFT
 from cass_cli.runs.directory import Run
 from cass_cli.runs.latest import LATEST
 from cass_cli.runs.summary import HINT, TrialSummary, read_summary
+from cass_cli.scores.calibration import ENSEMBLE
 
 FOLDER = "finetune"
 
@@ -71,7 +72,11 @@ class Variant:
     @property
     def averages(self) -> bool:
         """Whether it is an average of other fine-tunings."""
-        return bool(trials := self.trials()) and bool(trials[0].summary().members)
+        first = next(iter(self.trials()), None)
+        try:
+            return first is not None and bool(first.summary().members)
+        except RunError:  # damaged: an average has no arms of its own
+            return first is not None and not first.files.arms.exists()
 
     def trial(self, fraction: float, seed: int) -> Trial:
         """Return where the trial is or would be."""
@@ -129,6 +134,8 @@ def method_name(summary: TrialSummary) -> str:
 
 def default_variants(summary: TrialSummary) -> tuple[str, str]:
     """Return the name that a fine-tuning has unless it is given one, and that from before there were recipes."""
+    if summary.members:
+        return ENSEMBLE, ENSEMBLE
     name = variant_name(summary.init, summary.recipe, freeze=summary.frozen, unlabelled=summary.unlabelled)
     return name, name.replace("-paper", "")
 

@@ -73,13 +73,8 @@ def judge(
     multilabel = labels.ndim == 2
     temperatures = {name: fit_temperature(given, labels) for name, given in logits.items()}
     notes = [] if len(labels) else ["No validation images: probabilities are as the arms give them, uncalibrated."]
-    weights: dict[str, float] = {}
-    if ensemble and len(logits) > 1:
-        answers = {
-            name: to_probabilities(given, multilabel=multilabel, temperature=temperatures[name])
-            for name, given in logits.items()
-        }
-        weights = mixture_weights(labels, answers)
+    several = ensemble and len(logits) > 1
+    weights = mixture_weights(labels, _calibrated(logits, temperatures, multilabel=multilabel)) if several else {}
     candidates = probabilities_of(logits, temperatures, weights, multilabel=multilabel)
     thresholds: dict[str, list[float]] = {}
     if multilabel:
@@ -114,11 +109,17 @@ def probabilities_of(
 
     With `weights` also of the "ensemble" that averages what they are of.
     """
-    answers = {
+    answers = _calibrated(logits, temperatures, multilabel=multilabel)
+    return with_mean(answers) | ({ENSEMBLE: weighted(answers, weights)} if weights else {})
+
+
+def _calibrated(
+    logits: Mapping[str, NDArray[np.float64]], temperatures: Mapping[str, Temperature], *, multilabel: bool
+) -> dict[str, Floats]:
+    return {
         name: to_probabilities(given, multilabel=multilabel, temperature=temperatures[name])
         for name, given in logits.items()
     }
-    return with_mean(answers) | ({ENSEMBLE: weighted(answers, weights)} if weights else {})
 
 
 def confidence(probabilities: Floats, *, multilabel: bool) -> Floats:

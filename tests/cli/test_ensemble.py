@@ -36,8 +36,8 @@ def runs(averaged: Path, tmp_path: Path) -> Path:
     return tmp_path / "runs"
 
 
-def summary(runs: Path, trial: str = "ensemble/1/seed0") -> dict[str, Any]:
-    value: dict[str, Any] = json.loads((runs / "p" / "finetune" / trial / "summary.json").read_text())
+def summary(runs: Path, trial: str = "ensemble/1/seed0", name: str = "p") -> dict[str, Any]:
+    value: dict[str, Any] = json.loads((runs / name / "finetune" / trial / "summary.json").read_text())
     return value
 
 
@@ -93,6 +93,8 @@ def test_all_seeds_become_one(runs: Path) -> None:
     found = summary(runs, "seeds/0.3/seed0")
     places = {member["place"] for member in found["members"].values()}
     assert places == {"pretrained-probe/0.3/seed0", "pretrained-probe/0.3/seed1"}
+    alone = [summary(runs, f"pretrained-probe/0.3/seed{seed}")["labels"] for seed in (0, 1)]
+    assert max(alone) < found["labels"] <= sum(alone)  # it has seen those of both
     assert not (runs / "p" / "finetune" / "seeds" / "1").exists()
 
 
@@ -155,16 +157,42 @@ def test_a_share_of_which_there_is_one_trial_is_passed_over(runs: Path) -> None:
     assert not (runs / "p" / "finetune" / "seeds" / "1").exists()
 
 
-def test_other_labels_are_told(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_labels_that_were_changed_since_are_told(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = Path(yaml.safe_load((runs / "p" / "config.yaml").read_text())["data"]["path"])
-    moved = tmp_path / "pictures"
-    shutil.copytree(data, moved)
-    names = [line.split(",")[0] for line in (runs / "p" / "splits.csv").read_text().splitlines() if ",test," in line]
-    for name in names[:1]:
-        here = moved / name
-        there = moved / ("dark" if here.parent.name == "light" else "light") / here.name
-        there.unlink(missing_ok=True)
-        here.rename(there)
-    assert run(["ensemble", "--runs", str(runs), "--overwrite", "--data", str(moved)]) == 2
-    assert "ensemble" in str(list((runs / "p" / "finetune").iterdir()))
-    assert capsys.readouterr().err
+    names = sorted(path.relative_to(data).as_posix() for path in data.rglob("*.png"))
+    labels = runs / "labels.csv"
+    labels.write_text("\n".join(["image,label", *(f"{name},{name.split('/')[0]}" for name in names)]) + "\n")
+    where = ["--runs", str(runs), "--data", str(data), "--labels", str(labels), "--init-from", "random"]
+    tiny = ["--image-size", "32", "--cnn", "test_resnet", "--vit", "test_vit", "--name", "told", "--seeds", "2"]
+    assert run(["finetune", *where, *tiny]) == 0
+    average = ["ensemble", "--runs", str(runs), "--run", "told", "--across-seeds"]
+    assert run(average) == 0
+    rows = (runs / "told" / "splits.csv").read_text().splitlines()
+    tested = next(line.split(",")[0] for line in rows if ",test," in line)
+    other = {"light": "dark", "dark": "light"}[tested.split("/")[0]]
+    labels.write_text(labels.read_text().replace(f"{tested},{tested.split('/')[0]}", f"{tested},{other}"))
+    before = summary(runs, "ensemble/1/seed0", name="told")
+    assert run([*average, "--overwrite"]) == 2
+    assert "are not those that random-probe-seed0 was scored on" in " ".join(capsys.readouterr().err.split())
+    assert summary(runs, "ensemble/1/seed0", name="told") == before
+
+
+def test_it_is_called_by_its_name_and_made_anew_where_it_is_damaged(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["compare", "--runs", str(runs)]) == 0
+    said = capsys.readouterr().out
+    assert "Ensemble of 2" in said
+    assert "[ensemble]" not in said
+    (runs / "p" / "finetune" / "ensemble" / "0.3" / "seed0" / "summary.json").write_text("{")
+    assert run(["ensemble", "--runs", str(runs), "--overwrite"]) == 0
+    assert summary(runs, "ensemble/0.3/seed0")["members"]
+
+
+def test_a_damaged_fine_tuning_can_be_replaced(runs: Path) -> None:
+    first = runs / "p" / "finetune" / "pretrained-probe" / "0.3" / "seed0" / "summary.json"
+    first.write_text("{")
+    again = ["finetune", "--runs", str(runs), "--variant", "pretrained-probe", "--overwrite", "--label-fraction", "0.3"]
+    assert run(again) == 0
+    assert json.loads(first.read_text())["recipe"] == "probe"
+    assert run(["ensemble", "--runs", str(runs), "--variant", "pretrained-probe", "--overwrite"]) == 2

@@ -10,7 +10,7 @@ carried into the labels: two architectures, one image, one answer. The joint pro
 in the beginning than either arm, so r rises from 0 to `MOST` along a line.
 
 What is taught are probabilities, without a threshold (FixMatch, USB): those of answers for which all classes count
-alike, as in the probe and in the recipe's loss. So the common class swallows no other.
+alike, as in the probe and in the recipe's loss, lest the common class swallow the others.
 
 Legend: U images without a label that is shown, B labelled and M other images of a batch, C classes.
 """

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from cass_cli.config.load import Layer
 from cass_cli.data.labelled_images import Images, LabelledData, decode, find_labelled, rows_digest
+from cass_cli.data.splits import label_subset
 from cass_cli.engine.compute import Compute, choose_compute
 from cass_cli.engine.fastest import unless_measured_elsewhere
 from cass_cli.engine.finetuning.job import FinetuneResult
@@ -34,9 +35,9 @@ from cass_cli.runs.trials import Trial, Variant, variants_of
 from cass_cli.runs.writers import writing_finetuning
 from cass_cli.scores.calibration import ENSEMBLE, JOINT, MEAN
 from cass_cli.scores.judgement import judge, split_scores
+from cass_cli.seeds import trial_seed
 
-NAME = "ensemble"
-SPLITS = ("val", "test")
+JUDGED = ("val", "test")
 Progress = Callable[[str, int, int], None]
 
 
@@ -90,7 +91,7 @@ def ensemble_job(
         compute = choose_compute(config.train)
         data = find_labelled(config, run.splits)
         size = load_tuned(next(iter(next(iter(groups.values())).values())), compute).spec.size
-        seen = np.concatenate([data.rows[split] for split in SPLITS])
+        seen = np.concatenate([data.rows[split] for split in JUDGED])
         told = partial(on_progress, "Decoding")
         images = decode(data, seen, config.at_size(size), device=compute.device, on_progress=told)
         tuned = config.finetune.thresholds == "tuned"
@@ -155,7 +156,7 @@ def _average(
     began = time.monotonic()
     loaded = {name: load_tuned(member, compute) for name, member in trials.items()}
     first = next(iter(loaded.values()))
-    rows = {split: images.readable(data.rows[split]) for split in SPLITS}
+    rows = {split: images.readable(data.rows[split]) for split in JUDGED}
     _check_alike(loaded, data, rows["test"])
     networks = as_networks(loaded, compute)
     logits = {
@@ -187,11 +188,11 @@ def _average(
         variant=trial.variant.name,
         method=summary.method,
         init=summary.init,
-        recipe=NAME,
+        recipe=ENSEMBLE,
         frozen=False,
         fraction=trial.fraction,
         seed=trial.seed,
-        labels=max(found.summary.labels for found in loaded.values()),
+        labels=_labels_seen(loaded, data),
         classes=classes,
         multilabel=summary.multilabel,
         metric=summary.metric,
@@ -218,6 +219,17 @@ def _average(
         unseen=sorted(set.intersection(*(set(found.summary.unseen) for found in loaded.values()))),
         untested=data.lacking(rows["test"]) if len(rows["test"]) else (),
     )
+
+
+def _labels_seen(loaded: Mapping[str, TunedArms], data: LabelledData) -> int:
+    """Return how many training labels the members have seen together: where their seeds differ, more than one has."""
+    summaries = [found.summary for found in loaded.values()]
+    drawn = {(summary.fraction, summary.seed) for summary in summaries}
+    if len(drawn) == 1:
+        return max(summary.labels for summary in summaries)
+    train = data.rows["train"]
+    subsets = [label_subset(data.labels, train, fraction=share, seed=trial_seed(seed)) for share, seed in drawn]
+    return len(np.unique(np.concatenate(subsets)))
 
 
 def _check_alike(loaded: Mapping[str, TunedArms], data: LabelledData, test: NDArray[np.int64]) -> None:

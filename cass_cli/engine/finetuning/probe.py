@@ -47,7 +47,7 @@ def fit_probe(
 
     rows = {"train": subset, "val": job.data.rows["val"], "test": job.data.rows["test"]}
     rows = {split: job.images.readable(found) for split, found in rows.items()}
-    features = _read(job, bodies, job.data, np.concatenate(list(rows.values())), watch, stop)
+    features = read_features(job, bodies, job.data, np.concatenate(list(rows.values())), watch, stop)
     heads = fit_heads(
         features,
         rows["train"],
@@ -78,7 +78,7 @@ def answers_of_untold(
     hidden = np.setdiff1d(job.data.rows["train"], subset)
     for data, asked in ((job.data, hidden), (job.data.of_bare(), job.data.bare)):
         if len(rows := job.images.readable(asked)):
-            features = _read(job, bodies, data, rows, watch, stop)
+            features = read_features(job, bodies, data, rows, watch, stop)
             found.append(rows)
             logits.append(head_logits({"head": head}, features, rows)["head"])
     if not found:
@@ -86,7 +86,7 @@ def answers_of_untold(
     return np.concatenate(found), np.concatenate(logits)
 
 
-def _read(
+def read_features(
     job: Job,
     bodies: Mapping[str, Arm],
     data: LabelledData,

@@ -54,7 +54,7 @@ class ArmTuning:
 
     @torch.no_grad()
     def average(self, step: int, decay: float) -> None:
-        """Move the average towards the network after the step numbered `step`, at first faster (ModelEmaV3)."""
+        """Move the average towards the network after the step numbered `step`, at first faster (as TensorFlow's)."""
         if self.answers is self.network:
             return
         share = 1 - min(decay, (1 + step) / (10 + step))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cass_cli.config.schema import StartName
-from cass_cli.engine.features import features_of
+from cass_cli.engine.finetuning.probe import read_features
 from cass_cli.engine.finetuning.shared import Job, Watcher
 from cass_cli.engine.regression import fit_regression
 from cass_cli.engine.signals import StopRequest
@@ -55,17 +55,7 @@ def choose_starts(
             continue
         scores: dict[str, float] = {}
         for start, arm in zip(STARTS, (rival, body), strict=True):
-            features = features_of(
-                job.variant.run.features,
-                {name: arm.model},
-                job.data,
-                job.images,
-                rows,
-                job.reading,
-                job.compute,
-                stop=stop,
-                on_progress=watch.reading,
-            )[name]
+            features = read_features(job, {name: arm}, job.data, rows, watch, stop)[name]
             fitted = fit_regression(
                 features.of(rows),
                 job.data.labels[rows],
