@@ -123,7 +123,9 @@ def test_a_member_that_is_gone_is_named(runs: Path, capsys: pytest.CaptureFixtur
     assert run(["evaluate", "--runs", str(runs), "--variant", "ensemble"]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "pretrained-probe/1/seed0, which is gone" in said
-    assert "cass ensemble --overwrite" in said
+    again = said.partition("Average what is there: cass ")[2].split()
+    assert again[:3] == ["ensemble", "pretrained-paper", "pretrained-probe"]
+    assert run(again) == 0  # of the three that are left
 
 
 def test_what_sees_images_otherwise_is_not_averaged(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,13 +16,13 @@ from cass_cli.engine.inference import answers_of
 from cass_cli.errors import RunError
 from cass_cli.models.arms import load_arm
 from cass_cli.models.heads import ENDING, LayerHead, load_head
+from cass_cli.runs.names import variant_flags
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial, trial_at
 from cass_cli.scores.calibration import JOINT
 from cass_cli.scores.judgement import probabilities_of
 
 SURE = 1e-9  # probabilities of an average's member that are nearer to 0 or 1 count as this near
-HINT = "Average what is there: cass ensemble --overwrite"
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,17 @@ def as_networks(members: Mapping[str, TunedArms], compute: Compute) -> dict[str,
 
 def _load_members(trial: Trial, summary: TrialSummary, compute: Compute) -> TunedArms:
     """Load the trials of an ensemble, which lie beside it."""
+    names = dict.fromkeys(averaged.place.partition("/")[0] for averaged in summary.members.values())
+    seeds = " --across-seeds" if len(names) < len(summary.members) else ""
+    anew = f"cass ensemble {' '.join(map(shlex.quote, names))}{seeds} --overwrite{variant_flags(trial.variant)}"
+    hint = f"Average what is there: {anew}"
     loaded = {}
     for name, averaged in summary.members.items():
         member = trial_at(trial.variant.run, averaged.place)
         if not member.finished:
-            raise RunError(f"{trial.path} averages {member.path}, which is gone.", hint=HINT)
+            raise RunError(f"{trial.path} averages {member.path}, which is gone.", hint=hint)
         if member.digest != averaged.digest:
-            raise RunError(f"{trial.path} averages {member.path}, which has been made again since.", hint=HINT)
+            raise RunError(f"{trial.path} averages {member.path}, which has been made again since.", hint=hint)
         loaded[name] = load_tuned(member, compute)
     spec = next(iter(loaded.values())).spec
     return TunedArms(as_networks(loaded, compute), {}, {}, spec, summary)
