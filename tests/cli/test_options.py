@@ -74,6 +74,7 @@ ONLY = {
     ("config/recipes.py", "--recipe"): ("finetune",),
     ("data/dataset.py", "--data"): (*TRAIN, "evaluate", *LOOK),
     ("data/store/build.py", "--cache"): TRAIN,
+    ("engine/finetuning/tuned_arms.py", "--across-seeds"): ("ensemble",),  # "cass ensemble …"
     ("engine/starting_arms.py", "--init-from"): ("finetune",),
     ("runs/made_from.py", "--variant"): ("finetune",),
     ("data/layouts/overlays.py", "--csv"): ("inspect",),
