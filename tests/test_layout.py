@@ -21,6 +21,7 @@ ONLY = {"scores": {"data"}, "runs": {"config", "data", "scores"}}
 DATA = (
     {"decode", "views", "phantom", "space"},
     {"layouts"},
+    {"sets"},
     {"sources"},
     {"samples", "stratify", "fingerprints"},
     {"splits"},

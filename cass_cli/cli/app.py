@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from cass_cli import __version__
-from cass_cli.cli import cache, presets
+from cass_cli.cli import cache, data, presets
 from cass_cli.cli.attention_maps import attention_maps
 from cass_cli.cli.benchmark_time import benchmark_time
 from cass_cli.cli.compare import compare
@@ -45,6 +45,7 @@ app.command(rich_help_panel="Look")(feature_maps)
 app.command(rich_help_panel="Look")(similarity)
 app.command(rich_help_panel="Look")(report)
 app.command(rich_help_panel="Data")(inspect)
+app.add_typer(data.app, name="data", rich_help_panel="Data")
 app.add_typer(presets.app, name="presets", rich_help_panel="Data")
 app.add_typer(cache.app, name="cache", rich_help_panel="Data")
 

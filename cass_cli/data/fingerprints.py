@@ -90,7 +90,7 @@ def _other_contents(before: Fingerprint, now: Fingerprint) -> bool:
 
 def _files(table: SampleTable, rows: Iterable[int]) -> dict[str, Path]:
     if table.archive:
-        return {ARCHIVE: table.root}
+        return {f"{ARCHIVE} {part}".strip(): path for part, path in table.archive_files.items()}
     return {table.names[row]: table.path(row) for row in rows}
 
 

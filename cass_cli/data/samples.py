@@ -1,4 +1,4 @@
-"""One row of a `SampleTable` → pixels, whether it is a file or a member of an .npz archive."""
+"""One row of a `SampleTable` → pixels, whether it is a file or a member of an archive."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from cass_cli.config.schema import FitName
 from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS, Decoded, DecodeError, check_pixels
 from cass_cli.data.decode.image import read_image, squared_pixels
+from cass_cli.data.layouts.hdf5 import open_images, pcam_file
 from cass_cli.data.sources import SampleTable
 from cass_cli.data.space import default_cache_dir, fits_in_memory
 
-_opened: dict[tuple[Path, int, str], NDArray[Any]] = {}  # the arrays of archives in use, by (path, mtime, part)
+_opened: dict[tuple[Path, int, str], Any] = {}  # the arrays of archives in use, by (path, mtime, part)
 _opening = threading.Lock()
 
 
@@ -50,16 +51,19 @@ def read_decoded(
     return Decoded(rgb, several_pages=False)
 
 
-def archive_images(path: Path, part: str) -> NDArray[Any]:
-    """Return the array `<part>_images` of an .npz archive, [N, H, W] or [N, H, W, 3], opened once in a process.
+def archive_images(path: Path, part: str) -> Any:
+    """Return the images of a part of an archive, [N, H, W] or [N, H, W, 3], opened once in a process.
 
-    Stored members are memory-mapped in place. Compressed ones are read into memory where they fit; otherwise they
-    are unpacked to a temporary file in the cache directory, gone when the process ends, and memory-mapped there.
+    Those of HDF5 files are read as rows are asked for. Of an .npz it is the array `<part>_images`: a stored one is
+    memory-mapped in place. A compressed one is read into memory where it fits; otherwise it is unpacked to a
+    temporary file in the cache directory, gone when the process ends, and memory-mapped there.
     """
-    key = (path, path.stat().st_mtime_ns, part)
+    hdf5 = path.suffix == ".h5"
+    file = pcam_file(path, part, "x") if hdf5 else path
+    key = (file, file.stat().st_mtime_ns, part)
     with _opening:
         if key not in _opened:
-            _opened[key] = _open_member(path, f"{part}_images.npy")
+            _opened[key] = open_images(file) if hdf5 else _open_member(file, f"{part}_images.npy")
         return _opened[key]
 
 

@@ -1,4 +1,4 @@
-"""Where images and labels come from: a folder, a folder with a CSV, or a MedMNIST .npz → one `SampleTable`."""
+"""Where images and labels come from: a folder, a folder with a CSV, or an archive of images → one `SampleTable`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from cass_cli.data.layouts.found_tables import (
     find_tables,
     unused_notes,
 )
+from cass_cli.data.layouts.hdf5 import find_pcam, pcam_file, read_pcam
 from cass_cli.data.layouts.label_columns import is_none
 from cass_cli.data.layouts.lookup import Index
 from cass_cli.data.layouts.npz import read_npz
@@ -33,19 +34,22 @@ from cass_cli.data.layouts.overlays import (
 )
 from cass_cli.data.layouts.records import Records, in_order
 from cass_cli.data.layouts.scan import Scan, scan_folder
+from cass_cli.data.sets.archives import is_medmnist
+from cass_cli.data.sets.catalogue import SETS, read_as, recognise, recognised_as
 from cass_cli.errors import ConfigError, DataError, did_you_mean
 from cass_cli.words import count, shown, shown_list
 
 RECOGNISED = Columns()
-LAYOUTS = ("auto", "classes", "flat", "csv", "isic2019", "dermofit", "npz")
+LAYOUTS = ("auto", "classes", "flat", "csv", "npz", *SETS)
 TABLES = (".csv", ".tsv")
+ARCHIVES = (".npz", ".h5")
 
 
 @dataclass(frozen=True)
 class SampleTable:
     """N images and what is known of them. Rows keep their order in every function that takes a table.
 
-    `names` are POSIX paths relative to `root`, or "train/000123" when `root` is an .npz archive. Names that are
+    `names` are POSIX paths relative to `root`, or "train/000123" when `root` is an archive (.npz, .h5). Names that are
     not UTF-8 hold surrogate escapes, as `os.fsdecode` gives them; `words.shown` makes any name printable.
     `labels` is None when unlabelled; int64 [N] of class indices with -1 for "no label"; or int8 [N, C] of
     0 and 1 when multi-label, with -1 where it is not known. `groups` names the patient or lesion of each image;
@@ -73,12 +77,20 @@ class SampleTable:
 
     @property
     def archive(self) -> bool:
-        """True when the images are members of an .npz file rather than files of their own."""
-        return self.root.suffix.lower() == ".npz"
+        """True when the images are members of an .npz or HDF5 file rather than files of their own."""
+        return self.root.suffix.lower() in ARCHIVES
+
+    @property
+    def archive_files(self) -> dict[str, Path]:
+        """The file or files of an archive, the .npz or those of each split, by what tells them apart."""
+        if self.root.suffix.lower() == ".npz":
+            return {"": self.root}
+        parts = dict.fromkeys(name.partition("/")[0] for name in self.names)
+        return {part: pcam_file(self.root, part, "x") for part in parts}
 
     def path(self, index: int) -> Path:
         """Return the file of image `index`; only tables over files have one."""
-        assert not self.archive, "images of an .npz archive have no path of their own"
+        assert not self.archive, "images of an archive have no path of their own"
         return self.root / self.names[index]
 
     def select(self, indices: Sequence[int] | NDArray[np.int64]) -> SampleTable:
@@ -122,13 +134,13 @@ def load_samples(
         close = did_you_mean(layout, LAYOUTS)
         raise ConfigError(f"Unknown layout '{layout}'.{close}", hint=f"Layouts: {', '.join(LAYOUTS)}.")
     root = root.expanduser()
-    if layout == "npz" or root.suffix.lower() == ".npz":
+    if (archive := _archive(root, layout)) is not None:
         if labels or columns.named or group_pattern or class_level or split_lists:
             raise ConfigError(
-                f"{shown(root.name)} holds its own labels and splits: options of folders and tables have no part.",
+                f"{shown(archive.name)} holds its own labels and splits: options of folders and tables have no part.",
                 hint="Leave them out, or unpack the archive into image files.",
             )
-        return _table_of(root.absolute(), without(read_npz(root), columns))
+        return _table_of(archive.absolute(), without(_read_archive(archive), columns))
     if root.suffix.lower() in TABLES and root.is_file() and labels is None:
         root, labels = root.parent, root.absolute()
     scan = scan_folder(root, allow_outside=allow_outside, all_masks=layout == "dermofit")
@@ -136,8 +148,12 @@ def load_samples(
     records: Records | None
     if labels is not None:
         records = _from_named(scan, index, labels, how)
-    elif columns.named or layout in ("csv", "isic2019"):
-        records = _from_tables(find_tables(index, how), scan, layout, demanded=True)
+    elif layout in SETS and layout != "dermofit":
+        records = read_as(layout, index, how)
+    elif layout == "auto" and class_level is None and (of_a_set := recognise(index, how)) is not None:
+        records = of_a_set
+    elif columns.named or layout == "csv":
+        records = _from_tables(find_tables(index, how), scan, demanded=True)
     elif layout != "auto" or class_level is not None:
         records = _from_folders(scan, layout, class_level)
     else:
@@ -151,6 +167,21 @@ def load_samples(
     unread = [(name, "in a format that is not read") for name in scan.unread]
     left_out = [*records.left_out, *masks, *unread]
     return _table_of(scan.root, replace(records, left_out=left_out, notes=[*records.notes, *scan.notes]))
+
+
+def _archive(root: Path, layout: str) -> Path | None:
+    """Return the file that holds all images, None where each is a file of its own."""
+    if layout == "npz" or root.suffix.lower() == ".npz":
+        return root
+    return find_pcam(root) if layout in ("auto", "patchcamelyon") else None
+
+
+def _read_archive(archive: Path) -> Records:
+    """Read an archive; a note says which public set it is."""
+    if archive.suffix == ".h5":
+        return recognised_as(SETS["patchcamelyon"], read_pcam(archive))
+    records = read_npz(archive)
+    return recognised_as(SETS["medmnist"], records) if is_medmnist(archive) else records
 
 
 def _from_folders(scan: Scan, layout: str, class_level: int | None) -> Records:
@@ -170,9 +201,9 @@ def _from_folders(scan: Scan, layout: str, class_level: int | None) -> Records:
     return replace(records, notes=[*records.notes, *unused])
 
 
-def _from_tables(tables: Tables, scan: Scan, layout: str, *, demanded: bool) -> Records | None:
+def _from_tables(tables: Tables, scan: Scan, *, demanded: bool) -> Records | None:
     """Read the table beside the images, None where there is none and none is demanded."""
-    chosen = choose(tables, scan, layout)
+    chosen = choose(tables, scan)
     if chosen is None and demanded:
         why = "; ".join(f"{name}: {reason}" for name, reason in tables.unread.items())
         lying = f" with a column of image names ({why})" if why else ""
@@ -195,7 +226,7 @@ def _recognised(scan: Scan, tables: Tables) -> Records:
             raise DataError(f"{error.what} {why}".strip(), hint=error.hint) from error
         folders = None
     if folders is None:
-        records = _from_tables(tables, scan, "auto", demanded=False)
+        records = _from_tables(tables, scan, demanded=False)
         if records is None:
             check_unread(tables, scan)
             records = read_flat(scan.images)

@@ -37,6 +37,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "data/layouts/lookup.py": (*READ, "predict"),
     "data/layouts/scan.py": (*READ, "predict"),
     "data/decode": (*READ, "predict"),
+    "data/sets": TRAIN,
     "engine": TRAIN,
     "engine/device.py": (*TRAIN, *TUNED, *LOOK, "benchmark-time"),
     "engine/finetuning": ("finetune",),

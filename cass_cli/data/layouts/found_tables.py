@@ -132,23 +132,14 @@ def _alike(records: Records, name: str) -> Records:
     return records
 
 
-def choose(tables: Tables, scan: Scan, layout: str) -> str | None:
+def choose(tables: Tables, scan: Scan) -> str | None:
     """Return the table to read, None where none names images.
 
-    `labels.csv` comes first, then ISIC 2019's ground truth (training before test), then the only one with labels, then
-    the only one. Raises `DataError` where the choice is open, and where one that is called as tables of labels are
-    cannot be read.
+    `labels.csv` comes first, then the only one with labels, then the only one. Raises `DataError` where the choice is
+    open, and where one that is called as tables of labels are cannot be read.
     """
-    isic = sorted(
-        (n for n in tables.labelled if "groundtruth" in n.lower()), key=lambda n: ("training" in n.lower(), n)
-    )
-    if layout == "isic2019" and not isic:
-        raise DataError(
-            f"There is no ISIC 2019 ground truth in {scan.root}.",
-            hint="Put ISIC_2019_Training_GroundTruth.csv beside ISIC_2019_Training_Input/, or give it with --labels.",
-        )
     usual = [n for n in tables.labelled if Path(n).name.lower() == "labels.csv"]
-    best = usual or isic[-1:] or tables.labelled or list(tables.read)
+    best = usual or tables.labelled or list(tables.read)
     if len(best) > 1:
         raise DataError(f"Several CSV files lie in {scan.root}: {shown_list(best)}.", hint="Choose with --labels.")
     return best[0] if best else None

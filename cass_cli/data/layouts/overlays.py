@@ -39,7 +39,7 @@ def supplemented(folders: Records, table: Records, name: str) -> Records:
     told = {name: why for name, why in table.left_out if not why.startswith("not in ")}
     kept = [i for i, name in enumerate(folders.names) if name not in told]
     if len(kept) < len(folders.names):
-        folders, rows = _of(folders, kept), [rows[i] for i in kept]
+        folders, rows = folders.rows(kept), [rows[i] for i in kept]
         folders = replace(folders, left_out=[*folders.left_out, *told.items()])
     taken = []
     if table.groups is not None and folders.groups is None:
@@ -52,17 +52,6 @@ def supplemented(folders: Records, table: Records, name: str) -> Records:
     what = " and ".join(taken) or "nothing"
     note = f"Class folders win over {shown(name)}, which gives {what}: --labels would use it instead."
     return replace(folders, notes=[*folders.notes, note])
-
-
-def _of(records: Records, kept: Sequence[int]) -> Records:
-    """Return the records of these images."""
-    return replace(
-        records,
-        names=[records.names[i] for i in kept],
-        labels=None if records.labels is None else [records.labels[i] for i in kept],
-        groups=None if records.groups is None else [records.groups[i] for i in kept],
-        splits=None if records.splits is None else [records.splits[i] for i in kept],
-    )
 
 
 def groups_are_labels(folders: Records, table: Records) -> bool:

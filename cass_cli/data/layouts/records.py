@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,17 @@ class Records:
     lost: tuple[str, ...] = ()  # classes of whose files most are in formats that are not read
     left_out: list[tuple[str, str]] = field(default_factory=list)  # name, and why it is no image to learn from
     notes: list[str] = field(default_factory=list)
+
+    def rows(self, kept: Sequence[int]) -> Records:
+        """Return the records of these images."""
+        return replace(
+            self,
+            names=[self.names[i] for i in kept],
+            labels=None if self.labels is None else [self.labels[i] for i in kept],
+            unknown=None if self.unknown is None else [self.unknown[i] for i in kept],
+            groups=None if self.groups is None else [self.groups[i] for i in kept],
+            splits=None if self.splits is None else [self.splits[i] for i in kept],
+        )
 
 
 def in_order(labels: Iterable[str]) -> tuple[str, ...]:

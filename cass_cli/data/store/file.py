@@ -61,7 +61,9 @@ def header_of(table: SampleTable, size: int, fit: FitName) -> Header:
     root = os.path.abspath(table.root)  # noqa: PTH100 - no link is followed: the path as it was given
     shape = f"{size}" if fit == "squash" else f"{size} {fit}"  # as before there was a choice: such files stay valid
     digest = hashlib.blake2b(f"{MAGIC!r} {DECODE_RULES} {shape}".encode(), digest_size=16)
-    digest.update(os.fsencode(root) + b"\0" + (_stamp(table.root) if table.archive else b""))
+    digest.update(
+        os.fsencode(root) + b"\0" + (b"".join(map(_stamp, table.archive_files.values())) if table.archive else b"")
+    )
     for row, name in enumerate(table.names):
         digest.update(os.fsencode(name) + b"\0" + (b"" if table.archive else _stamp(table.path(row))))
     return Header(digest.hexdigest(), len(table), size, root[-ROOT_SHOWN:])

@@ -1,0 +1,129 @@
+"""How readers of public sets are made: of a table with known columns, or of names that follow one pattern."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from cass_cli.data.layouts.cells import known
+from cass_cli.data.layouts.columns import Columns
+from cass_cli.data.layouts.csv_layout import HowToRead, open_table, read_labelled
+from cass_cli.data.layouts.lookup import Index
+from cass_cli.data.layouts.records import Records
+from cass_cli.data.layouts.split_values import SPLITS
+from cass_cli.data.layouts.tables import Table
+from cass_cli.errors import DataError
+from cass_cli.words import count, shown_list
+
+SPLIT = "split of the publisher"
+GROUP = "patient"
+
+
+def find_table(index: Index, called: str, *columns: str) -> Table | None:
+    """Return the table whose file name matches `called`, a regular expression, with at least these columns."""
+    pattern = re.compile(called, re.IGNORECASE)
+    for name in (*index.scan.tables, *_bare_tables(index, pattern)):
+        if pattern.fullmatch(PurePosixPath(name).name):
+            with suppress(DataError):
+                table = open_table(index.scan.root / name, index)
+                if set(columns) <= table.columns.keys():
+                    return table
+    return None
+
+
+def _bare_tables(index: Index, pattern: re.Pattern[str]) -> list[str]:
+    """Return files in the root that no suffix shows as tables: `HAM10000_metadata`, as its publisher ships it."""
+    with suppress(OSError):
+        files = [path.name for path in index.scan.root.iterdir() if path.is_file()]
+        return sorted(name for name in files if "." not in name and pattern.fullmatch(name))
+    return []
+
+
+def stacked(tables: Mapping[str, Table], columns: Sequence[str]) -> Table:
+    """Return the rows of tables of one split each below one another, with a column of the split."""
+    first = next(iter(tables.values()))
+    joined = {c: [cell for table in tables.values() for cell in table.columns[c]] for c in columns}
+    joined[SPLIT] = [split for split, table in tables.items() for _ in range(len(table))]
+    return replace(first, path=Path(" + ".join(table.path.name for table in tables.values())), columns=joined)
+
+
+def with_groups(table: Table, image: str, other: Table | None, other_image: str, group: str) -> Table:
+    """Return the table with the column `group` of another one, matched by the images' names; "" where there is none."""
+    if other is None:
+        return table
+    pairs = zip(other.columns[other_image], other.columns[group], strict=True)
+    told = {PurePosixPath(name).stem: known(cell) for name, cell in pairs}
+    return with_column(table, group, [told.get(PurePosixPath(name).stem, "") for name in table.columns[image]])
+
+
+def with_column(table: Table, name: str, cells: list[str]) -> Table:
+    """Return the table with one more column, or with other cells in it."""
+    return replace(table, columns={**table.columns, name: cells})
+
+
+def read_table_as(table: Table, index: Index, how: HowToRead, columns: Columns, *, skip: bool = False) -> Records:
+    """Return what the table says by these columns; those that the user names go before them.
+
+    With `skip`, rows without a file are left out and counted: of sets that nobody has whole.
+    """
+    asked = how.columns
+    merged = replace(
+        asked,
+        image=asked.image or columns.image,
+        label=asked.label or columns.label,
+        group=asked.group or columns.group,
+        split=asked.split or columns.split,
+        separator=asked.separator or columns.separator,
+    )
+    return read_labelled(table, index, replace(how, columns=merged, skip_missing=how.skip_missing or skip))
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A set whose paths tell everything: named groups `label`, `group` and `split` in a pattern of path ends."""
+
+    path: str  # regular expression of the end of every image's path
+    classes: Mapping[str, str]  # what stands in the path → class; all folders that the publisher ships
+    splits: Mapping[str, str] | None = None  # the same of splits
+    groups_by: str = ""
+
+    def read(self, index: Index, how: HowToRead) -> Records | None:
+        """Return what the paths tell; None where one of them is not the set's, or fewer than two classes are there."""
+        expression = re.compile(rf"(?:.*/)?{self.path}")
+        told: list[dict[str, str | None]] = []
+        for name in index.scan.images:
+            if how.columns.named or (match := expression.fullmatch(name)) is None:
+                return None
+            told.append(match.groupdict())
+        labels = [self.classes[part["label"] or ""] for part in told]
+        if len(set(labels)) < 2:
+            return None
+        splits = [(self.splits or {}).get(part.get("split") or "", "") for part in told]
+        groups = [part.get("group") or "" for part in told]
+        return Records(
+            names=list(index.scan.images),
+            labels=[(label,) for label in labels],
+            groups=groups if any(groups) else None,
+            groups_by=self.groups_by if any(groups) else "",
+            splits=splits if any(splits) else None,
+            notes=[
+                f"Labels come from the paths: {shown_list(sorted(set(labels)), 10)}.",
+                *_grouped(groups, self.groups_by),
+                *_split(splits),
+            ],
+        )
+
+
+def _grouped(groups: Sequence[str], by: str) -> list[str]:
+    named = {group for group in groups if group}
+    return [f"Grouped by {by}: {count(len(named), 'group')}."] if named else []
+
+
+def _split(splits: Sequence[str]) -> list[str]:
+    sizes = Counter(splits)
+    told = [f"{name} {sizes[name]:,}" for name in SPLITS if sizes[name]]
+    return [f"Splits are the publisher's: {shown_list(told)}."] if any(splits) else []

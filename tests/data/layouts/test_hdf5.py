@@ -1,0 +1,100 @@
+"""PatchCamelyon's HDF5 files: read as shipped, decoded one by one, and clear errors."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cass_cli.data.samples import read_sample
+from cass_cli.data.sources import load_samples
+from cass_cli.data.store.store import build_store
+from cass_cli.errors import DataError
+from tests.data.files import labels_of, noted, write
+
+h5py = pytest.importorskip("h5py")
+STEM = "camelyonpatch_level_2_split_"
+
+
+@pytest.fixture
+def pcam(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for part, rows in {"train": 6, "valid": 2, "test": 2}.items():
+        with h5py.File(tmp_path / f"{STEM}{part}_x.h5", "w") as file:
+            file["x"] = rng.integers(0, 256, (rows, 96, 96, 3), dtype=np.uint8)
+        with h5py.File(tmp_path / f"{STEM}{part}_y.h5", "w") as file:
+            file["y"] = (np.arange(rows, dtype=np.uint8) % 2).reshape(rows, 1, 1, 1)
+        slides = [f"{i},10,20,False,False,camelyon16_train_normal_{i // 2:03}" for i in range(rows)]
+        write(tmp_path / f"{STEM}{part}_meta.csv", ",coord_y,coord_x,tumor_patch,center_tumor_patch,wsi", *slides)
+    return tmp_path
+
+
+def test_labels_slides_and_splits(pcam: Path) -> None:
+    table = load_samples(pcam)
+    assert noted(table, "Recognised", "PatchCamelyon")
+    assert len(table) == 10
+    assert labels_of(table)["train/000001"] == "tumour"
+    assert labels_of(table)["val/000000"] == "normal"
+    groups = dict(zip(table.names, table.groups or (), strict=True))
+    assert groups["train/000000"] == groups["train/000001"] != groups["train/000002"]
+    assert [s for n, s in zip(table.names, table.splits or (), strict=True) if n.startswith("val/")] == ["val", "val"]
+
+
+def test_pixels_are_those_of_the_file(pcam: Path) -> None:
+    table = load_samples(pcam)
+    with h5py.File(pcam / f"{STEM}valid_x.h5") as file:
+        assert np.array_equal(read_sample(table, table.names.index("val/000001")), file["x"][1])
+
+
+def test_a_store_holds_them_and_is_built_anew_when_a_file_of_another_split_changes(
+    pcam: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CASS_CACHE", str(tmp_path_factory.mktemp("cache")))
+    table = load_samples(pcam)
+    last = table.names.index("val/000001")
+    before = build_store(table, size=96, mode="disk").batch(np.array([last]), torch.device("cpu"))
+    with h5py.File(pcam / "new.h5", "w") as file:
+        file["x"] = np.zeros((2, 96, 96, 3), dtype=np.uint8)
+    (pcam / "new.h5").replace(pcam / f"{STEM}valid_x.h5")
+    after = build_store(load_samples(pcam), size=96, mode="disk").batch(np.array([last]), torch.device("cpu"))
+    assert before.any()
+    assert not after.any()
+
+
+def test_without_the_csvs_there_are_no_groups(pcam: Path) -> None:
+    for path in pcam.glob("*_meta.csv"):
+        path.unlink()
+    table = load_samples(pcam)
+    assert table.groups is None
+    assert noted(table, "no groups")
+
+
+def test_packed_files_are_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / f"{STEM}train_x.h5.gz").touch()
+    with pytest.raises(DataError, match="packed") as caught:
+        load_samples(tmp_path)
+    assert "gunzip" in caught.value.hint
+
+
+@pytest.mark.parametrize("what", ["x", "y"])
+def test_damage_is_named(pcam: Path, what: str) -> None:
+    (pcam / f"{STEM}test_{what}.h5").write_bytes(b"no hdf5")
+    with pytest.raises(DataError, match=f"test_{what}.h5 cannot be read"):
+        load_samples(pcam)
+
+
+def test_labels_that_do_not_fit_are_refused(pcam: Path) -> None:
+    with h5py.File(pcam / f"{STEM}test_y.h5", "w") as file:
+        file["y"] = np.zeros((3, 1, 1, 1), dtype=np.uint8)
+    with pytest.raises(DataError, match="3 labels for 2 images"):
+        load_samples(pcam)
+
+
+def test_without_the_extra_it_says_what_to_install(pcam: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(DataError, match="optional part") as caught:
+        load_samples(pcam)
+    assert "cass-cli[hdf5]" in caught.value.hint
