@@ -25,6 +25,7 @@ DATA = (
     {"sources"},
     {"samples", "stratify", "fingerprints"},
     {"splits"},
+    {"subgroups"},
     {"store", "duplicates"},
     {"dataset"},
     {"image_rows", "labelled_images"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +64,7 @@ class SampleTable:
     groups: tuple[str, ...] | None = None
     groups_by: str = ""  # what tells them, in a few words
     splits: tuple[str, ...] | None = None
+    subgroups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # sex, age, site, …: column → cells
     notes: tuple[str, ...] = ()  # what was recognised, decided or left out: one plain sentence each
     obstacles: tuple[str, ...] = ()  # what no one would train on knowingly: a lost class, a split of one class
     left_out: tuple[tuple[str, str], ...] = ()  # other files: name, and why it is no image to learn from
@@ -106,6 +107,7 @@ class SampleTable:
             labels=None if self.labels is None else self.labels[rows],
             groups=picked(self.groups),
             splits=picked(self.splits),
+            subgroups={column: tuple(cells[i] for i in rows) for column, cells in self.subgroups.items()},
         )
 
 
@@ -275,6 +277,7 @@ def _table_of(root: Path, records: Records) -> SampleTable:
         groups=None if groups is None else tuple(groups[i] for i in order),
         groups_by="" if groups is None else records.groups_by,
         splits=None if splits is None or not any(splits) else tuple(splits[i] for i in order),
+        subgroups={column: tuple(cells[i] for i in order) for column, cells in records.subgroups.items()},
         notes=tuple(notes),
         obstacles=tuple(obstacles(records)),
         left_out=tuple(sorted({(name, why) for name, why in records.left_out if name not in read})),

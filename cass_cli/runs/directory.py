@@ -41,6 +41,11 @@ class Run:
         return self.path / "splits.csv"
 
     @property
+    def subgroups(self) -> Path:
+        """Return where sex, age, site and the like of the images are kept, if a table tells them."""
+        return self.path / "subgroups.csv"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.jsonl"
 
@@ -112,6 +117,7 @@ BEGINNING = (
     ENVIRONMENT,
     "config.yaml",
     "splits.csv",
+    "subgroups.csv",
     "images.json",
     "manifest.json",
     "metrics.jsonl",

@@ -24,6 +24,7 @@ from cass_cli.data.layouts.vocabulary import (
     LABEL_WORDS,
     MASK_WORDS,
     PERSONS,
+    SUBGROUPS,
     plain,
     tokens,
 )
@@ -67,6 +68,7 @@ class Rows:
     splits: list[str] | None  # "none": the publisher's value is mapped to no split
     status: list[str] | None  # in tables that cass wrote
     notes: list[str]
+    subgroups: dict[str, list[str]] = field(default_factory=dict)  # column → its cells: sex, age, site, …
 
 
 def read_rows(table: Table, image: str, asked: Columns, taken: Collection[str] = ()) -> Rows:
@@ -99,7 +101,11 @@ def read_rows(table: Table, image: str, asked: Columns, taken: Collection[str] =
     unused = [
         c for c in table.columns if c not in {image, group, split, *chosen, *taken} and not (ours and c in OUR_FACTS)
     ]
-    if unused:
+    subgroups = {c: _known(table.columns[c]) for c in unused if says(c, SUBGROUPS)}
+    subgroups = {c: cells for c, cells in subgroups.items() if len(set(cells)) > 1}
+    if subgroups:
+        notes.append(f"Kept for comparing subgroups: {shown_list(list(subgroups))}.")
+    if unused := [c for c in unused if c not in subgroups]:
         notes.append(f"Columns not used: {shown_list(unused)}.")
     splits = None if split is None else split_cells(table.path.name, split, table.columns[split], asked.split_values)
     return Rows(
@@ -110,6 +116,7 @@ def read_rows(table: Table, image: str, asked: Columns, taken: Collection[str] =
         splits,
         table.columns["status"] if ours else None,
         notes,
+        subgroups,
     )
 
 

@@ -133,6 +133,7 @@ def _of_rows(rows: Rows, kept: Sequence[int]) -> Rows:
         splits=None if rows.splits is None else [rows.splits[i] for i in kept],
         status=None,
         notes=rows.notes,
+        subgroups={column: [cells[i] for i in kept] for column, cells in rows.subgroups.items()},
     )
 
 
@@ -147,6 +148,7 @@ def _records(names: list[str], rows: Rows, left_out: list[tuple[str, str]], note
         groups=rows.groups,
         groups_by=rows.groups_by,
         splits=rows.splits,
+        subgroups=rows.subgroups,
         left_out=left_out,
         notes=notes,
     )

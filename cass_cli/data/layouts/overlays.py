@@ -49,7 +49,11 @@ def supplemented(folders: Records, table: Records, name: str) -> Records:
     if table.splits is not None and folders.splits is None:
         folders = replace(folders, splits=["" if i is None else table.splits[i] for i in rows])
         taken.append("splits")
-    what = " and ".join(taken) or "nothing"
+    if table.subgroups:
+        held = {c: ["" if i is None else cells[i] for i in rows] for c, cells in table.subgroups.items()}
+        folders = replace(folders, subgroups=held)
+        taken.append("subgroups")
+    what = ", ".join(taken) or "nothing"
     note = f"Class folders win over {shown(name)}, which gives {what}: --labels would use it instead."
     return replace(folders, notes=[*folders.notes, note])
 

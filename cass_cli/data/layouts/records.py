@@ -18,6 +18,7 @@ class Records:
     groups: list[str] | None = None
     groups_by: str = ""  # what tells them: "column patient_id", "case folders", …
     splits: list[str] | None = None
+    subgroups: dict[str, list[str]] = field(default_factory=dict)  # sex, age, site, …: column → cell of each image
     listed: bool = False  # a table names the images
     ours: bool = False  # read back from a table that cass wrote: its splits are not the publisher's
     lost: tuple[str, ...] = ()  # classes of whose files most are in formats that are not read
@@ -33,6 +34,7 @@ class Records:
             unknown=None if self.unknown is None else [self.unknown[i] for i in kept],
             groups=None if self.groups is None else [self.groups[i] for i in kept],
             splits=None if self.splits is None else [self.splits[i] for i in kept],
+            subgroups={column: [cells[i] for i in kept] for column, cells in self.subgroups.items()},
         )
 
 

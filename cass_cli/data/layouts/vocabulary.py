@@ -181,6 +181,13 @@ COVARIATES = {  # what is known of a patient or a picture, and is no class unles
     *("fitzpatrick", "tbp", "pixels", "pixel", "quality", "followup", "score", "x", "w", "h", "xmin", "ymin", "xmax"),
     *("ymax", "bbox", "diameter", "elevation", "url", "license", "licence", "copyright", "attribution", "weights"),
 }
+# What tells one subgroup of people or pictures from another: kept beside the images, and no class unless asked for.
+SUBGROUPS = {
+    *("age", "sex", "gender", "race", "ethnicity", "fitzpatrick", "fitspatrick", "phototype"),
+    *("site", "hospital", "center", "centre", "institution", "institute", "clinic", "device", "camera", "scanner"),
+    *("manufacturer", "vendor", "location", "localization", "localisation", "anatom", "anatomy", "region"),
+    *("laterality", "view", "magnification"),
+}
 MISSING = {
     *(
         "",

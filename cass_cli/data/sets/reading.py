@@ -44,10 +44,11 @@ def _bare_tables(index: Index, pattern: re.Pattern[str]) -> list[str]:
 
 
 def stacked(tables: Mapping[str, Table], columns: Sequence[str]) -> Table:
-    """Return the rows of tables of one split each below one another, with a column of the split."""
+    """Return the rows of tables of one split each below one another; of several, with a column of the split."""
     first = next(iter(tables.values()))
     joined = {c: [cell for table in tables.values() for cell in table.columns[c]] for c in columns}
-    joined[SPLIT] = [split for split, table in tables.items() for _ in range(len(table))]
+    if len(tables) > 1:
+        joined[SPLIT] = [split for split, table in tables.items() for _ in range(len(table))]
     return replace(first, path=Path(" + ".join(table.path.name for table in tables.values())), columns=joined)
 
 

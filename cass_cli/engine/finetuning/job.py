@@ -11,6 +11,7 @@ from cass_cli.config.load import Resolved, to_yaml
 from cass_cli.data.fingerprints import with_digests
 from cass_cli.data.labelled_images import LabelledData, check_trainable, decode, labels_told
 from cass_cli.data.splits import write_splits
+from cass_cli.data.subgroups import write_subgroups
 from cass_cli.engine.finetuning.prepare import Prepared, comparable, prepare
 from cass_cli.engine.finetuning.shared import Watcher
 from cass_cli.engine.finetuning.trial import run_trial, tidy
@@ -99,7 +100,8 @@ def _record_run(run: Run, resolved: Resolved, data: LabelledData) -> None:
     settings = to_yaml(resolved)
     write_json(run.path / ENVIRONMENT, environment())
     write_splits(run.splits, data.table, data.dataset.splits)
-    write_manifest(run.path, [run.splits.name], coming={run.config.name: settings})
+    more = [run.subgroups.name] if write_subgroups(run.subgroups, data.table) else []
+    write_manifest(run.path, [run.splits.name, *more], coming={run.config.name: settings})
     write_text(run.config, settings)
 
 

@@ -19,6 +19,7 @@ from cass_cli.data.dataset import Dataset, find_dataset, load_training_images
 from cass_cli.data.fingerprints import Fingerprints, fingerprints, with_digests
 from cass_cli.data.splits import write_splits
 from cass_cli.data.store.store import ImageStore
+from cass_cli.data.subgroups import write_subgroups
 from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
 from cass_cli.engine.compute import choose_compute
 from cass_cli.engine.distributed import World, process_group
@@ -311,8 +312,9 @@ def _record_start(run: Run, resolved: Resolved, dataset: Dataset, store: ImageSt
     for image in store.bad:
         status[train[image.index]] = f"unreadable: {image.reason}"
     write_splits(run.splits, dataset.table, dataset.splits, status=status)
+    more = [run.subgroups.name] if write_subgroups(run.subgroups, dataset.table) else []
     write_made_from(run.path, MadeFrom(images))
-    write_manifest(run.path, (run.config.name, run.splits.name, IMAGES))
+    write_manifest(run.path, (run.config.name, run.splits.name, *more, IMAGES))
 
 
 def _fingerprints(dataset: Dataset, watch: Watcher, *, contents: bool) -> Fingerprints:

@@ -20,7 +20,7 @@ def test_csv_beside_images_is_found(tmp_path: Path) -> None:
     assert table.splits == ("train", "test")
     assert noted(table, "labels.csv")
     assert noted(table, "patient_id")
-    assert noted(table, "Columns not used", "age")
+    assert noted(table, "Kept for comparing subgroups", "age")
     assert noted(table, "1 image is in the folder but not in the CSV")
 
 
