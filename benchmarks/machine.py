@@ -52,7 +52,8 @@ def _processor() -> str:
         models = re.findall(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore"))
     except OSError:
         models = []
-    return models[0] if models else platform.processor() or platform.machine()
+    name = models[0] if models else platform.processor() or platform.machine()
+    return re.sub(r"\((R|TM)\)|Processor|@.*", "", name)
 
 
 def _slug(text: str) -> str:

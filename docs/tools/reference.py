@@ -16,6 +16,10 @@ from cass_cli.cli.app import app
 from cass_cli.config.presets import preset_names, preset_path
 from cass_cli.config.recipes import METHODS, RECIPES, SCALED
 from cass_cli.config.schema import Config
+from cass_cli.data.sets.catalogue import SETS
+from cass_cli.data.sets.public_set import PublicSet
+from cass_cli.reports.sets import TOLD
+from cass_cli.reports.sets import commands as commands_of
 from docs.tools.tables import markdown
 
 
@@ -219,10 +223,27 @@ def _call(name: str, function: Callable[..., Any]) -> str:
     return "\n".join([f"{name}(", *lines, f") -> {signature.return_annotation}"])
 
 
+def data_sets() -> str:
+    """Return each public set: a line in a table of all, then what is known of it."""
+    rows = [
+        [f"[{public.title}](#{public.name})", f"`{public.name}`", _prose(public.holds), _prose(public.split)]
+        for public in SETS.values()
+    ]
+    return "\n\n".join([markdown(["set", "name", "holds", "its split"], rows), *map(_data_set, SETS.values())])
+
+
+def _data_set(public: PublicSet) -> str:
+    facts = [[words, _prose(str(getattr(public, name)))] for name, words in TOLD.items()]
+    traps = "\n".join(f"- {_prose(trap)}" for trap in public.traps)
+    head = f'<a id="{public.name}"></a>\n\n## {public.title}'
+    return f"{head}\n\n{markdown(['', ''], facts)}\n\n{traps}\n\n```sh\n" + "\n".join(commands_of(public)) + "\n```"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "settings": settings,
     "methods": methods,
     "presets": presets,
     "functions": functions,
+    "data-sets": data_sets,
 }

@@ -86,6 +86,7 @@ def test_the_pages_are_filled_from_it() -> None:
         ("commands.md", "--label-fraction"),
         ("settings.md", "`finetune.logit_adjustment`"),
         ("python.md", "## load_arm"),
+        ("data-sets.md", "ISIC_2020_Training_Duplicates.csv"),
     ):
         text = (REPO / "docs" / page).read_text(encoding="utf-8")
         assert word not in text and word in filled(text, f"docs/{page}")
