@@ -25,6 +25,7 @@ from cass_cli.cli.predict import predict
 from cass_cli.cli.pretrain import pretrain
 from cass_cli.cli.report import report
 from cass_cli.cli.similarity import similarity
+from cass_cli.cli.tile import tile
 from cass_cli.errors import CassError, Interrupted
 
 app = typer.Typer(
@@ -45,6 +46,7 @@ app.command(rich_help_panel="Look")(feature_maps)
 app.command(rich_help_panel="Look")(similarity)
 app.command(rich_help_panel="Look")(report)
 app.command(rich_help_panel="Data")(inspect)
+app.command(rich_help_panel="Data")(tile)
 app.add_typer(presets.app, name="presets", rich_help_panel="Data")
 app.add_typer(cache.app, name="cache", rich_help_panel="Data")
 
