@@ -37,6 +37,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "data/layouts/lookup.py": (*READ, "predict"),
     "data/layouts/scan.py": (*READ, "predict"),
     "data/decode": (*READ, "predict"),
+    "data/slides": ("tile",),
     "engine": TRAIN,
     "engine/device.py": (*TRAIN, *TUNED, *LOOK, "benchmark-time"),
     "engine/finetuning": ("finetune",),
@@ -48,6 +49,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "engine/looking/attention_maps.py": ("attention-maps",),
     "engine/timing/forecast.py": ("pretrain",),
     "engine/timing/finetune_forecast.py": ("finetune",),
+    "engine/tiling": ("tile",),
     "engine/timing/job.py": ("benchmark-time",),
     "methods": ("pretrain",),
     "models": TRAIN,
@@ -63,6 +65,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "reports/inspection.py": ("inspect",),
     "reports/predictions.py": ("predict",),
     "reports/pretraining.py": ("pretrain",),
+    "reports/tiling.py": ("tile",),
     "reports/report_sections.html.j2": TRAIN,
     "errors.py": (),  # of all
 }

@@ -9,9 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import tifffile
 from PIL import Image
 
 pytest.importorskip("openslide", reason="the optional extra 'slides' is not installed")
@@ -19,25 +17,14 @@ pytest.importorskip("openslide", reason="the optional extra 'slides' is not inst
 from cass_cli.cli.app import run
 from cass_cli.data.slides.reader import Slide, SlideError
 from tests.cli.conftest import TINY
-from tests.data.slides.drawn import damage, glass, shrunk, stain, write_slide
+from tests.data.slides.drawn import damage, draw_six, glass, held, write_slide
 
 SMALL = ("--size", "32", "--workers", "2")
 
 
 @pytest.fixture(scope="session")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six slides of 256 px at 40×: four tiles of 32 px at 20× wide and high, the left half of them tissue."""
-    folder = tmp_path_factory.mktemp("drawn") / "slides"
-    for i, kind in enumerate(("normal", "test", "tumor") * 2):
-        pixels = glass(256, 256)
-        stain(pixels, 0, 0, 128, 256, seed=i)
-        write_slide(folder / f"{kind}_{i}.svs", pixels, levels=(1, 2))
-    return folder
-
-
-@pytest.fixture
-def slides(drawn: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(drawn, tmp_path / "slides"))
+def slides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_six(tmp_path_factory.mktemp("drawn") / "slides")
 
 
 def tiled(capsys: pytest.CaptureFixture[str], *arguments: str | Path, out: Path) -> dict[str, Any]:
@@ -58,118 +45,9 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path, out: Pat
     return told.err
 
 
-def held(folder: Path) -> dict[str, bytes] | None:
-    """All files of a folder; None where there is no folder."""
-    if not folder.exists():
-        return None
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
 def rows(out: Path) -> list[dict[str, str]]:
     with (out / "tiles.csv").open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def places(out: Path, slide: str) -> list[tuple[int, int]]:
-    return [(int(row["x"]), int(row["y"])) for row in rows(out) if row["slide"] == slide]
-
-
-def test_tiles_cover_the_tissue_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """And are the slide's own pixels at the magnification asked for."""
-    pixels = glass(512, 512)
-    stain(pixels, 64, 128, 192, 64)
-    stain(pixels, 384, 384, 64, 64)
-    write_slide(tmp_path / "s.svs", pixels)
-    found = tiled(capsys, tmp_path / "s.svs", out=tmp_path / "t")
-    assert set(places(tmp_path / "t", "s")) == {(64, 128), (128, 128), (192, 128), (384, 384)}
-    assert (found["tiles"], found["slides"][0]["empty"]) == (4, 60)
-    assert {name for name in held(tmp_path / "t") or {} if name != "tiles.csv"} == {
-        row["image"] for row in rows(tmp_path / "t")
-    }
-    half = shrunk(pixels, 2)
-    for row in rows(tmp_path / "t"):
-        x, y = int(row["x"]) // 2, int(row["y"]) // 2
-        assert (np.asarray(Image.open(tmp_path / "t" / row["image"])) == half[y : y + 32, x : x + 32]).all()
-
-
-def test_half_the_magnification_is_a_quarter_of_the_tiles(
-    slides: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    found = [
-        tiled(capsys, slides, *asked, out=tmp_path / str(i))["tiles"]
-        for i, asked in enumerate(
-            [["--magnification", "40"], ["--magnification", "20x"], ["--mpp", "1.0"], ["--magnification", "base"], []]
-        )
-    ]
-    assert found == [6 * 32, 6 * 8, 6 * 2, 6 * 32, 6 * 8]
-
-
-def test_tissue_decides(slides: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert tiled(capsys, slides, "--tissue", "0", out=tmp_path / "all")["tiles"] == 6 * 16
-    write_slide(tmp_path / "empty.svs", glass(256, 256), levels=(1,))
-    found = tiled(capsys, slides, tmp_path / "empty.svs", out=tmp_path / "some")
-    assert {s["slide"]: s["tiles"] for s in found["slides"]}["empty"] == 0
-    assert not (tmp_path / "some" / "empty").exists()
-    assert "None of 16 tiles is 50% tissue" in refused(capsys, tmp_path / "empty.svs", out=tmp_path / "none")
-
-
-def test_most_draws_by_the_seed_and_the_slides_name(
-    slides: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def drawn(most: int, seed: int, source: Path = slides) -> list[tuple[int, int]]:
-        out = tmp_path / str(len(list(tmp_path.iterdir())))
-        found = tiled(capsys, source, "--most", str(most), "--seed", str(seed), out=out)
-        told = next(s for s in found["slides"] if s["slide"] == "tumor_2")
-        assert (told["tiles"], told["beyond_most"]) == (most, 8 - most)
-        return places(out, "tumor_2")
-
-    few = drawn(3, 0)
-    assert few == drawn(3, 0, slides / "tumor_2.svs")  # whatever else is tiled
-    assert set(few) < set(drawn(5, 0))  # of more tiles, these are the first
-    assert len({tuple(drawn(3, seed)) for seed in range(4)}) > 1
-
-
-def test_the_table_is_said_of_every_tile(slides: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Slides are named with or without suffix and folder, in any case."""
-    names = sorted(path.name for path in slides.iterdir())
-    cells = [names[0], "D:\\scans\\" + names[1], names[2].removesuffix(".svs").upper(), f"a/{names[3]}"]
-    table = tmp_path / "about.csv"
-    lines = [f"{cell};p{i // 2};{'ab'[i % 2]};{60 + i}" for i, cell in enumerate(cells)]
-    table.write_text("\n".join(["File Name;Patient ID;label;age", *lines, "elsewhere.svs;p9;b;1"]))
-    found = tiled(capsys, slides, "--table", table, out=tmp_path / "t")
-    told = {(row["slide"], row["patient"], row["label"], row["age"]) for row in rows(tmp_path / "t")}
-    stems = [name.removesuffix(".svs") for name in names]
-    assert told == {
-        *((stem, f"p{i // 2}", "ab"[i % 2], str(60 + i)) for i, stem in enumerate(stems[:4])),
-        *((stem, stem, "", "") for stem in stems[4:]),
-    }
-    assert any(f"2 slides are not in about.csv, which leaves their tiles without a label: {stems[4]}" in note
-               for note in found["notes"])  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("scan,label\nnormal_0,a\n", "No column of about.csv names slides: scan, label"),
-        ("slide,label\nother,a\n", "names none of the slides in its column 'slide' (other; slides are as normal_0)"),
-        ("slide,label\nnormal_0,a\nnormal_0.svs,b\n", "says two things of slide normal_0: label is a in one row and b"),
-    ],
-)
-def test_a_table_that_does_not_fit_is_refused(
-    slides: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, said: str
-) -> None:
-    (tmp_path / "about.csv").write_text(text)
-    assert said in refused(capsys, slides, "--table", tmp_path / "about.csv", out=tmp_path / "t").replace("\n", " ")
-
-
-def test_patients_of_tcga_are_told_by_its_names(
-    drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    names = ("TCGA-A1-A0SB-01Z-00-DX1.5F", "TCGA-A1-A0SB-01Z-00-DX2.6A", "TCGA-B2-C3D4-01Z-00-DX1.7B", "other-1-2-3")
-    for name in names:
-        shutil.copy(drawn / "tumor_2.svs", tmp_path / f"{name}.svs")
-    found = tiled(capsys, tmp_path, out=tmp_path / "t")
-    assert [s["patient"] for s in found["slides"]] == ["TCGA-A1-A0SB", "TCGA-A1-A0SB", "TCGA-B2-C3D4", "other-1-2-3"]
 
 
 def inspected(capsys: pytest.CaptureFixture[str], folder: Path) -> dict[str, Any]:
@@ -229,6 +107,7 @@ def test_without_the_extra_it_says_what_to_install(
 def test_every_slide_that_cannot_be_tiled_is_named_before_anything_is_written(
     slides: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    slides = Path(shutil.copytree(slides, tmp_path / "slides"))
     damage(slides / "normal_0.svs")
     (slides / "test_1.svs").write_bytes(b"no slide")
     write_slide(slides / "low.svs", glass(256, 256), magnification=10, mpp=1.0, levels=(1,))
@@ -244,46 +123,11 @@ def test_every_slide_that_cannot_be_tiled_is_named_before_anything_is_written(
     assert "plain.tif: it states neither" in said and "--magnification base" in said
 
 
-def test_a_cut_off_slide_is_found_before_anything_is_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Its mask comes from a level that is whole."""
-    pixels = glass(512, 512)
-    stain(pixels, 0, 0, 512, 512)
-    path = write_slide(tmp_path / "s.svs", pixels, levels=(1, 4))
-    whole = path.read_bytes()
-    with tifffile.TiffFile(path) as file:
-        last = max(file.pages[0].dataoffsets)
-    path.write_bytes(whole[:last] + b"\xff" * 2000 + whole[last + 2000 :])
-    assert "damaged at x 448, y 448" in refused(
-        capsys, path, "--magnification", "40", "--size", "64", out=tmp_path / "t"
-    )
-
-
 def test_a_folder_that_holds_something_stays(slides: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "t"
     (out / "sub").mkdir(parents=True)
     (out / "sub" / "notes.txt").write_text("mine")
     assert "t is not empty: it holds sub" in refused(capsys, slides, out=out).replace("\n", " ")
-    assert "among the slides" in refused(capsys, slides, "--overwrite", out=tmp_path)
-    assert "a file, not a folder" in refused(capsys, slides, "--overwrite", out=slides / "tumor_2.svs")
-
-
-def test_overwrite_replaces_tiles_and_touches_nothing_else(
-    slides: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out, fresh = tmp_path / "t", tmp_path / "fresh"
-    tiled(capsys, slides, "--magnification", "40", "--format", "jpg", out=out)
-    (out / "mine").mkdir()
-    (out / "mine" / "other_x0_y0.png").write_bytes(b"mine")
-    (out / "tumor_2" / "notes.txt").write_text("mine")
-    assert "holds what is no tile: notes.txt" in refused(capsys, slides, "--overwrite", out=out)
-    (out / "tumor_2" / "notes.txt").rename(out / "notes.txt")
-    one = slides / "tumor_2.svs"
-    tiled(capsys, one, "--overwrite", out=out)
-    tiled(capsys, one, out=fresh)
-    assert held(out) == {**(held(fresh) or {}), "mine/other_x0_y0.png": b"mine", "notes.txt": b"mine"}
-    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == ["mine", "tumor_2"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SlideError(Path("x.svs"), "damaged at x 0, y 0")])
@@ -318,8 +162,6 @@ def test_who_is_stopped_leaves_the_folder_as_it_was(
     ("options", "said"),
     [
         (["--magnification", "20", "--mpp", "0.5"], "say the same thing"),
-        (["--magnification", "twenty"], "--magnification twenty is no magnification"),
-        (["--mpp", "-1"], "is no size of a pixel"),
         (["--format", "tiff"], "Tiles are not written as 'tiff'"),
         (["--magnification", "60"], "scanned at 40×, less than 60×"),
         (["--magnification", "1"], "No slide is as large as one tile"),
@@ -334,8 +176,11 @@ def test_what_cannot_be_meant_is_refused(
 def test_the_screen_tells_what_became_of_each_slide(
     slides: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_slide(slides / "empty.svs", glass(256, 256), levels=(1,))
-    assert run(["tile", str(slides), *SMALL, "--most", "5", "--format", "jpeg", "--out", str(tmp_path / "t")]) == 0
+    empty = write_slide(tmp_path / "empty.svs", glass(256, 256), levels=(1,))
+    assert (
+        run(["tile", str(slides), str(empty), *SMALL, "--most", "5", "--format", "jpeg", "--out", str(tmp_path / "t")])
+        == 0
+    )
     told = capsys.readouterr().out
     assert "30 tiles of 32 px from 6 slides, 20×" in told
     assert "not drawn" in told and "40×, 0.25 µm" in told and "1 slide has no tile" in told

@@ -1,4 +1,4 @@
-"""Whole-slide images drawn for tests: tiled TIFFs with a pyramid, as a scanner of Aperio's writes them or without scale."""
+"""Whole-slide images drawn for tests: tiled TIFFs with a pyramid, as Aperio's scanners write them or without scale."""
 
 from __future__ import annotations
 
@@ -73,3 +73,19 @@ def damage(path: Path) -> Path:
             raw.seek(offset)
             raw.write(b"\xff" * length)
     return path
+
+
+def draw_six(folder: Path) -> Path:
+    """Draw six slides of 256 px at 40×: tiles of 32 px at 20× are four wide and high, the left half of them tissue."""
+    for i, kind in enumerate(("normal", "test", "tumor") * 2):
+        pixels = glass(256, 256)
+        stain(pixels, 0, 0, 128, 256, seed=i)
+        write_slide(folder / f"{kind}_{i}.svs", pixels, levels=(1, 2))
+    return folder
+
+
+def held(folder: Path) -> dict[str, bytes] | None:
+    """Return all files of a folder; None where there is no folder."""
+    if not folder.exists():
+        return None
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
