@@ -19,7 +19,7 @@ CHAIN = ("config", "data", "models", "methods", "scores", "runs", "engine", "rep
 ONLY = {"scores": {"data"}, "runs": {"config", "data", "scores"}}
 
 DATA = (
-    {"decode", "views", "phantom", "space"},
+    {"decode", "views", "phantom", "space", "slides"},
     {"layouts"},
     {"sets"},
     {"sources"},
@@ -56,6 +56,7 @@ ENGINE_FILES = {
 ENGINE = {
     **dict.fromkeys((*ENGINE_FILES, "pretraining", "finetuning", "looking"), ENGINE_FILES),
     "timing": {*ENGINE_FILES, "pretraining", "finetuning"},
+    "tiling": set(),
 }
 """What every inner room of engine may enter besides itself."""
 

@@ -25,6 +25,7 @@ from cass_cli.cli.predict import predict
 from cass_cli.cli.pretrain import pretrain
 from cass_cli.cli.report import report
 from cass_cli.cli.similarity import similarity
+from cass_cli.cli.tile import tile
 from cass_cli.errors import CassError, Interrupted
 
 app = typer.Typer(
@@ -46,6 +47,7 @@ app.command(rich_help_panel="Look")(similarity)
 app.command(rich_help_panel="Look")(report)
 app.command(rich_help_panel="Data")(inspect)
 app.add_typer(data.app, name="data", rich_help_panel="Data")
+app.command(rich_help_panel="Data")(tile)
 app.add_typer(presets.app, name="presets", rich_help_panel="Data")
 app.add_typer(cache.app, name="cache", rich_help_panel="Data")
 

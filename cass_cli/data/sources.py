@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cass_cli.data.layouts.columns import Columns
+from cass_cli.data.layouts.columns import Columns, is_tiles
 from cass_cli.data.layouts.csv_layout import HowToRead, named_table, open_table, read_labelled
 from cass_cli.data.layouts.folders import looks_like_dermofit, read_dermofit, read_flat, read_folders
 from cass_cli.data.layouts.found_tables import (
@@ -159,7 +159,8 @@ def load_samples(
     elif layout != "auto" or class_level is not None:
         records = _from_folders(scan, layout, class_level)
     else:
-        records = _recognised(scan, find_tables(index, how))
+        tables = find_tables(index, how)
+        records = _from_tables(tables, scan, layout, demanded=True) if tables.tiles else _recognised(scan, tables)
     assert records is not None, "a demanded table is read or missed aloud"
     if split_lists or not is_none(columns.split):
         records = split_by_lists(records, index, split_lists)
@@ -245,11 +246,12 @@ def _recognised(scan: Scan, tables: Tables) -> Records:
 def _from_named(scan: Scan, index: Index, labels: Path, how: HowToRead) -> Records:
     """Read the table that the user names; without labels, it adds groups and splits to what the folders tell."""
     path = named_table(scan.root, labels)
-    records = read_labelled(open_table(path, index), index, how)
+    table = open_table(path, index)
+    records = read_labelled(table, index, how)
     others = [name for name in scan.tables if scan.root / name != path]
     unused = [f"Other tables there are not used, --labels names one: {shown_list(others)}."] if others else []
     records = replace(records, notes=[*records.notes, *unused])
-    if records.labels is not None or is_none(how.columns.label):
+    if records.labels is not None or is_none(how.columns.label) or is_tiles(table):
         return records
     folders = read_folders(scan.images, unread=scan.unread)
     if folders is not None:

@@ -38,6 +38,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "data/layouts/scan.py": (*READ, "predict"),
     "data/decode": (*READ, "predict"),
     "data/sets": TRAIN,
+    "data/slides": ("tile",),
     "engine": TRAIN,
     "engine/device.py": (*TRAIN, *TUNED, *LOOK, "benchmark-time"),
     "engine/finetuning": ("finetune",),
@@ -49,6 +50,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "engine/looking/attention_maps.py": ("attention-maps",),
     "engine/timing/forecast.py": ("pretrain",),
     "engine/timing/finetune_forecast.py": ("finetune",),
+    "engine/tiling": ("tile",),
     "engine/timing/job.py": ("benchmark-time",),
     "methods": ("pretrain",),
     "models": TRAIN,
@@ -64,6 +66,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "reports/inspection.py": ("inspect",),
     "reports/predictions.py": ("predict",),
     "reports/pretraining.py": ("pretrain",),
+    "reports/tiling.py": ("tile",),
     "reports/report_sections.html.j2": TRAIN,
     "errors.py": (),  # of all
 }

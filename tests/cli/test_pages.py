@@ -25,6 +25,7 @@ from safetensors.torch import save_file
 
 from cass_cli.cli.app import app, run
 from tests.conftest import REPO
+from tests.data.slides.drawn import draw_six
 
 PAGES = [REPO / "README.md", REPO / "CONTRIBUTING.md", *sorted((REPO / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -32,6 +33,7 @@ INLINE = re.compile(r"`(cass (?!COMMAND|…)[^`]+)`")
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {"cnn": ("test_resnet", {}), "vit": ("test_vit", {"img_size": 32})}
 STARTS = {"cnn": "resnet50.safetensors", "vit": "vit_base_patch16_384.safetensors"}  # as docs/offline.md calls them
 FOLDERS = ("FOLDER", "HAM10000")
+TILES = "TILES"  # which cass tile makes, and other commands read
 RUNS = ("NAME", "OTHER", "RUN", "ham", "ham-transfer")  # copies of one; the first is the latest
 
 ARMS = ["--cnn", "test_resnet", "--vit", "test_vit", "--image-size", "32", "--device", "cpu", "--precision", "fp32"]
@@ -75,6 +77,8 @@ def small(words: list[str]) -> list[str]:
     elif command == "benchmark-time":
         more = [*ARMS, "--steps", "1", "--warmup", "1"]
         more += [] if "--sweep" in given else ["--batch-size", "2"]
+    elif command == "tile":
+        more = ["--size", "32"]
     elif command in ("attention-maps", "feature-maps"):
         more = ["--samples", "2", "--device", "cpu"]
     elif command == "similarity":
@@ -111,6 +115,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (here / "runs" / "latest").unlink()
     (here / "runs" / "latest").symlink_to("NAME")
     assert run(["inspect", str(here / "FOLDER"), "--csv", str(here / "images.csv")]) == 0
+    slides = draw_six(here / "SLIDES")
+    told = [f"{path.name},{'benign' if i % 2 else 'malignant'}\n" for i, path in enumerate(slides.iterdir())]
+    (here / "slides.csv").write_text("slide,label\n" + "".join(told))
+    assert run(["tile", str(slides), "--out", str(here / TILES), "--size", "32"]) == 0
     return here
 
 
@@ -131,7 +139,7 @@ def test_a_command_of_the_pages_runs(
     line: str, desk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for path in desk.iterdir():
-        if path.name != "runs":
+        if path.name != "runs" and (path.name, COMMANDS[line][0]) != (TILES, "tile"):
             (tmp_path / path.name).symlink_to(path)
     words = COMMANDS[line]
     named = {word.split("/")[0] for word in words} - {new for flag, new in pairwise(words) if flag == "--name"}

@@ -32,6 +32,7 @@ from cass_cli.errors import DataError
 from cass_cli.words import count, shown, shown_list
 
 OUR_FACTS = ("status", "width", "height", "mode", "bit_depth", "format", "pages", "cluster", "leak", "disagrees")
+TILE_COLUMNS = ("image", "slide", "patient", "x", "y")  # how a table of tiles begins, see `engine/tiling/`
 LEFT_OUT = "left out"  # how the status begins of an image that is none to learn from, in tables that cass wrote
 SAMPLED = 300  # rows whose cells are held against the files
 
@@ -76,11 +77,12 @@ def read_rows(table: Table, image: str, asked: Columns, taken: Collection[str] =
 
     Raises DataError for a named column that is absent and where no column can be told to be the one.
     """
-    ours = is_ours(table)
-    free = [c for c in table.columns if c not in {image, *taken} and not (ours and c in OUR_FACTS)]
+    ours, tiles = is_ours(table), is_tiles(table)
+    facts = OUR_FACTS if ours else ("slide", "x", "y") if tiles else ()
+    free = [c for c in table.columns if c not in {image, *taken, *facts}]
     split = _split_column(table, asked, free)
     free = [c for c in free if c != split]
-    group = _group_column(table, asked.group, free)
+    group = _group_column(table, asked.group or ("patient" if tiles else None), free)
     free = [c for c in free if c != group and not (split is None and not asked.label and flag_split(c))]
     chosen = label_columns(table, asked.label, free, ours=ours)
     labels = _labels_of(table, chosen, asked)
@@ -91,16 +93,14 @@ def read_rows(table: Table, image: str, asked: Columns, taken: Collection[str] =
     if group and groups and len(groups) > 1 and len(set(groups)) == 1 and groups[0]:
         notes.append(f"Column '{shown(group)}' says {shown(groups[0])} of every image: no groups.")
         groups = None
-    elif group and groups and labels and part_alike(groups, labels.labels):
+    elif group and groups and labels and not tiles and part_alike(groups, labels.labels):
         notes.append(f"Column '{shown(group)}' parts the images as the labels do: no groups.")
         groups = None
     elif group:
         notes.append(f"Grouped by column '{shown(group)}'.")
     if split:
         notes.append(f"Splits come from column '{shown(split)}'.")
-    unused = [
-        c for c in table.columns if c not in {image, group, split, *chosen, *taken} and not (ours and c in OUR_FACTS)
-    ]
+    unused = [c for c in table.columns if c not in {image, group, split, *chosen, *taken, *facts}]
     subgroups = {c: _known(table.columns[c]) for c in unused if says(c, SUBGROUPS)}
     subgroups = {c: cells for c, cells in subgroups.items() if len(set(cells)) > 1}
     if subgroups:
@@ -125,6 +125,11 @@ def is_ours(table: Table) -> bool:
     if list(table.columns)[:2] != ["image", "split"] or "status" not in table.columns:
         return False
     return all(cell == "ok" or cell.startswith(("unreadable", LEFT_OUT)) for cell in set(table.columns["status"]))
+
+
+def is_tiles(table: Table) -> bool:
+    """Whether `cass tile` wrote the table: it tells what each tile is of, and the folders of the tiles tell nothing."""
+    return tuple(table.columns)[: len(TILE_COLUMNS)] == TILE_COLUMNS
 
 
 def image_columns(table: Table, asked: str | None, is_image: Callable[[str], bool]) -> list[str]:

@@ -14,6 +14,7 @@ from cass_cli.data.layouts.columns import (
     Rows,
     image_columns,
     is_ours,
+    is_tiles,
     read_rows,
 )
 from cass_cli.data.layouts.folders import groups_of_paths, splits_of_paths
@@ -88,10 +89,11 @@ def read_labelled(table: Table, index: Index, how: HowToRead) -> Records:
     rows, notes = _of_rows(rows, kept), [*notes, *found.notes, *_skipped_notes(skipped)]
     if rows.groups is None and columns.group is None and is_isic(list(table.columns)):
         rows = replace(rows, groups=_isic_lesions(path, rows.images, notes), groups_by="column lesion_id")
-    if rows.splits is None and not is_none(columns.split) and (splits := splits_of_paths(names)) is not None:
+    tiles = is_tiles(table)  # whose folders are slides, and may be called test_001
+    if rows.splits is None and not (tiles or is_none(columns.split)) and (splits := splits_of_paths(names)) is not None:
         rows = replace(rows, splits=splits)
         notes.append("Splits come from the folders.")
-    if rows.groups is None and columns.group is None:
+    if rows.groups is None and columns.group is None and not tiles:
         groups, by, told = groups_of_paths(names)
         rows, notes = replace(rows, groups=groups, groups_by=by), notes + told
     first = _first_rows(names, rows, path.name)

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from shlex import quote
 
-from cass_cli.data.layouts.columns import image_columns
+from cass_cli.data.layouts.columns import image_columns, is_tiles
 from cass_cli.data.layouts.csv_layout import HowToRead, is_about_labels, open_table, read_labelled
 from cass_cli.data.layouts.label_columns import is_isic
 from cass_cli.data.layouts.lookup import Index
@@ -32,6 +32,7 @@ class Tables:
     besides: dict[str, Records] = field(default_factory=dict)  # what the unclear say but for labels
     unread: dict[str, str] = field(default_factory=dict)  # no table of these images, and why
     other: set[str] = field(default_factory=set)  # those too short to be about the images
+    tiles: str | None = None  # what `cass tile` wrote, which is read before all others
 
     @property
     def labelled(self) -> list[str]:
@@ -66,6 +67,7 @@ def find_tables(index: Index, how: HowToRead) -> Tables:
                 found.unread[name] = error.what.removeprefix(f"{shown(str(scan.root / name))} ").rstrip(".")
     joined = _joined(opened)
     for name, table in joined.items():
+        found.tiles = name if is_tiles(table) else found.tiles
         try:
             found.read[name] = _alike(read_labelled(table, index, how), name)
         except DataError as error:
@@ -135,11 +137,11 @@ def _alike(records: Records, name: str) -> Records:
 def choose(tables: Tables, scan: Scan) -> str | None:
     """Return the table to read, None where none names images.
 
-    `labels.csv` comes first, then the only one with labels, then the only one. Raises `DataError` where the choice is
-    open, and where one that is called as tables of labels are cannot be read.
+    That of tiles comes first, then `labels.csv`, then the only one with labels, then the only one. Raises `DataError`
+    where the choice is open, and where one that is called as tables of labels are cannot be read.
     """
     usual = [n for n in tables.labelled if Path(n).name.lower() == "labels.csv"]
-    best = usual or tables.labelled or list(tables.read)
+    best = ([tables.tiles] if tables.tiles else usual) or tables.labelled or list(tables.read)
     if len(best) > 1:
         raise DataError(f"Several CSV files lie in {scan.root}: {shown_list(best)}.", hint="Choose with --labels.")
     return best[0] if best else None
