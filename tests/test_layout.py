@@ -20,6 +20,7 @@ ONLY = {"scores": {"data"}, "runs": {"config", "data", "scores"}}
 
 DATA = (
     {"decode", "views", "phantom", "space"},
+    {"frames"},
     {"layouts"},
     {"sources"},
     {"samples", "stratify", "fingerprints"},
