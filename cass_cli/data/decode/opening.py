@@ -15,6 +15,10 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from cass_cli.data.decode.facts import DecodeError, PixelRules, check_bytes
 from cass_cli.words import shown
 
+MAGICS = (
+    *((b"\xff\xd8\xff", "JPEG"), (b"\x89PNG", "PNG"), (b"BM", "BMP")),
+    *((magic, "TIFF") for magic in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+)
 SAMPLES_PER_PIXEL = 277  # TIFF's tag
 
 
@@ -60,8 +64,7 @@ def _kind_of(path: Path) -> str:
     """Say what a file that no decoder claims may be."""
     with path.open("rb") as file:
         head = file.read(512)
-        magics = {b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"BM": "BMP"}
-        name = next((name for magic, name in magics.items() if head.startswith(magic)), "")
+        name = next((name for magic, name in MAGICS if head.startswith(magic)), "")
         if name == "TIFF" and (channels := _tiff_channels(file)) not in (1, 3):
             return f"a TIFF with {channels} channels, which is not read: save it as .npy, and choose with --channels"
     if name:
@@ -75,7 +78,8 @@ def _tiff_channels(file: BinaryIO) -> int:
     """Return the channels that the first page of a TIFF states; 1 where it does not say, or is damaged."""
     file.seek(0)
     try:
-        tags = ImageFileDirectory_v2(file.read(8))
+        head = file.read(8)
+        tags = ImageFileDirectory_v2(head + file.read(8) if b"+" in head[2:4] else head)
         file.seek(tags.next)
         tags.load(file)
         return int(tags.get(SAMPLES_PER_PIXEL, 1))

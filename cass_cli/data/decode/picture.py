@@ -52,9 +52,10 @@ def read_picture(
     """Return the image, or its `frame`, as `read_image` does; raises `DecodeError`, and all that Pillow raises."""
     image = _open(path, file, heic=heic)
     several = image.format != "MPO" and bool(getattr(image, "is_animated", False))
-    if several or frame:
-        check_frames(path, frames_of(image) if frame is None else frame + 1)
-        _seek(path, image, frame or 0)
+    if frame:
+        _seek(path, image, frame)
+    elif several and frame is None:
+        check_frames(path, frames_of(image))
     check_pixels(path, image.width, image.height, rules)
     if size is not None and image.format in {"JPEG", "MPO"}:
         width, height = seen_size(*image.size, size, fit)
@@ -97,6 +98,5 @@ def _open(path: Path, file: BinaryIO, *, heic: bool) -> ImageFile:
 def _seek(path: Path, image: ImageFile, frame: int) -> None:
     try:
         image.seek(frame)
-    except EOFError:
-        check_frames(path, frames_of(image), frame)
-        raise
+    except EOFError as error:
+        raise DecodeError(path, f"it has no frame {frame}, counted from 0") from error
