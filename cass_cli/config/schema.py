@@ -68,7 +68,7 @@ def _listed(value: object) -> object:
     """Return the parts of `0,1,2`, as an option gives it, and one number as a list of one."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",")]
-    return [value] if isinstance(value, int | float) else value
+    return [value] if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 Frames = Annotated[Literal["first", "middle", "all"] | int, BeforeValidator(_frames)]

@@ -146,6 +146,13 @@ def test_a_file_called_as_a_frame_is_refused(tmp_path: Path) -> None:
     assert load_samples(tmp_path).names == ("other#frame=003.png",)
 
 
+def test_channels_of_an_archive_can_be_chosen(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 9, 9, 3), np.uint8)
+    np.savez(tmp_path / "a.npz", train_images=images, train_labels=np.zeros((4, 1), int))
+    table = load_samples(tmp_path / "a.npz", frames=ALL, rules=PixelRules(channels=(1,)))
+    assert np.array_equal(read_sample(table, 2), np.repeat(images[2, :, :, 1:2], 3, axis=2))
+
+
 def test_names() -> None:
     for name in ("a.png", "a#b.png", "a.tif#frame=", "a.tif#frame=x", "#frame=3", "a.tif#frame=1.png"):
         assert (file_of(name), frame_of(name)) == (name, None)
@@ -158,6 +165,9 @@ def test_a_reading_with_frames_is_read_back(folder: Path, tmp_path_factory: pyte
     path = tmp_path_factory.mktemp("run") / "splits.csv"
     write_splits(path, table, splits)
     assert read_splits(path, table) == splits
+    with pytest.raises(DataError, match=r"15 images in .* are not in") as raised:
+        read_splits(path, load_samples(folder))
+    assert "--frames" in raised.value.hint
     again = load_samples(folder, labels=path)
     assert (again.names, again.groups, again.splits) == (table.names, table.groups, splits)
     assert np.array_equal(again.labels, table.labels)  # type: ignore[arg-type]
