@@ -17,7 +17,7 @@ from machine import RESULTS
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from cass_cli.data.decode.facts import DecodeError
+from cass_cli.data.decode.facts import DecodeError, PixelRules
 from cass_cli.data.decode.image import describe_image, read_image
 from cass_cli.words import shown
 from tests.data.decode.dicom_files import dicom_table
@@ -52,7 +52,7 @@ def main() -> None:
 def outcome(odd: OddFile, path: Path) -> str:
     """Return what the file gives, in one cell."""
     try:
-        decoded = read_image(path, max_pixels=MAX_PIXELS)
+        decoded = read_image(path, rules=PixelRules(max_pixels=MAX_PIXELS))
     except DecodeError as error:
         return f"refused: {shown(error.reason)}"
     facts, pixels = describe_image(path), decoded.pixels

@@ -20,6 +20,7 @@ ONLY = {"scores": {"data"}, "runs": {"config", "data", "scores"}}
 
 DATA = (
     {"decode", "views", "phantom", "space", "slides"},
+    {"frames"},
     {"layouts"},
     {"sets"},
     {"sources"},

@@ -9,8 +9,10 @@ import typer
 
 from cass_cli.cli.options import (
     ALLOW_OUTSIDE,
+    CHANNELS,
     CLASS_LEVEL,
     DATA,
+    FRAMES,
     GROUP_COLUMN,
     GROUP_PATTERN,
     IMAGE_COLUMN,
@@ -19,13 +21,16 @@ from cass_cli.cli.options import (
     LABEL_SEPARATOR,
     LABELS,
     LAYOUT,
+    MAX_BYTES,
     MAX_PIXELS,
     MISSING,
     OUTPUT,
+    SLICES,
     SPLIT_COLUMN,
     SPLIT_LIST,
     SPLIT_VALUES,
     UNCERTAIN,
+    WINDOW,
     WORKERS,
 )
 
@@ -75,7 +80,12 @@ def inspect(
     size: Annotated[
         int, typer.Option(help="Side in pixels at which images are compared.", min=24, rich_help_panel=CHECKS)
     ] = 64,
+    frames: Annotated[str | None, FRAMES] = None,
+    slices: Annotated[int | None, SLICES] = None,
+    window: Annotated[str | None, WINDOW] = None,
+    channels: Annotated[str | None, CHANNELS] = None,
     max_pixels: Annotated[int | None, MAX_PIXELS] = None,
+    max_bytes: Annotated[int | None, MAX_BYTES] = None,
     workers: Annotated[int | None, WORKERS] = None,
     cached: Annotated[
         bool,
@@ -137,7 +147,12 @@ def inspect(
         "data.split_lists": split_files(split_list),
         "data.missing": missing,
         "data.allow_outside": allow_outside,
+        "data.frames": frames,
+        "data.slices": slices,
+        "data.window": window,
+        "data.channels": channels,
         "data.max_pixels": max_pixels,
+        "data.max_bytes": max_bytes,
         "data.workers": workers,
     }
     given = flag_layer(flags)
@@ -153,7 +168,6 @@ def inspect(
             threshold=threshold,
             cached=cached,
             workers=asked.workers,
-            max_pixels=asked.max_pixels,
             on_progress=progress,
         )
     command = training_command(asked, seed=seed, splits=splits)

@@ -94,6 +94,25 @@ BAD_IMAGES = typer.Option(
 MAX_PIXELS = typer.Option(
     help="Largest image that is decoded, in pixels. Default: 100 million.", rich_help_panel=DATA, min=1
 )
+MAX_BYTES = typer.Option(help="Largest file that is opened, in bytes. Default: 2 billion.", rich_help_panel=DATA, min=1)
+FRAMES = typer.Option(
+    help="Of a file of several images (pages, frames): the first, the middle one, all, or N evenly spread, which "
+    "stay in one split. Default: first.",
+    rich_help_panel=DATA,
+    metavar="first|middle|all|N",
+)
+SLICES = typer.Option(help="Middle slices of a NIfTI volume. Default: 1.", rich_help_panel=DATA, metavar="N")
+WINDOW = typer.Option(
+    help="Values shown black and white (CT: Hounsfield units), of pixels deeper than 8 bits and DICOM. "
+    "Default: the file's own, else percentiles.",
+    rich_help_panel=DATA,
+    metavar="LOW,HIGH",
+)
+CHANNELS = typer.Option(
+    help="One channel, or three, that are shown, counted from 0: 1 is green alone. Default: all of one or three.",
+    rich_help_panel=DATA,
+    metavar="C|R,G,B",
+)
 IMAGE_SIZE = typer.Option(
     help="Side of the square trained on, in pixels. Default: 384.", rich_help_panel=DATA, metavar="PIXELS"
 )

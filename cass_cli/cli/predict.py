@@ -13,6 +13,7 @@ from cass_cli.cli.options import (
     FRACTION,
     IMAGE_COLUMN,
     JSON,
+    MAX_BYTES,
     MAX_PIXELS,
     MISSING,
     OUTPUT,
@@ -45,6 +46,7 @@ def predict(
     missing: Annotated[str | None, MISSING] = None,
     allow_outside: Annotated[bool, ALLOW_OUTSIDE] = False,
     max_pixels: Annotated[int | None, MAX_PIXELS] = None,
+    max_bytes: Annotated[int | None, MAX_BYTES] = None,
     device: Annotated[str | None, DEVICE] = None,
     precision: Annotated[str | None, PRECISION] = None,
     workers: Annotated[int, WORKERS] = 0,
@@ -82,6 +84,7 @@ def predict(
         "train.precision": precision,
         "data.missing": missing,
         "data.max_pixels": max_pixels,
+        "data.max_bytes": max_bytes,
     }
     layer = flag_layer(flags)
     job = predict_job(

@@ -20,7 +20,12 @@ READING = {  # settings that decide how a folder is read → their options
     "split_column": "--split-column",
     "split_values": "--split-values",
     "missing": "--missing",
+    "frames": "--frames",
+    "slices": "--slices",
+    "window": "--window",
+    "channels": "--channels",
     "max_pixels": "--max-pixels",
+    "max_bytes": "--max-bytes",
     "allow_outside": "--allow-outside",
 }
 
@@ -62,7 +67,8 @@ def reading_options(data: Data) -> list[str]:
     for name, flag in READING.items():
         value = getattr(data, name)
         if value != getattr(Data(), name):
-            words += [flag] if value is True else [flag, str(value)]
+            listed = ",".join(f"{part:g}" for part in value) if isinstance(value, tuple) else str(value)
+            words += [flag] if value is True else [flag, listed]
     return words + [word for split, path in data.split_lists.items() for word in ("--split-list", f"{split}={path}")]
 
 

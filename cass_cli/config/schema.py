@@ -55,6 +55,27 @@ RecipeName = Literal["paper", "probe", "tuned"]
 StartName = Literal["pretrained", "best", "averaged", "imagenet", "random"]
 
 
+def _frames(value: object) -> object:
+    """Return one of the words or a number of frames, which an option gives as text."""
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    whole = isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= 100_000
+    if not whole and number not in ("first", "middle", "all"):
+        raise PydanticCustomError("frames", "input should be first, middle, all, or a number from 1 to 100,000")
+    return number
+
+
+def _listed(value: object) -> object:
+    """Return the parts of `0,1,2`, as an option gives it, and one number as a list of one."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",")]
+    return [value] if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Frames = Annotated[Literal["first", "middle", "all"] | int, BeforeValidator(_frames)]
+Window = Annotated[tuple[float, float], BeforeValidator(_listed)]
+Channels = Annotated[tuple[Annotated[int, Field(ge=0, le=100_000)], ...], BeforeValidator(_listed)]
+
+
 class Section(BaseModel):
     """A part of the configuration: frozen, and deaf to no misspelled key."""
 
@@ -125,7 +146,31 @@ class Data(Section):
     workers: int = Field(0, ge=0, le=256, description="decoding threads; 0: one a core")
     bad_images: Literal["stop", "skip"] = Field("stop", description="what to do about unreadable images")
     max_pixels: int = Field(100_000_000, ge=1, le=10**12, description="largest image that is decoded, in pixels")
+    max_bytes: int = Field(
+        2_000_000_000, ge=1, le=10**15, description="largest file that is opened, and largest volume unpacked, in bytes"
+    )
+    frames: Frames = Field(
+        "first", description="images taken of a file with several: first, middle, all, or how many, evenly spread"
+    )
+    slices: int = Field(1, ge=1, le=100_000, description="middle slices taken of a volume (NIfTI)")
+    window: Window | None = Field(
+        None, description="values shown black and white, of pixels deeper than 8 bits and DICOM; none: the file's own"
+    )
+    channels: Channels | None = Field(
+        None,
+        min_length=1,
+        max_length=3,
+        description="one channel, or three, that are shown, from 0; none: all of three",
+    )
     allow_outside: bool = Field(False, description="let a CSV name images outside the data folder")
+
+    @model_validator(mode="after")
+    def _something_is_shown(self) -> Self:
+        if self.window and not self.window[0] < self.window[1]:
+            raise ValueError("window: two values, LOW,HIGH, the first below the second")
+        if self.channels and len(self.channels) == 2:
+            raise ValueError("channels: one, or three, as 0,1,2")
+        return self
 
     @model_validator(mode="after")
     def _fractions_sum_to_one(self) -> Self:

@@ -12,6 +12,7 @@ import torch
 from cass_cli.config.load import Resolved
 from cass_cli.config.presets import preset_about, preset_data_path
 from cass_cli.config.schema import Data
+from cass_cli.data.decode.facts import PixelRules
 from cass_cli.data.duplicates import (
     Leaks,
     cluster_numbers,
@@ -21,6 +22,7 @@ from cass_cli.data.duplicates import (
     near_duplicates,
     thumbnails,
 )
+from cass_cli.data.frames import FrameRules
 from cass_cli.data.layouts.columns import Columns
 from cass_cli.data.layouts.csv_layout import named_table
 from cass_cli.data.layouts.medmnist import download_medmnist
@@ -119,7 +121,19 @@ def samples_of(data: Data) -> SampleTable:
         group_pattern=data.group_pattern,
         split_lists={str(split): path for split, path in data.split_lists.items()},
         skip_missing=data.missing == "skip",
+        frames=frame_rules(data),
+        rules=pixel_rules(data),
     )
+
+
+def frame_rules(data: Data) -> FrameRules:
+    """Return which images of a file are taken under these settings."""
+    return FrameRules(data.frames, data.slices)
+
+
+def pixel_rules(data: Data) -> PixelRules:
+    """Return how files become pixels under these settings."""
+    return PixelRules(data.max_pixels, data.max_bytes, data.window, data.channels)
 
 
 def find_dataset(
@@ -170,7 +184,6 @@ def duplicate_pairs(
         mode="disk" if data.cache == "disk" else "auto",
         bad_images="skip",
         workers=data.workers,
-        max_pixels=data.max_pixels,
         on_progress=on_progress,
     )
     near = near_duplicates(thumbnails(store.images))
@@ -204,7 +217,6 @@ def load_images(
         device=device,
         bad_images=data.bad_images,
         workers=data.workers,
-        max_pixels=data.max_pixels,
         on_progress=on_progress,
     )
 

@@ -1,6 +1,7 @@
 """The same picture twice: byte for byte, or nearly so, and what that does to splits and labels.
 
-Exact duplicates are files with the same bytes (in an .npz: members with the same pixels). Near-duplicates are
+Exact duplicates are files with the same bytes (in an .npz: members with the same pixels; of the frames of a file and of
+its copy: the same ones). Near-duplicates are
 pictures whose 24 × 24 grey thumbnails correlate above 0.995: re-encoded, resized, brightened, neighbouring slices.
 N images · K pairs · D thumbnail pixels.
 """
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from io import FileIO
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -168,15 +170,22 @@ def merged_pairs(one: Ints, two: Ints) -> Ints:
 
 
 def _digests_of_files(table: SampleTable) -> Iterator[tuple[int, int, bytes]]:
-    """Yield (row, bytes, digest) of the files that share their length with another; empty files are no copies."""
-    by_size: dict[int, list[int]] = {}
+    """Yield (row, bytes, digest) of the files that share their length with another; empty files are no copies.
+
+    The digest of one image of several in a file tells which one it is.
+    """
+    images: dict[Path, list[int]] = {}
     for row in range(len(table)):
+        images.setdefault(table.path(row), []).append(row)
+    by_size: dict[int, list[Path]] = {}
+    for path in images:
         with suppress(OSError):
-            by_size.setdefault(table.path(row).stat().st_size, []).append(row)
-    for size, rows in by_size.items():
-        for row in rows if size and len(rows) > 1 else ():
-            with suppress(OSError), table.path(row).open("rb", buffering=0) as file:
-                yield row, size, _digest(file, size)
+            by_size.setdefault(path.stat().st_size, []).append(path)
+    for size, paths in by_size.items():
+        for path in paths if size and len(paths) > 1 else ():
+            with suppress(OSError), path.open("rb", buffering=0) as file:
+                digest = _digest(file, size)
+                yield from ((row, size, digest + f"{table.frame(row)}".encode()) for row in images[path])
 
 
 def _digest(file: FileIO, size: int) -> bytes:

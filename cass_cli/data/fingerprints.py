@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from cass_cli.data.frames import file_of
 from cass_cli.data.sources import SampleTable
 from cass_cli.words import count, shown_list
 
@@ -91,7 +92,7 @@ def _other_contents(before: Fingerprint, now: Fingerprint) -> bool:
 def _files(table: SampleTable, rows: Iterable[int]) -> dict[str, Path]:
     if table.archive:
         return {f"{ARCHIVE} {part}".strip(): path for part, path in table.archive_files.items()}
-    return {table.names[row]: table.path(row) for row in rows}
+    return {file_of(table.names[row]): table.path(row) for row in rows}
 
 
 def _stat(path: Path) -> Fingerprint:

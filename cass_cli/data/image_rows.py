@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cass_cli.data.decode.facts import DecodeError, ImageFacts
+from cass_cli.data.decode.facts import DecodeError, ImageFacts, PixelRules
 from cass_cli.data.decode.image import describe_image
 from cass_cli.data.duplicates import cluster_numbers, find_leaks
 from cass_cli.data.layouts.columns import LEFT_OUT
@@ -57,7 +58,11 @@ def read_headers(
         return facts, bad
 
     def look(rows: range) -> list[ImageFacts | str]:
-        return [_header(table, row) for row in rows]
+        seen: dict[Path, ImageFacts | str] = {}
+        for path in map(table.path, rows):
+            if path not in seen:
+                seen[path] = _header(path, table.rules)
+        return [seen[table.path(row)] for row in rows]
 
     parts = [range(start, min(start + TOGETHER, len(table))) for start in range(0, len(table), TOGETHER)]
     with ThreadPoolExecutor(workers or usable_cores()) as pool:
@@ -69,10 +74,10 @@ def read_headers(
     return facts, bad
 
 
-def _header(table: SampleTable, row: int) -> ImageFacts | str:
-    """Return what the header of an image says, or why it says nothing."""
+def _header(path: Path, rules: PixelRules) -> ImageFacts | str:
+    """Return what the header of a file says, or why it says nothing."""
     try:
-        return describe_image(table.path(row))
+        return describe_image(path, rules)
     except DecodeError as error:
         return error.reason
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS
 from cass_cli.data.duplicates import (
     THRESHOLD,
     cluster_numbers,
@@ -111,7 +110,6 @@ def inspect_samples(
     threshold: float = THRESHOLD,
     cached: bool = False,
     workers: int = 0,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Inspection:
     """Read every image of `table` and report on it; nothing is changed and no unreadable file stops it.
@@ -131,7 +129,6 @@ def inspect_samples(
             mode="disk" if cached else "auto",
             bad_images="skip",
             workers=workers,
-            max_pixels=max_pixels,
             on_progress=on_progress,
         )
         unkept = [note for note in store.notes if note.endswith(HELD_IN_MEMORY)]
@@ -157,7 +154,7 @@ def inspect_samples(
         not_square=sum(fact.width != fact.height for fact in known),
         longest=max((max(f.width, f.height) / max(1, min(f.width, f.height)) for f in known), default=1.0),
         modes=_ranked(f"{fact.format} {fact.mode}, {fact.bit_depth} bit" for fact in known),
-        many_pages=sum(fact.pages > 1 for fact in known),
+        many_pages=sum(fact.pages > 1 and table.frame(i) is None for i, fact in facts.items() if i not in bad),
         bad=tuple((table.names[i], reason) for i, reason in sorted(bad.items())),
         pixels_checked=duplicates,
         groups=None if table.groups is None else len(sizes),

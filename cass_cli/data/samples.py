@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cass_cli.config.schema import FitName
-from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS, Decoded, DecodeError, check_pixels
+from cass_cli.data.decode.channels import shown_channels
+from cass_cli.data.decode.facts import Decoded, DecodeError, check_pixels
 from cass_cli.data.decode.image import read_image, squared_pixels
 from cass_cli.data.layouts.hdf5 import open_images, pcam_file
 from cass_cli.data.sources import SampleTable
@@ -23,30 +24,30 @@ _opened: dict[tuple[Path, int, str], Any] = {}  # the arrays of archives in use,
 _opening = threading.Lock()
 
 
-def read_sample(table: SampleTable, index: int, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8]:
+def read_sample(table: SampleTable, index: int) -> NDArray[np.uint8]:
     """Return image `index` of the table as uint8 RGB [H, W, 3]; raises `DecodeError`. Safe to call in threads."""
-    return read_decoded(table, index, max_pixels=max_pixels).pixels
+    return read_decoded(table, index).pixels
 
 
 def read_decoded(
     table: SampleTable,
     index: int,
     *,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
     size: int | None = None,
     fit: FitName = "squash",
 ) -> Decoded:
     """Return image `index`, brought to size × size by `fit` where `size` is given, as `read_image` does for files."""
     if not table.archive:
-        return read_image(table.path(index), max_pixels=max_pixels, size=size, fit=fit)
+        return read_image(table.path(index), frame=table.frame(index), rules=table.rules, size=size, fit=fit)
     name = table.names[index]
     part, _, row = name.partition("/")
     try:
         pixels = np.asarray(archive_images(table.root, part)[int(row)])
     except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
         raise DecodeError(f"{table.root}/{name}", f"not to be had from the archive ({error})") from error
-    check_pixels(name, pixels.shape[1], pixels.shape[0], max_pixels)
+    check_pixels(name, pixels.shape[1], pixels.shape[0], table.rules)
     rgb = np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
+    rgb = shown_channels(name, rgb, table.rules)
     rgb = rgb if size is None else squared_pixels(np.ascontiguousarray(rgb), size, fit)
     return Decoded(rgb, several_pages=False)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cass_cli.data.decode.facts import USUAL, PixelRules
+from cass_cli.data.frames import FIRST, FrameRules, file_of, frame_of, with_frames
 from cass_cli.data.layouts.columns import Columns, is_tiles
 from cass_cli.data.layouts.csv_layout import HowToRead, named_table, open_table, read_labelled
 from cass_cli.data.layouts.folders import looks_like_dermofit, read_dermofit, read_flat, read_folders
@@ -50,7 +52,8 @@ class SampleTable:
     """N images and what is known of them. Rows keep their order in every function that takes a table.
 
     `names` are POSIX paths relative to `root`, or "train/000123" when `root` is an archive (.npz, .h5). Names that are
-    not UTF-8 hold surrogate escapes, as `os.fsdecode` gives them; `words.shown` makes any name printable.
+    not UTF-8 hold surrogate escapes, as `os.fsdecode` gives them; `words.shown` makes any name printable. One image of
+    several in a file has the ending of `frames.py`.
     `labels` is None when unlabelled; int64 [N] of class indices with -1 for "no label"; or int8 [N, C] of
     0 and 1 when multi-label, with -1 where it is not known. `groups` names the patient or lesion of each image;
     "" = unknown, an image on its own.
@@ -68,6 +71,7 @@ class SampleTable:
     notes: tuple[str, ...] = ()  # what was recognised, decided or left out: one plain sentence each
     obstacles: tuple[str, ...] = ()  # what no one would train on knowingly: a lost class, a split of one class
     left_out: tuple[tuple[str, str], ...] = ()  # other files: name, and why it is no image to learn from
+    rules: PixelRules = USUAL  # how they become pixels
 
     def __len__(self) -> int:
         return len(self.names)
@@ -92,7 +96,11 @@ class SampleTable:
     def path(self, index: int) -> Path:
         """Return the file of image `index`; only tables over files have one."""
         assert not self.archive, "images of an archive have no path of their own"
-        return self.root / self.names[index]
+        return self.root / file_of(self.names[index])
+
+    def frame(self, index: int) -> int | None:
+        """Return which frame or slice of its file image `index` is; None for a file that is not taken apart."""
+        return None if self.archive else frame_of(self.names[index])
 
     def select(self, indices: Sequence[int] | NDArray[np.int64]) -> SampleTable:
         """Return the table of these rows, in this order; classes and notes stay."""
@@ -122,13 +130,16 @@ def load_samples(
     group_pattern: str | None = None,
     split_lists: Mapping[str, Path] | None = None,
     skip_missing: bool = False,
+    frames: FrameRules = FIRST,
+    rules: PixelRules = USUAL,
 ) -> SampleTable:
     """Return the images under `root` and what is known of them, sorted by name; `notes` say how it was read.
 
     `root` is a folder, an .npz archive, or a table lying in its folder. `labels` (a CSV, looked for in the current
     folder, then in `root`) and named columns select the table layout; `layout` names one outright. In "auto", class
     folders and a table beside the images are both read; without either the images are unlabelled. `class_level`:
-    see `read_folders`; `group_pattern`: see `grouped_by`; `split_lists`: split → text file of image names.
+    see `read_folders`; `group_pattern`: see `grouped_by`; `split_lists`: split → text file of image names;
+    `frames`: see `with_frames`.
     Raises DataError for anything missing or outside `root`, and for what can be read in two ways, naming the option
     that chooses; ConfigError for an unknown layout.
     """
@@ -142,7 +153,7 @@ def load_samples(
                 f"{shown(archive.name)} holds its own labels and splits: options of folders and tables have no part.",
                 hint="Leave them out, or unpack the archive into image files.",
             )
-        return _table_of(archive.absolute(), without(_read_archive(archive), columns))
+        return replace(_table_of(archive.absolute(), without(_read_archive(archive), columns)), rules=rules)
     if root.suffix.lower() in TABLES and root.is_file() and labels is None:
         root, labels = root.parent, root.absolute()
     scan = scan_folder(root, allow_outside=allow_outside, all_masks=layout == "dermofit")
@@ -169,7 +180,8 @@ def load_samples(
     masks = [(name, "a mask of a segmentation") for name in scan.masks]
     unread = [(name, "in a format that is not read") for name in scan.unread]
     left_out = [*records.left_out, *masks, *unread]
-    return _table_of(scan.root, replace(records, left_out=left_out, notes=[*records.notes, *scan.notes]))
+    table = _table_of(scan.root, replace(records, left_out=left_out, notes=[*records.notes, *scan.notes]))
+    return with_frames(replace(table, rules=rules), frames)
 
 
 def _archive(root: Path, layout: str) -> Path | None:

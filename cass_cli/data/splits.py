@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from cass_cli.data.frames import ending_of
 from cass_cli.data.layouts.columns import LEFT_OUT
 from cass_cli.data.layouts.label_columns import CLASS_PREFIX
 from cass_cli.data.sources import SampleTable
@@ -256,9 +257,11 @@ def read_splits(path: Path, table: SampleTable) -> tuple[str, ...]:
     known = {row["image"]: row["split"] for row in rows}
     gone = sorted(known.keys() - set(table.names))
     if gone:
+        otherwise = any(map(ending_of, [*gone, *table.names]))
         raise DataError(
             f"{count(len(gone), 'image')} in {shown(str(path))} are not in {table.root}: {shown_list(gone)}",
-            hint="Is --data the folder that the run was made from?",
+            hint="Is --data the folder that the run was made from?"
+            + (" Are --frames and --slices what they were then?" if otherwise else ""),
         )
     return tuple(known.get(name, "") for name in table.names)
 

@@ -69,7 +69,7 @@ def test_a_lost_class_is_named_and_stops_training(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (data / "train/c").mkdir()
-    (data / "train/c/1.heic").write_bytes(b"as a telephone writes it")
+    (data / "train/c/1.jxl").write_bytes(b"as no decoder here reads it")
     assert run(["inspect", str(data), "--no-duplicates"]) == 1
     assert "files of the class c" in capsys.readouterr().out
     for command in ("pretrain", "finetune"):

@@ -78,6 +78,11 @@ ONLY = {
     ("config/recipes.py", "--recipe"): ("finetune",),
     ("data/dataset.py", "--data"): (*TRAIN, "evaluate", *LOOK),
     ("data/store/build.py", "--cache"): TRAIN,
+    ("data/decode/channels.py", "--channels"): READ,  # others show what the run has shown
+    ("data/decode/opening.py", "--channels"): READ,
+    ("data/frames.py", "--frames"): READ,
+    ("data/frames.py", "--slices"): READ,
+    ("data/frames.py", "--channels"): READ,
     ("engine/finetuning/tuned_arms.py", "--across-seeds"): ("ensemble",),  # "cass ensemble …"
     ("engine/starting_arms.py", "--init-from"): ("finetune",),
     ("runs/made_from.py", "--variant"): ("finetune",),

@@ -4,8 +4,8 @@ Grey: stored values → rescale slope and intercept (or modality table) → wind
 first VOI window (LINEAR, LINEAR_EXACT or SIGMOID) or VOI table; without one, images of up to 8 bits keep their full
 range and pass unchanged, deeper ones follow `depth.py`. MONOCHROME1 is inverted, so that air is dark everywhere.
 Pixel padding has no say in the window and is shown black. Colour: YBR becomes RGB, palettes are looked up, also those
-that colour a part of a grey image. Of several frames the first is read, and only it is decoded.
-What the file leaves out is filled in by `dicom_file.py`.
+that colour a part of a grey image. Of several frames one is read, and only it is decoded. A window that the user asks
+for, in rescaled values, goes before those of the file. What the file leaves out is filled in by `dicom_file.py`.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from pydicom.pixels.utils import pixel_array
 
 from cass_cli.data.decode.depth import to_uint8
 from cass_cli.data.decode.dicom_file import number, read_dataset, read_header
-from cass_cli.data.decode.facts import DecodeError, ImageFacts
+from cass_cli.data.decode.facts import DecodeError, ImageFacts, PixelRules, check_frames
 
 
-def read_dicom(path: Path, file: BinaryIO, *, max_pixels: int) -> tuple[NDArray[np.uint8], bool]:
-    """Return (uint8 [H, W, 3] of the first frame, whether there are more); raises `DecodeError`."""
-    dataset = read_dataset(path, file, max_pixels)
-    stored = _decoded(path, dataset)  # colour comes as RGB, whatever the file holds
+def read_dicom(path: Path, file: BinaryIO, *, frame: int, rules: PixelRules) -> tuple[NDArray[np.uint8], bool]:
+    """Return (uint8 [H, W, 3] of a frame, counted from 0, whether there are others); raises `DecodeError`."""
+    dataset = read_dataset(path, file, frame, rules)
+    stored = _decoded(path, dataset, frame)  # colour comes as RGB, whatever the file holds
     if stored.ndim == 3:
-        pixels = to_uint8(stored) if dataset.BitsStored > 8 else stored
+        pixels = to_uint8(stored, rules.window) if dataset.BitsStored > 8 else stored
     elif dataset.PhotometricInterpretation == "PALETTE COLOR":
         pixels = _looked_up(stored, *_palette(path, dataset))
     else:
         coloured = _coloured_from(dataset)
-        pixels = np.repeat(_grey(stored, dataset, coloured)[..., None], 3, axis=2)
+        pixels = np.repeat(_grey(stored, dataset, coloured, rules.window)[..., None], 3, axis=2)
         if (stored >= coloured).any():
             pixels = np.where((stored >= coloured)[..., None], _looked_up(stored, *_palette(path, dataset)), pixels)
     return np.ascontiguousarray(pixels, dtype=np.uint8), int(dataset.NumberOfFrames) > 1
@@ -43,6 +43,7 @@ def read_dicom(path: Path, file: BinaryIO, *, max_pixels: int) -> tuple[NDArray[
 def describe_dicom(path: Path, file: BinaryIO) -> ImageFacts:
     """Read the header alone; raises `DecodeError`."""
     header = read_header(path, file)
+    check_frames(path, int(header.NumberOfFrames))
     return ImageFacts(
         width=header.Columns,
         height=header.Rows,
@@ -53,8 +54,8 @@ def describe_dicom(path: Path, file: BinaryIO) -> ImageFacts:
     )
 
 
-def _decoded(path: Path, dataset: Any) -> NDArray[Any]:
-    """Return the stored values of the first frame, [H, W], or its colours, [H, W, 3]."""
+def _decoded(path: Path, dataset: Any, frame: int) -> NDArray[Any]:
+    """Return the stored values of a frame, [H, W], or its colours, [H, W, 3]."""
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
         decodable = get_decoder(syntax).is_available
@@ -63,24 +64,27 @@ def _decoded(path: Path, dataset: Any) -> NDArray[Any]:
     if not decodable:
         raise DecodeError(path, f"its compression cannot be decoded ({syntax.name})")
     try:
-        return pixel_array(dataset, index=0)
+        return pixel_array(dataset, index=frame)
     except RuntimeError as error:  # no decoder made sense of the bytes
         raise DecodeError(path, f"damaged, or of a kind of {syntax.name} that cass does not read") from error
 
 
-def _grey(stored: NDArray[Any], dataset: Any, coloured: float) -> NDArray[np.uint8]:
-    """Map the stored values of one frame, [H, W], to 8 bits by the rules above; `coloured` and more have no say."""
+def _grey(stored: NDArray[Any], dataset: Any, coloured: float, asked: tuple[float, float] | None) -> NDArray[np.uint8]:
+    """Map the stored values of one frame, [H, W], to 8 bits by the rules above; `coloured` and more have no say.
+
+    `asked` is the user's window: the values shown black and white, of MONOCHROME1 white and black.
+    """
     values = _rescaled(stored, dataset)
-    table = bool(dataset.get("VOILUTSequence"))
-    window = _window(dataset)
+    table = bool(dataset.get("VOILUTSequence")) and asked is None
+    window = asked or _window(dataset)
     if window is not None or not table:
         values[_padding(stored, dataset) | (stored >= coloured)] = np.nan
-    if window is not None:
+    if window is not None and asked is None:
         values, window = _windowed(values, *window, str(dataset.get("VOILUTFunction") or "LINEAR").upper())
     elif table:
         values = np.asarray(apply_voi(values.astype(np.int64), dataset), dtype=np.float64)
         window = 0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1
-    elif dataset.BitsStored <= 8:
+    elif dataset.BitsStored <= 8 and asked is None:
         bits = dataset.BitsStored
         first = -(2 ** (bits - 1)) if dataset.PixelRepresentation else 0
         ends = _rescaled(np.array([first, first + 2**bits - 1]), dataset)

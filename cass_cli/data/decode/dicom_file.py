@@ -3,7 +3,7 @@
 - No transfer syntax, or one that the pixel data contradict: it is told from the bytes.
 - Missing, empty or of the wrong type: bits stored are those allocated, pixels are unsigned, samples interleaved, frames
   one; grey is MONOCHROME2, colour RGB (in a JPEG YBR).
-- Settings of the first frame (enhanced CT, MR) are put where those of single-frame files stand.
+- Settings of the frame (enhanced CT, MR) are put where those of single-frame files stand.
 - A missing last byte of pixel data is zero. More is not made up.
 """
 
@@ -29,7 +29,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from cass_cli.data.decode.facts import DecodeError, check_pixels
+from cass_cli.data.decode.facts import DecodeError, PixelRules, check_frames, check_pixels
 
 warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")  # small breaches of the standard
 
@@ -60,7 +60,7 @@ def read_header(path: Path, file: BinaryIO) -> Any:
     return dataset
 
 
-def read_dataset(path: Path, file: BinaryIO, max_pixels: int) -> Any:
+def read_dataset(path: Path, file: BinaryIO, frame: int, rules: PixelRules) -> Any:
     """Return the data set with pixels that pydicom can decode; raises `DecodeError` as `read_header` does."""
     dataset = dcmread(file, force=True)
     keyword = next((name for name in PIXELS if name in dataset), None)
@@ -70,8 +70,9 @@ def read_dataset(path: Path, file: BinaryIO, max_pixels: int) -> Any:
         raise DecodeError(path, "its pixel data are cut short")
     dataset.file_meta.TransferSyntaxUID = _told_syntax(path, dataset)
     _complete(path, dataset)
-    check_pixels(path, dataset.Columns, dataset.Rows, max_pixels)
-    _lift_frame_settings(dataset)
+    check_pixels(path, dataset.Columns, dataset.Rows, rules)
+    check_frames(path, int(dataset.NumberOfFrames), frame)
+    _lift_frame_settings(dataset, frame)
     if keyword == "PixelData" and not getattr(_syntax(dataset), "is_compressed", True):
         _check_length(path, dataset)
     return dataset
@@ -167,10 +168,10 @@ def _photometric(dataset: Any) -> str:
     return "PALETTE COLOR" if "RedPaletteColorLookupTableDescriptor" in dataset else "MONOCHROME2"
 
 
-def _lift_frame_settings(dataset: Any) -> None:
-    """Copy the rescaling and the window of the first frame to the top, where nothing stands there."""
-    for groups in ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"):
-        for group in (dataset.get(groups) or [])[:1]:
+def _lift_frame_settings(dataset: Any, frame: int) -> None:
+    """Copy the rescaling and the window of a frame to the top, where nothing stands there."""
+    for groups, place in (("PerFrameFunctionalGroupsSequence", frame), ("SharedFunctionalGroupsSequence", 0)):
+        for group in (dataset.get(groups) or [])[place : place + 1]:
             for macro in ("PixelValueTransformationSequence", "FrameVOILUTSequence"):
                 for element in (group.get(macro) or [()])[0]:
                     if element.tag not in dataset:

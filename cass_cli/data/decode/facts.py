@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,26 @@ from numpy.typing import NDArray
 from cass_cli.errors import DataError
 from cass_cli.words import shown
 
-DEFAULT_MAX_PIXELS = 100_000_000
-DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})  # .ima: Siemens
-DICOM_HEAD = 132  # bytes that `begins_as_dicom` asks for
-IMAGE_SUFFIXES = DICOM_SUFFIXES | {
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".webp"),
-    *(".gif", ".jp2", ".pgm", ".ppm"),
-}
+MOST_FRAMES = 100_000  # in a file; one that states more is damaged, or made to keep us busy
+
+
+@dataclass(frozen=True, slots=True)
+class PixelRules:
+    """How files become pixels: what is too large to be read, and what of deep or many-channelled images is shown."""
+
+    max_pixels: int = 100_000_000  # width × height of one image
+    max_bytes: int = 2_000_000_000  # of one file, and of one volume unpacked
+    window: tuple[float, float] | None = None  # values shown black and white; None: the file's own, or percentiles
+    channels: tuple[int, ...] | None = None  # one or three that are shown, from 0; None: all of one or three
+
+    @property
+    def key(self) -> str:
+        """Return what tells pixels read by these rules from others; "" for those of the default."""
+        window = f" window {self.window[0]!r} {self.window[1]!r}" if self.window else ""
+        return window + (f" channels {','.join(map(str, self.channels))}" if self.channels else "")
+
+
+USUAL = PixelRules()
 
 
 class DecodeError(DataError):
@@ -31,7 +44,7 @@ class DecodeError(DataError):
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image's pixels, and whether the file holds further pages that were left out."""
+    """An image's pixels, and whether the file holds further pages that were left out without being asked for."""
 
     pixels: NDArray[np.uint8]  # [H, W, 3]
     several_pages: bool
@@ -43,29 +56,35 @@ class ImageFacts:
 
     width: int
     height: int
-    mode: str  # Pillow's name of the pixel layout, or DICOM's photometric interpretation
+    mode: str  # Pillow's name of the pixel layout, DICOM's photometric interpretation, or numpy's of the values
     bit_depth: int  # bits per channel
     format: str
-    pages: int
+    pages: int  # pages, frames or slices
+    unit: Literal["frame", "slice"] = "frame"  # what one of them is called
+    volumes: int = 1  # of NIfTI: how many, in time or in channels
 
 
-# The first element of a file without preamble: group 0002 or 0008, a low number, and the two letters of its type.
-_TYPED_START = re.compile(rb"(?:[\x02\x08]\0[\0-\x18]\0|\0[\x02\x08]\0[\0-\x18])(?:AE|AS|CS|DA|LO|OB|SH|TM|UI|UL)")
-_UNTYPED_START = re.compile(rb"[\x02\x08]\0[\0-\x18]\0(.)\0\0\0", re.DOTALL)  # a length below 256 in their place
-
-
-def begins_as_dicom(head: bytes) -> bool:
-    """Tell from the first DICOM_HEAD bytes of a file: by the marker behind the preamble, else by its first element.
-
-    Where elements have no types, a second one of the same group must stand where the first one ends.
-    """
-    if head[128:132] == b"DICM" or _TYPED_START.match(head):
-        return True
-    start = _UNTYPED_START.match(head)
-    return start is not None and head[8 + start[1][0] :][:2] == head[:2]
-
-
-def check_pixels(path: Path | str, width: int, height: int, max_pixels: int) -> None:
+def check_pixels(path: Path | str, width: int, height: int, rules: PixelRules) -> None:
     """Raise `DecodeError` when the image is larger than the user allows."""
-    if width * height > max_pixels:
-        raise DecodeError(path, f"{width} × {height} pixels, more than --max-pixels {max_pixels} allows")
+    if width * height > rules.max_pixels:
+        raise DecodeError(path, f"{width} × {height} pixels, more than --max-pixels {rules.max_pixels} allows")
+
+
+def check_bytes(path: Path | str, held: int, rules: PixelRules, *, what: str = "") -> None:
+    """Raise `DecodeError` when the file, or what it unpacks to, is larger than the user allows."""
+    if held > rules.max_bytes:
+        raise DecodeError(path, f"{held:,} bytes{what}, more than --max-bytes {rules.max_bytes} allows")
+
+
+def check_frames(path: Path | str, frames: int, frame: int | None = None) -> None:
+    """Raise `DecodeError` where the file states more frames than any has, or lacks the `frame` asked for."""
+    if frames > MOST_FRAMES:
+        raise DecodeError(path, f"damaged: it states {frames:,} frames")
+    if frame is not None and frame >= frames:
+        raise DecodeError(path, f"it has no frame {frame}, counted from 0, only {frames:,}")
+
+
+def missing_part(path: Path | str, what: str, extra: str) -> DecodeError:
+    """Return the error for a format whose reader is an optional extra that is not installed."""
+    command = f"pip install 'cass-cli[{extra}]'"
+    return DecodeError(path, f"{what} needs an optional part: {command}", hint=f"Run: {command}")

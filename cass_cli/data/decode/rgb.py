@@ -32,20 +32,22 @@ def needs_turning(image: ImageFile) -> bool:
     return image.getexif().get(ORIENTATION, 1) in {5, 6, 7, 8}
 
 
-def to_rgb(image: ImageFile) -> Image.Image:
-    """Decode and bring to mode RGB, by the rules in the module's docstring."""
+def to_rgb(image: ImageFile, window: tuple[float, float] | None = None) -> Image.Image:
+    """Decode and bring to mode RGB, by the rules in the module's docstring; `window` is that of `to_uint8`."""
     tags = image.tag_v2 if image.format == "TIFF" else {}  # type: ignore[attr-defined]  # TiffImageFile has it
     if tags.get(PLANAR) == 2 and bit_depth(image) > 8:
         raise NotImplementedError("16-bit colour planes stored apart are not read")  # Pillow would mix them up
     rawmodes = {_rawmode(tile) for tile in image.tile}
     if image.mode in {"RGB", "RGBA"} and rawmodes and all(map(DEEP_COLOUR.fullmatch, rawmodes)):
-        return _deep_colour(image, rawmodes)
+        return _deep_colour(image, rawmodes, window)
     white_is_zero = tags.get(PHOTOMETRIC) == 0
     inverted = image.format in {"JPEG", "MPO"} and "adobe" not in image.info  # Pillow inverts every CMYK JPEG
     upright = ImageOps.exif_transpose(image)
     if upright.mode in DEEP_MODES:
         values = np.asarray(upright)
-        return Image.fromarray(to_uint8(-values.astype(np.float64) if white_is_zero else values)).convert("RGB")
+        if white_is_zero:
+            values, window = -values.astype(np.float64), (-window[1], -window[0]) if window else None
+        return Image.fromarray(to_uint8(values, window)).convert("RGB")
     if upright.mode == "CMYK" and inverted:
         upright = ImageChops.invert(upright)
     if upright.mode == "La":  # premultiplied grey has no direct way to RGBA
@@ -56,7 +58,7 @@ def to_rgb(image: ImageFile) -> Image.Image:
     return upright.convert("RGB")
 
 
-def _deep_colour(image: ImageFile, rawmodes: set[str]) -> Image.Image:
+def _deep_colour(image: ImageFile, rawmodes: set[str], window: tuple[float, float] | None) -> Image.Image:
     """Return a 16-bit colour image in 8 bits, upright.
 
     Pillow keeps the high byte of each sample, which leaves 12-bit data in a 16-bit file nearly black. So the file
@@ -64,6 +66,7 @@ def _deep_colour(image: ImageFile, rawmodes: set[str]) -> Image.Image:
     """
     assert image.fp is not None and image.format is not None
     low_bytes = Image.open(image.fp, formats=(image.format,))
+    low_bytes.seek(image.tell())
     if rawmodes == {"LA;16B"}:  # grey and alpha, two bytes each, fill one RGBA pixel
         low_bytes.tile = [tile._replace(args="RGBA") for tile in low_bytes.tile]
         pair = np.asarray(ImageOps.exif_transpose(low_bytes))
@@ -73,7 +76,7 @@ def _deep_colour(image: ImageFile, rawmodes: set[str]) -> Image.Image:
         low = np.asarray(ImageOps.exif_transpose(low_bytes))
         high = np.asarray(ImageOps.exif_transpose(image))
         deep, alpha = high[..., :3].astype(np.uint16) << 8 | low[..., :3], high[..., 3:]
-    colour = to_uint8(deep)
+    colour = to_uint8(deep, window)
     if alpha.size:  # [H, W, 1], over black
         colour = ((colour.astype(np.uint16) * alpha + 127) // 255).astype(np.uint8)
     return Image.fromarray(colour)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from cass_cli.data.frames import file_of
 from cass_cli.data.layouts.cells import known
 from cass_cli.data.layouts.columns import (
     LEFT_OUT,
@@ -89,17 +90,17 @@ def read_labelled(table: Table, index: Index, how: HowToRead) -> Records:
     rows, notes = _of_rows(rows, kept), [*notes, *found.notes, *_skipped_notes(skipped)]
     if rows.groups is None and columns.group is None and is_isic(list(table.columns)):
         rows = replace(rows, groups=_isic_lesions(path, rows.images, notes), groups_by="column lesion_id")
-    tiles = is_tiles(table)  # whose folders are slides, and may be called test_001
-    if rows.splits is None and not (tiles or is_none(columns.split)) and (splits := splits_of_paths(names)) is not None:
+    tiles, files = is_tiles(table), [file_of(name) for name in names]  # folders of tiles are slides: test_001
+    if rows.splits is None and not (tiles or is_none(columns.split)) and (splits := splits_of_paths(files)) is not None:
         rows = replace(rows, splits=splits)
         notes.append("Splits come from the folders.")
     if rows.groups is None and columns.group is None and not tiles:
-        groups, by, told = groups_of_paths(names)
+        groups, by, told = groups_of_paths(files)
         rows, notes = replace(rows, groups=groups, groups_by=by), notes + told
     first = _first_rows(names, rows, path.name)
     if len(first) < len(names):
         notes.append(f"{count(len(names) - len(first), 'row repeats', 'rows repeat')} an image: merged.")
-    unnamed = sorted(set(index.scan.images).difference(names, (name for name, _ in left_out)))
+    unnamed = sorted(set(index.scan.images).difference(files, (name for name, _ in left_out)))
     if unnamed:
         notes.append(f"{count(len(unnamed), 'image is', 'images are')} in the folder but not in the CSV: left out.")
         left_out += [(name, f"not in {path.name}") for name in unnamed]

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cass_cli.data.decode.facts import IMAGE_SUFFIXES
+from cass_cli.data.decode.kinds import IMAGE_SUFFIXES, stem_of, suffix_of
+from cass_cli.data.frames import ending_of, file_of
 from cass_cli.data.layouts.scan import Scan, outside_error
 from cass_cli.data.layouts.vocabulary import is_container
 from cass_cli.errors import DataError
@@ -29,8 +30,9 @@ def find_images(
 
     A name is looked for relative to the root, then in the usual image folders, then anywhere under the root, each
     time as written and without extension; then with another extension, in other letter case, and by the end of its
-    path. Raises DataError for names that fit several files, or a file outside the root (unless `allow_outside`), and
-    unless `skip_missing` for names that fit none, or where none fits; each lists up to ten.
+    path. What follows the name of a file, as `frames.py` writes it, is kept. Raises DataError for names that fit
+    several files, or a file outside the root (unless `allow_outside`), and unless `skip_missing` for names that fit
+    none, or where none fits; each lists up to ten.
     """
     root = index.scan.root
     found: list[str] = []
@@ -41,8 +43,8 @@ def find_images(
     twice: set[str] = set()
     moved: dict[str, str] = {}  # image → the name that found it by its file alone
     for raw in raw_names:
-        hits, how, leaves = _find(raw, index, table, allow_outside)
-        if how == _MOVED and moved.setdefault(hits[0], raw) != raw:
+        hits, how, leaves = _find(file_of(raw), index, table, allow_outside)
+        if how == _MOVED and moved.setdefault(hits[0], file_of(raw)) != file_of(raw):
             twice.add(hits[0])
         if leaves:
             outside.append(raw)
@@ -52,11 +54,11 @@ def find_images(
             several.append(f"{raw} ({shown_list(hits, 3)})")
         if how:
             bent.setdefault(how, []).append(raw)
-        found.append(hits[0] if hits else "")
+        found.append(hits[0] + ending_of(raw) if hits else "")
     if twice:  # two names of one file: it is not the one that either means
-        absent += [raw for raw, name in zip(raw_names, found, strict=True) if name in twice]
+        absent += [raw for raw, name in zip(raw_names, found, strict=True) if file_of(name) in twice]
         bent[_MOVED] = [raw for raw in bent[_MOVED] if raw not in set(absent)]
-        found = ["" if name in twice else name for name in found]
+        found = ["" if file_of(name) in twice else name for name in found]
     if outside:
         name = shown(table.name)
         raise outside_error(outside, root, (f"path in {name} leads", f"paths in {name} lead"))
@@ -114,16 +116,16 @@ class Index:
         self.masks = set(scan.masks)  # left out unless a table names one as it lies
         self.by_file: dict[str, list[str]] = {}
         self.by_stem: dict[str, list[str]] = {}
-        self.bare = {name.rpartition(".")[0]: name for name in scan.images}  # path without its suffix → image
+        self.bare = {stem_of(name): name for name in scan.images}  # path without its suffix → image
         self._folded: dict[str, list[str]] | None = None
         for name in scan.images:
             file = name.rpartition("/")[2]
             self.by_file.setdefault(file, []).append(name)
-            self.by_stem.setdefault(file.rpartition(".")[0] or file, []).append(name)
+            self.by_stem.setdefault(stem_of(file) or file, []).append(name)
 
     def has(self, raw: str) -> bool:
         """Whether `raw` may name an image, by its file name alone."""
-        file = raw.replace("\\", "/").rpartition("/")[2]
+        file = file_of(raw).replace("\\", "/").rpartition("/")[2]
         known = file in self.by_file or file in self.by_stem or _stem(file) in self.by_stem
         return bool(file) and (known or bool(self._folds(file)))
 
@@ -190,8 +192,7 @@ def _folder(path: str) -> str:
 
 def _stem(file: str) -> str:
     """Return a file name without its image suffix."""
-    stem, dot, suffix = file.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in IMAGE_SUFFIXES else file
+    return stem_of(file) if suffix_of(file.rpartition("/")[2]) in IMAGE_SUFFIXES else file
 
 
 def _best(fitting: list[str], folder: str) -> list[str]:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from posixpath import commonpath
 
+from cass_cli.data.decode.kinds import stem_of
 from cass_cli.data.layouts.vocabulary import is_container, is_mask_folder, split_in
 
 ENDINGS = (
@@ -25,16 +26,16 @@ def find_masks(names: Sequence[str], *, everywhere: bool = False) -> set[str]:
     folder called `masks`, `Ground Truth`, … while the image, or a folder of images, lies outside one. With
     `everywhere`, the ending `mask` is enough.
     """
-    stems = {name.rpartition(".")[0] for name in names}
+    stems = {stem_of(name) for name in names}
     beside = {name for name in names if ((bare := _bare(name)) and bare in stems) or _prefixed(name, stems)}
     if everywhere:
-        beside |= {name for name in names if name.rpartition(".")[0].lower().endswith("mask")}
+        beside |= {name for name in names if stem_of(name).lower().endswith("mask")}
     return beside | _in_mask_folders([name for name in names if name not in beside])
 
 
 def _bare(name: str) -> str:
     """Return the path of the image that a mask beside it belongs to, "" where the name has no such ending."""
-    stem = name.rpartition(".")[0]
+    stem = stem_of(name)
     if not stem.lower().rstrip("0123456789_- ").endswith(ENDINGS):  # most names: told without the expression
         return ""
     bare = _MASK.sub("", stem)
@@ -43,7 +44,7 @@ def _bare(name: str) -> str:
 
 def _prefixed(name: str, stems: set[str]) -> bool:
     """Whether a name after `mask_` is that of an image beside it: `mask_7.png` beside 7.png or img_7.png."""
-    folder, _, file = name.rpartition(".")[0].rpartition("/")
+    folder, _, file = stem_of(name).rpartition("/")
     if not (match := _PREFIX.match(file)):
         return False
     rest = file[match.end() :]
@@ -93,4 +94,4 @@ def _mask_folder(name: str, around: int) -> str | None:
 
 
 def _stem(name: str) -> str:
-    return name.rpartition("/")[2].rpartition(".")[0]
+    return stem_of(name.rpartition("/")[2])

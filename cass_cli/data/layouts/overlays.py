@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 
+from cass_cli.data.decode.kinds import stem_of
 from cass_cli.data.layouts.columns import Columns, part_alike
 from cass_cli.data.layouts.csv_layout import named_table
 from cass_cli.data.layouts.label_columns import is_none
@@ -191,7 +192,7 @@ def _of_splits(labels: Sequence[tuple[str, ...]], splits: Sequence[str]) -> list
 
 def twin_ending(names: Sequence[str]) -> str:
     """Return an ending by which nearly half of the names are another of them: `-d` of `7-d.bmp` beside `7.bmp`."""
-    stems = {name.rpartition(".")[0] for name in names}
+    stems = {stem_of(name) for name in names}
     endings = Counter(
         match.group() for stem in stems if (match := _ENDING.search(stem)) and stem[: match.start()] in stems
     )

@@ -14,7 +14,7 @@ from functools import cache, partial
 from heapq import heappop, heappush
 from pathlib import Path
 
-from cass_cli.data.decode.facts import DICOM_HEAD, IMAGE_SUFFIXES, begins_as_dicom
+from cass_cli.data.decode.kinds import HEAD, IMAGE_SUFFIXES, begins_as_image, begins_as_numbers, suffix_of
 from cass_cli.data.layouts.masks import find_masks
 from cass_cli.data.layouts.vocabulary import split_in
 from cass_cli.errors import DataError
@@ -26,8 +26,8 @@ TABLE_SUFFIXES = {".csv", ".tsv", ".csv.gz", ".tsv.gz"}
 SHEET_SUFFIXES = {".xlsx", ".xls", ".ods", ".json", ".jsonl", ".parquet", ".arff"}  # tables too, which are not read
 # Files that hold images, or whole archives of them, in formats that are not read: their folder may be a class.
 UNREAD_SUFFIXES = {
-    *(".heic", ".heif", ".avif", ".jxl", ".j2k", ".jpf", ".nii", ".npy", ".mat", ".h5", ".hdf5", ".svs", ".ndpi"),
-    *(".mrxs", ".scn", ".vsi", ".czi", ".mha", ".mhd", ".nrrd", ".dng", ".cr2", ".nef", ".ima", ".psd", ".exr"),
+    *(".jxl", ".npy", ".mat", ".h5", ".hdf5", ".svs", ".ndpi"),
+    *(".mrxs", ".scn", ".vsi", ".czi", ".mha", ".mhd", ".nrrd", ".dng", ".cr2", ".nef", ".psd", ".exr"),
     *(".fits", ".gz", ".zip", ".tar", ".7z", ".rar"),
 }
 DICOMDIR = "DICOMDIR"
@@ -175,7 +175,7 @@ def _follow_links(root: Path, walk: _Walk, allow_outside: bool) -> int:
         try:
             target, status = _link_end(f"{root}/{name}", real)
         except (OSError, RuntimeError):  # leads nowhere or in a circle: an image by name fails in decoding, by name
-            if _suffix(name) in IMAGE_SUFFIXES:
+            if suffix_of(name) in IMAGE_SUFFIXES:
                 walk.images.append(name)
             continue
         is_dir = stat.S_ISDIR(status.st_mode)
@@ -220,32 +220,30 @@ def outside_error(names: list[str], root: Path, noun: tuple[str, str]) -> DataEr
 
 
 def is_image(path: str, name: str) -> bool:
-    """True for a known image suffix, and for DICOM files, which often have none (told by how they begin)."""
+    """True for a known image suffix, and for files without one, as DICOM often is, that begin as an image.
+
+    An array of labels or scores, which an .npy may hold too, is none.
+    """
     kind = _kind(name)
-    if kind:
+    if kind and kind != ".npy":
         return kind in IMAGE_SUFFIXES
     try:
         with open(path, "rb") as file:
-            return begins_as_dicom(file.read(DICOM_HEAD))
+            head = file.read(HEAD)
     except OSError:
-        return False
+        return bool(kind)
+    return not begins_as_numbers(head) if kind else begins_as_image(head)
 
 
 def table_suffix(name: str) -> str:
     """Return the suffix of a table, which may be compressed: `.csv.gz`."""
     lower = name.lower()
-    return next((suffix for suffix in TABLE_SUFFIXES if lower.endswith(suffix)), _suffix(name.rpartition("/")[2]))
+    return next((suffix for suffix in TABLE_SUFFIXES if lower.endswith(suffix)), suffix_of(name.rpartition("/")[2]))
 
 
 def _kind(name: str) -> str:
     """Return the suffix, in lower case, or DICOMDIR for the index of DICOM media, which holds no image."""
-    return DICOMDIR if name.rpartition("/")[2].upper() == DICOMDIR else _suffix(name)
-
-
-def _suffix(name: str) -> str:
-    """Return what follows the last dot, with it, in lower case; "" for a number, as in `MR.1.3.12.2.1107`."""
-    stem, dot, suffix = name.rpartition(".")
-    return f".{suffix.lower()}" if dot and stem and "/" not in suffix and not suffix.isdigit() else ""
+    return DICOMDIR if name.rpartition("/")[2].upper() == DICOMDIR else suffix_of(name)
 
 
 def _nothing_found(root: Path, others: Counter[str], masks: int) -> DataError:

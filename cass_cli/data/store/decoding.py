@@ -45,7 +45,6 @@ class DecodeJob:
     table: SampleTable
     size: int  # S
     fit: FitName
-    max_pixels: int
     workers: int  # threads; Pillow decodes and resizes without holding Python's lock
     on_progress: Callable[[int, int], None]
 
@@ -57,7 +56,7 @@ class DecodeJob:
     def decode(self, row: int) -> Planes | BadImage:
         """Decode one image, brought to S × S."""
         try:
-            image = read_decoded(self.table, row, max_pixels=self.max_pixels, size=self.size, fit=self.fit)
+            image = read_decoded(self.table, row, size=self.size, fit=self.fit)
         except DecodeError as error:
             return BadImage(row, self.table.names[row], error.reason)
         return Planes(np.ascontiguousarray(image.pixels.transpose(2, 0, 1)), image.several_pages)

@@ -5,8 +5,9 @@ then the readable images in the order of their rows, uint8 [3, S, S] each. It gr
 becomes `<key>.img` in one rename. States are written after the pixels that they vouch for, so a run that was killed
 leaves a prefix to go on from.
 
-The key covers path, size and mtime of every file, the image size, how other shapes are brought to it, and the decoding
-rules: a changed file makes another key. The folder is private to the user (mode 700), as the images may be of patients.
+The key covers path, size and mtime of every file, the image size, how other shapes are brought to it, the window and
+channels that were asked for, and the decoding rules: a changed file makes another key. The folder is private to the
+user (mode 700), as the images may be of patients.
 """
 
 from __future__ import annotations
@@ -60,10 +61,9 @@ def header_of(table: SampleTable, size: int, fit: FitName) -> Header:
     """Return the header of the cache of `table` at S × S; reads the size and mtime of every file."""
     root = os.path.abspath(table.root)  # noqa: PTH100 - no link is followed: the path as it was given
     shape = f"{size}" if fit == "squash" else f"{size} {fit}"  # as before there was a choice: such files stay valid
-    digest = hashlib.blake2b(f"{MAGIC!r} {DECODE_RULES} {shape}".encode(), digest_size=16)
-    digest.update(
-        os.fsencode(root) + b"\0" + (b"".join(map(_stamp, table.archive_files.values())) if table.archive else b"")
-    )
+    digest = hashlib.blake2b(f"{MAGIC!r} {DECODE_RULES} {shape}{table.rules.key}".encode(), digest_size=16)
+    archive = table.archive_files.values() if table.archive else ()
+    digest.update(os.fsencode(root) + b"\0" + b"".join(map(_stamp, archive)))
     for row, name in enumerate(table.names):
         digest.update(os.fsencode(name) + b"\0" + (b"" if table.archive else _stamp(table.path(row))))
     return Header(digest.hexdigest(), len(table), size, root[-ROOT_SHOWN:])

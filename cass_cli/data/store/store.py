@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cass_cli.config.schema import FitName
-from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS
 from cass_cli.data.sources import SampleTable
 from cass_cli.data.space import SHARE, available_memory, fits_in_memory
 from cass_cli.data.store.build import CacheFolderError, ReadRows, cached_file, existing_file, state_of
@@ -75,7 +74,6 @@ def build_store(
     device: torch.device = CPU,
     bad_images: Literal["stop", "skip"] = "stop",
     workers: int = 0,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> ImageStore:
     """Decode every image of `table`, brought to `size` × `size` by `fit`, with `workers` threads (0: one a core).
@@ -84,7 +82,7 @@ def build_store(
     `bad_images` is "skip", unreadable ones raise one `DataError` that names them. A full disk raises `DataError`.
     `on_progress(done, total)` is called in the caller's thread.
     """
-    job = DecodeJob(table, size, fit, max_pixels, workers or usable_cores(), on_progress or _ignore)
+    job = DecodeJob(table, size, fit, workers or usable_cores(), on_progress or _ignore)
     place, notes = _choose_place(mode, job.bytes, device)
     if place == "off":
         store = _decode_each_time(job)

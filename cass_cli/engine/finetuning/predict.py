@@ -15,8 +15,10 @@ import torch
 from numpy.typing import NDArray
 
 from cass_cli.config.load import Resolved
-from cass_cli.data.decode.facts import DEFAULT_MAX_PIXELS
+from cass_cli.data.dataset import frame_rules, pixel_rules
+from cass_cli.data.decode.facts import USUAL, PixelRules
 from cass_cli.data.decode.image import squared_pixels
+from cass_cli.data.frames import FIRST, FrameRules, ending_of, file_of, with_frames
 from cass_cli.data.layouts.columns import Columns
 from cass_cli.data.layouts.scan import scan_folder
 from cass_cli.data.sources import SampleTable, load_samples
@@ -45,9 +47,9 @@ class Source:
     def __len__(self) -> int:
         return len(self.table)
 
-    def planes(self, spec: ImageSpec, *, max_pixels: int, workers: int) -> Iterator[tuple[int, Planes | BadImage]]:
+    def planes(self, spec: ImageSpec, *, workers: int) -> Iterator[tuple[int, Planes | BadImage]]:
         """Yield (row, image) in order, each as networks with this `spec` take it."""
-        job = DecodeJob(self.table, spec.size, spec.fit, max_pixels, workers, lambda _done, _total: None)
+        job = DecodeJob(self.table, spec.size, spec.fit, workers, lambda _done, _total: None)
         return job.results(range(len(self.table)))
 
 
@@ -101,11 +103,17 @@ class Prediction:
 
 
 def find_sources(
-    paths: Sequence[Path], *, columns: Columns = UNLABELLED, allow_outside: bool = False, skip_missing: bool = False
+    paths: Sequence[Path],
+    *,
+    columns: Columns = UNLABELLED,
+    allow_outside: bool = False,
+    skip_missing: bool = False,
+    frames: FrameRules = FIRST,
+    rules: PixelRules = USUAL,
 ) -> list[Source]:
     """Return the images that files, folders, CSVs and .npz archives name; a file that is no image is reported later.
 
-    With `skip_missing`, rows of a CSV without a file are passed over.
+    With `skip_missing`, rows of a CSV without a file are passed over. `frames`: see `with_frames`.
 
     Raises `DataError` for a path that does not exist and a folder without images.
     """
@@ -115,9 +123,16 @@ def find_sources(
             raise DataError(f"There is no image, folder or CSV at {path}.", hint="Check the path.")
         if path.is_dir():
             scan = scan_folder(path, allow_outside=allow_outside)
-            table = SampleTable(root=scan.root, names=scan.images)
+            table = with_frames(SampleTable(root=scan.root, names=scan.images, rules=rules), frames)
         elif path.suffix.lower() in (".csv", ".npz"):
-            table = load_samples(path, columns=columns, allow_outside=allow_outside, skip_missing=skip_missing)
+            table = load_samples(
+                path,
+                columns=columns,
+                allow_outside=allow_outside,
+                skip_missing=skip_missing,
+                frames=frames,
+                rules=rules,
+            )
         else:
             files.append(path)
             continue
@@ -126,8 +141,10 @@ def find_sources(
     if files:
         absolute = [path.absolute() for path in files]
         root = Path(absolute[0].anchor)
-        table = SampleTable(root=root, names=tuple(path.relative_to(root).as_posix() for path in absolute))
-        sources.append(Source(table, [str(path) for path in files]))
+        names = tuple(path.relative_to(root).as_posix() for path in absolute)
+        given = dict(zip(names, map(str, files), strict=True))
+        table = with_frames(SampleTable(root=root, names=names, rules=rules), frames)
+        sources.append(Source(table, [given[file_of(name)] + ending_of(name) for name in table.names]))
     return sources
 
 
@@ -171,11 +188,18 @@ def predict_job(
     sources: Sequence[Source | Pixels] = (
         [images]
         if isinstance(images, Pixels)
-        else find_sources(images, columns=columns, allow_outside=allow_outside, skip_missing=data.missing == "skip")
+        else find_sources(
+            images,
+            columns=columns,
+            allow_outside=allow_outside,
+            skip_missing=data.missing == "skip",
+            frames=frame_rules(data),
+            rules=pixel_rules(data),
+        )
     )
     arms = load_tuned(trial, compute)
     candidate = choose_candidate(arms, answer_by)
-    answers = predict(arms, sources, candidate=candidate, compute=compute, workers=workers, max_pixels=data.max_pixels)
+    answers = predict(arms, sources, candidate=candidate, compute=compute, workers=workers)
     return Predicting(arms, candidate, sum(map(len, sources)), answers)
 
 
@@ -186,12 +210,11 @@ def predict(
     candidate: str,
     compute: Compute,
     workers: int = 0,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> Iterator[Prediction]:
     """Yield an answer for each image, in the order given. What cannot be read gets a status instead."""
     for source in sources:
         waiting: list[tuple[int, Planes | BadImage]] = []
-        for result in source.planes(arms.spec, max_pixels=max_pixels, workers=workers or usable_cores()):
+        for result in source.planes(arms.spec, workers=workers or usable_cores()):
             waiting.append(result)
             if len(waiting) == BATCH:
                 yield from _answer(arms, source, waiting, candidate=candidate, compute=compute)

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from cass_cli.config.load import Resolved
 from cass_cli.config.schema import Data, FitName
-from cass_cli.data.dataset import find_dataset
+from cass_cli.data.dataset import find_dataset, frame_rules, pixel_rules
+from cass_cli.data.frames import with_frames
 from cass_cli.data.sources import SampleTable, load_samples
 from cass_cli.data.splits import Labels
 from cass_cli.data.store.store import build_store
@@ -60,8 +61,7 @@ class ImageSample:
         return self._decoded[key]
 
     def _read(self, size: int, fit: FitName) -> Tensor:
-        workers, max_pixels = self.reading.workers, self.reading.max_pixels
-        return build_store(self.table, size=size, fit=fit, mode="ram", workers=workers, max_pixels=max_pixels).images
+        return build_store(self.table, size=size, fit=fit, mode="ram", workers=self.reading.workers).images
 
     def label(self, row: int) -> str:
         """Return the class of an image, or its classes joined by +, or "" where none is known."""
@@ -99,7 +99,7 @@ def sample_of_run(run: Run, resolved: Resolved, asked: SampleRequest) -> ImageSa
 
 
 def sample_of_paths(paths: Sequence[Path], reading: Data) -> ImageSample:
-    """Return the pictures `paths`, and those in folders among them, in the order given."""
+    """Return the pictures `paths`, and those in folders among them, in the order given, read as `reading` says."""
     files: list[Path] = []
     for path in paths:
         if not path.exists():
@@ -107,7 +107,9 @@ def sample_of_paths(paths: Sequence[Path], reading: Data) -> ImageSample:
         table = load_samples(path, layout="flat") if path.is_dir() else None
         files += [path.absolute()] if table is None else [table.path(i) for i in range(len(table))]
     names = tuple(file.relative_to(file.anchor).as_posix() for file in files)
-    return ImageSample(SampleTable(root=Path(files[0].anchor), names=names), reading, (f"{len(files)} own pictures.",))
+    files_alone = SampleTable(root=Path(files[0].anchor), names=names, rules=pixel_rules(reading))
+    table = with_frames(files_alone, frame_rules(reading))
+    return ImageSample(table, reading, (f"{len(table)} own pictures.",))
 
 
 def draw_rows(labels: Labels | None, images: int, *, samples: int, seed: int) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("pydicom", reason="the optional extra 'dicom' is not installed")
 
 from cass_cli.config.schema import FitName
-from cass_cli.data.decode.facts import DecodeError
+from cass_cli.data.decode.facts import DecodeError, PixelRules
 from cass_cli.data.decode.image import describe_image, read_image, squared_pixels
 from tests.data.decode.dicom_files import dicom, dicom_table, stored
 from tests.data.decode.field_files import field_table
@@ -29,10 +29,10 @@ def test_dicom_gives_its_pixels_or_its_reason(odd: OddFile, tmp_path: Path) -> N
     path = odd.write(tmp_path)
     if isinstance(odd.gives, str):
         with pytest.raises(DecodeError) as raised:
-            read_image(path, max_pixels=MAX_PIXELS)
+            read_image(path, rules=PixelRules(max_pixels=MAX_PIXELS))
         assert odd.gives in str(raised.value)
         return
-    pixels = read_image(path, max_pixels=MAX_PIXELS).pixels
+    pixels = read_image(path, rules=PixelRules(max_pixels=MAX_PIXELS)).pixels
     assert pixels.dtype == np.uint8
     assert pixels.shape == odd.gives.shape
     assert np.abs(pixels.astype(int) - odd.gives).max() <= odd.within

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from cass_cli.data.decode.depth import to_uint8
-from cass_cli.data.decode.facts import IMAGE_SUFFIXES, DecodeError
+from cass_cli.data.decode.facts import DecodeError, PixelRules
 from cass_cli.data.decode.image import describe_image, read_image
+from cass_cli.data.decode.kinds import IMAGE_SUFFIXES
 from tests.data.decode.odd_files import MAX_PIXELS, OddFile, colours, odd_files, saved
 
 TABLE = odd_files()
@@ -24,12 +25,12 @@ def test_odd_file_gives_its_pixels_or_its_reason(odd: OddFile, tmp_path: Path) -
     path = odd.write(tmp_path)
     if isinstance(odd.gives, str):
         with pytest.raises(DecodeError) as raised:
-            read_image(path, max_pixels=MAX_PIXELS)
+            read_image(path, rules=PixelRules(max_pixels=MAX_PIXELS))
         assert odd.gives in str(raised.value)
         assert "\n" not in raised.value.what
         assert 3 < len(raised.value.reason) <= 140
         return
-    pixels = read_image(path, max_pixels=MAX_PIXELS).pixels
+    pixels = read_image(path, rules=PixelRules(max_pixels=MAX_PIXELS)).pixels
     assert pixels.dtype == np.uint8
     assert pixels.shape == odd.gives.shape
     assert np.abs(pixels.astype(int) - odd.gives).max() <= odd.within
@@ -71,9 +72,9 @@ def test_limit_is_held_before_decoding_and_can_be_raised(tmp_path: Path) -> None
     whole = saved(np.zeros((40, 50, 3), np.uint8), "PNG")
     path.write_bytes(whole[:-30])
     with pytest.raises(DecodeError, match="--max-pixels"):  # not "truncated": no pixel was looked at
-        read_image(path, max_pixels=1999)
+        read_image(path, rules=PixelRules(max_pixels=1999))
     path.write_bytes(whole)
-    assert read_image(path, max_pixels=2000).pixels.shape == (40, 50, 3)
+    assert read_image(path, rules=PixelRules(max_pixels=2000)).pixels.shape == (40, 50, 3)
 
 
 def test_limit_replaces_pillows_own(tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_limit_replaces_pillows_own(tmp_path: Path) -> None:
     assert describe_image(path).width == 20_000
     with pytest.raises(DecodeError, match="--max-pixels 100000000"):
         read_image(path)
-    assert read_image(path, max_pixels=200_000_000, size=8).pixels.shape == (8, 8, 3)
+    assert read_image(path, rules=PixelRules(max_pixels=200_000_000), size=8).pixels.shape == (8, 8, 3)
 
 
 def test_size_stretches_as_pillow_does(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_a_scaled_jpeg_stays_close_to_the_full_one(
     expected = full(path, 100, fit)
     seen: list[tuple[int, int]] = []
     monkeypatch.setattr(
-        "cass_cli.data.decode.image.squared", lambda image, *how: seen.append(image.size) or squared(image, *how)
+        "cass_cli.data.decode.picture.squared", lambda image, *how: seen.append(image.size) or squared(image, *how)
     )
     found = read_image(path, size=100, fit=fit).pixels.astype(np.int64)
     assert np.abs(found - expected).mean() < 1

@@ -222,10 +222,10 @@ def test_a_recogniser_explains_all_files(tmp_path: Path) -> None:
 
 
 def test_a_class_in_a_format_that_is_not_read_stops_training(tmp_path: Path) -> None:
-    touch(tmp_path, "benign/1.jpg", "benign/2.jpg", "malignant/1.heic", "docs/readme.pdf")
+    touch(tmp_path, "benign/1.jpg", "benign/2.jpg", "malignant/1.jxl", "docs/readme.pdf")
     table = load_samples(tmp_path)
     assert any("malignant" in obstacle for obstacle in table.obstacles)
-    assert ("malignant/1.heic", "in a format that is not read") in table.left_out
+    assert ("malignant/1.jxl", "in a format that is not read") in table.left_out
 
 
 def test_a_given_split_of_one_class_stops_training(tmp_path: Path) -> None:

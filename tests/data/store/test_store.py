@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cass_cli import lock
+from cass_cli.data.decode.facts import PixelRules
 from cass_cli.data.decode.image import read_image
 from cass_cli.data.samples import read_sample
 from cass_cli.data.sources import SampleTable
@@ -202,7 +204,7 @@ def test_stopped_build_is_used_by_the_one_that_skips(table: SampleTable, monkeyp
 
 def test_image_that_reads_after_all_is_taken_in(table: SampleTable) -> None:
     with pytest.raises(DataError, match="max-pixels"):
-        build(table, "disk", max_pixels=30 * 23)  # every fifth image is 30 × 24
+        build(replace(table, rules=PixelRules(max_pixels=30 * 23)), "disk")  # every fifth image is 30 × 24
     assert np.array_equal(everything(build(table, "disk")), expected(table))
 
 
