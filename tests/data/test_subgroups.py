@@ -1,4 +1,4 @@
-"""Sex, age and site stay with their images: through every table, beside class folders, and in the order of the names."""
+"""Sex, age and site stay with their images: through every table, beside class folders, in the order of the names."""
 
 from __future__ import annotations
 
