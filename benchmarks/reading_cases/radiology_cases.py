@@ -68,7 +68,7 @@ CASES = (
         sets.lidc,
         (folder_only(Reads(None, groups="told"), *passed_over("metadata.csv"), Stops((LEVEL,))),),
     ),
-    Case("brats", "med.upenn.edu/cbica/brats2020", sets.brats, (folder_only(Stops((".gz",))),)),
+    Case("brats", "med.upenn.edu/cbica/brats2020", sets.brats, (folder_only(Stops(("--class-level",))),)),
     Case(
         "cbis-ddsm",
         "kaggle.com/datasets/awsaf49/cbis-ddsm-breast-cancer-image-dataset",

@@ -45,7 +45,7 @@ def _chexpert(draw: Draw) -> None:
 def _unread_format(draw: Draw) -> None:
     for i in range(12):
         draw.image(f"benign/b{i}.jpg", "benign")
-        draw.file(f"malignant/m{i}.heic", b"\x00\x00\x00\x18ftypheic")
+        draw.file(f"malignant/m{i}.jxl", b"\xff\x0a")
 
 
 def _links(draw: Draw) -> None:
@@ -136,7 +136,7 @@ CASES = (
         "12-unread-format-class-vanishes",
         "shared/cases/12",
         _unread_format,
-        (folder_only(Stops((".heic", "malignant")), Reads("label", told=(".heic", "malignant"))),),
+        (folder_only(Stops((".jxl", "malignant")), Reads("label", told=(".jxl", "malignant"))),),
     ),
     Case(
         "21-symlinked-images",

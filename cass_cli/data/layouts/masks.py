@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from posixpath import commonpath
 
-from cass_cli.data.decode.kinds import stem_of
+from cass_cli.data.decode.kinds import NIFTI_SUFFIXES, stem_of, suffix_of
 from cass_cli.data.layouts.vocabulary import is_container, is_mask_folder, split_in
 
 ENDINGS = (
@@ -22,15 +22,21 @@ _MASK = re.compile(rf"[ _-]?({'|'.join(ENDINGS)})([ _-]?\d+)?$", re.IGNORECASE)
 def find_masks(names: Sequence[str], *, everywhere: bool = False) -> set[str]:
     """Return those of the image paths `names` that are masks.
 
-    A mask bears the name of an image with an ending such as `_mask` or `_segmentation` and lies beside it, or lies in a
-    folder called `masks`, `Ground Truth`, … while the image, or a folder of images, lies outside one. With
+    A mask bears the name of an image with an ending such as `_mask` or `_segmentation` and lies beside it (of a volume,
+    also that of several contrasts with endings of their own: `7_seg.nii.gz` beside `7_t1.nii.gz`), or lies in a folder
+    called `masks`, `Ground Truth`, … while the image, or a folder of images, lies outside one. With
     `everywhere`, the ending `mask` is enough.
     """
     stems = {stem_of(name) for name in names}
+    stems |= {re.split(r"[_-][^_/-]+$", stem_of(name))[0] for name in names if _is_volume(name) and not _bare(name)}
     beside = {name for name in names if ((bare := _bare(name)) and bare in stems) or _prefixed(name, stems)}
     if everywhere:
         beside |= {name for name in names if stem_of(name).lower().endswith("mask")}
     return beside | _in_mask_folders([name for name in names if name not in beside])
+
+
+def _is_volume(name: str) -> bool:
+    return suffix_of(name) in NIFTI_SUFFIXES
 
 
 def _bare(name: str) -> str:
