@@ -54,9 +54,9 @@ def write_slide(
 
 
 def shrunk(pixels: NDArray[np.uint8], times: int) -> NDArray[np.uint8]:
-    """The mean of each times × times pixels."""
-    height, width, _ = pixels.shape
-    blocks = pixels.reshape(height // times, times, width // times, times, 3)
+    """The mean of each times × times pixels; what is left at the edges is dropped."""
+    height, width = (side // times for side in pixels.shape[:2])
+    blocks = pixels[: height * times, : width * times].reshape(height, times, width, times, 3)
     return blocks.mean(axis=(1, 3)).round().astype(np.uint8)
 
 

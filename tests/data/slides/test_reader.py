@@ -68,6 +68,16 @@ def test_a_tile_is_the_slides_own_pixels(stained: tuple[Path, np.ndarray], times
     assert (tile == shrunk(pixels, times)[128 // times :, 64 // times :][:64, :64]).all()
 
 
+def test_a_level_that_is_nearly_at_the_scale_is_taken_as_it_is(tmp_path: Path) -> None:
+    """Sides that four does not divide have a level of 4.004: its pixels are right to a thousandth, and stay sharp."""
+    pixels = glass(1021, 1021)
+    stain(pixels, 0, 0, 1021, 1021)
+    with opened(write_slide(tmp_path / "s.svs", pixels, levels=(1, 4))) as slide:
+        assert slide.downsamples[1] == pytest.approx(4.004, abs=1e-3)
+        tile = np.asarray(slide.tile(0, 0, 64 * 4, 64))
+    assert (tile == shrunk(pixels, 4)[:64, :64]).all()
+
+
 def test_between_levels_the_finer_one_is_made_smaller(stained: tuple[Path, np.ndarray]) -> None:
     path, pixels = stained
     with opened(path) as slide:
