@@ -31,7 +31,7 @@ import torch
 from machine import write_result
 from PIL import Image
 
-from cass_cli.data.sources import SampleTable
+from cass_cli.data.sample_table import SampleTable
 from cass_cli.data.store.store import ImageStore, build_store
 
 GIB, CPU = 2**30, torch.device("cpu")

@@ -36,7 +36,8 @@ from torch.utils.data import DataLoader
 from turns import Memory, Turn, circumstances, clock, show, summarise, take_turns
 
 from cass_cli.config.schema import ARM_NAMES, Config
-from cass_cli.data.sources import SampleTable, load_samples
+from cass_cli.data.sample_table import SampleTable
+from cass_cli.data.sources import load_samples
 from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.compute import Compute
 from cass_cli.engine.device import choose_device, set_up_backends

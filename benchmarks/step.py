@@ -27,7 +27,8 @@ from turns import Memory, Turn, circumstances, clock, quartiles, show, summarise
 
 from cass_cli.config.load import Layer, Resolved, resolve
 from cass_cli.config.schema import Config
-from cass_cli.data.sources import SampleTable, load_samples
+from cass_cli.data.sample_table import SampleTable
+from cass_cli.data.sources import load_samples
 from cass_cli.data.store.store import ImageStore, build_store
 from cass_cli.engine.compute import Compute, choose_compute
 from cass_cli.engine.device import choose_device, cpu_has_bf16, set_up_backends

@@ -22,7 +22,7 @@ DATA = (
     {"decode", "views", "phantom", "space", "slides"},
     {"frames"},
     {"layouts"},
-    {"sets"},
+    {"sets", "sample_table"},
     {"sources"},
     {"samples", "stratify", "fingerprints"},
     {"splits"},

@@ -28,7 +28,8 @@ from cass_cli.data.layouts.csv_layout import named_table
 from cass_cli.data.layouts.medmnist import download_medmnist
 from cass_cli.data.layouts.split_values import read_mapping
 from cass_cli.data.phantom.pictures import VERSION, make_phantoms
-from cass_cli.data.sources import SampleTable, load_samples
+from cass_cli.data.sample_table import SampleTable
+from cass_cli.data.sources import load_samples
 from cass_cli.data.space import writable_cache_dir
 from cass_cli.data.splits import SPLITS, assign_splits, read_splits
 from cass_cli.data.store.store import ImageStore, build_store

@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cass_cli.data.sample_table import SampleTable
 from cass_cli.data.samples import archive_images
-from cass_cli.data.sources import SampleTable
 
 Ints = NDArray[np.int64]
 

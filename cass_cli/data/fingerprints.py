@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cass_cli.data.frames import file_of
-from cass_cli.data.sources import SampleTable
+from cass_cli.data.sample_table import SampleTable
 from cass_cli.words import count, shown_list
 
 DIGEST = 16  # hexadecimal digits of a SHA-256

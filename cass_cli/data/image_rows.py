@@ -14,8 +14,8 @@ from cass_cli.data.decode.facts import DecodeError, ImageFacts, PixelRules
 from cass_cli.data.decode.image import describe_image
 from cass_cli.data.duplicates import cluster_numbers, find_leaks
 from cass_cli.data.layouts.columns import LEFT_OUT
+from cass_cli.data.sample_table import SampleTable
 from cass_cli.data.samples import archive_images
-from cass_cli.data.sources import SampleTable
 from cass_cli.data.splits import label_cells, label_columns
 from cass_cli.data.store.decoding import usable_cores
 

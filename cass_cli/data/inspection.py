@@ -20,7 +20,7 @@ from cass_cli.data.duplicates import (
     thumbnails,
 )
 from cass_cli.data.image_rows import ImageRow, image_rows, read_headers
-from cass_cli.data.sources import SampleTable
+from cass_cli.data.sample_table import SampleTable
 from cass_cli.data.splits import SPLITS, label_columns
 from cass_cli.data.store.store import HELD_IN_MEMORY, build_store
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cass_cli.config.schema import Config
 from cass_cli.data.dataset import Dataset, find_dataset, load_images
-from cass_cli.data.sources import SampleTable
+from cass_cli.data.sample_table import SampleTable
 from cass_cli.data.splits import SPLITS, Labels, label_text, labelled
 from cass_cli.data.store.store import ImageStore
 from cass_cli.errors import DataError

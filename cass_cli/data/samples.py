@@ -17,7 +17,7 @@ from cass_cli.data.decode.channels import shown_channels
 from cass_cli.data.decode.facts import Decoded, DecodeError, check_pixels
 from cass_cli.data.decode.image import read_image, squared_pixels
 from cass_cli.data.layouts.hdf5 import open_images, pcam_file
-from cass_cli.data.sources import SampleTable
+from cass_cli.data.sample_table import SampleTable
 from cass_cli.data.space import default_cache_dir, fits_in_memory
 
 _opened: dict[tuple[Path, int, str], Any] = {}  # the arrays of archives in use, by (path, mtime, part)

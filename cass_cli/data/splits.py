@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from cass_cli.data.frames import ending_of
 from cass_cli.data.layouts.columns import LEFT_OUT
 from cass_cli.data.layouts.label_columns import CLASS_PREFIX
-from cass_cli.data.sources import SampleTable
+from cass_cli.data.sample_table import SampleTable
 from cass_cli.data.stratify import nested_order, stratify_classes, stratify_units
 from cass_cli.errors import ConfigError, DataError, did_you_mean
 from cass_cli.files import whole_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from cass_cli.data.sources import SampleTable
+from cass_cli.data.sample_table import SampleTable
 from cass_cli.data.splits import quoting_for
 from cass_cli.files import whole_text
 

@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from cass_cli.cli.app import run
 from cass_cli.data import dataset, sources
-from cass_cli.data.sources import SampleTable
+from cass_cli.data.sample_table import SampleTable
 from tests.cli.conftest import TINY, make_pictures
 
 CLASSES = ("even", "light", "third")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cass_cli.data.sources import SampleTable
+from cass_cli.data.sample_table import SampleTable
 
 
 def touch(root: Path, *names: str) -> Path:

@@ -21,7 +21,8 @@ from cass_cli.data.duplicates import (
     near_duplicates,
     thumbnails,
 )
-from cass_cli.data.sources import SampleTable, load_samples
+from cass_cli.data.sample_table import SampleTable
+from cass_cli.data.sources import load_samples
 from cass_cli.data.splits import assign_splits
 from cass_cli.data.store.store import build_store
 

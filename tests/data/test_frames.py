@@ -14,8 +14,9 @@ from cass_cli.data.duplicates import exact_duplicates
 from cass_cli.data.fingerprints import fingerprints
 from cass_cli.data.frames import FrameRules, file_of, frame_of, with_frames
 from cass_cli.data.image_rows import read_headers
+from cass_cli.data.sample_table import SampleTable
 from cass_cli.data.samples import read_sample
-from cass_cli.data.sources import SampleTable, load_samples
+from cass_cli.data.sources import load_samples
 from cass_cli.data.splits import assign_splits, read_splits, write_splits
 from cass_cli.data.store.file import header_of
 from cass_cli.data.store.store import build_store

@@ -7,7 +7,7 @@ import pytest
 
 from cass_cli.data import image_rows as module
 from cass_cli.data.image_rows import image_rows, read_headers
-from cass_cli.data.sources import SampleTable
+from cass_cli.data.sample_table import SampleTable
 from tests.data.decode.odd_files import colours, saved
 
 

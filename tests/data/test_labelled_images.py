@@ -7,7 +7,7 @@ import pytest
 
 from cass_cli.data.dataset import Dataset
 from cass_cli.data.labelled_images import LabelledData, check_trainable, rows_digest
-from cass_cli.data.sources import SampleTable
+from cass_cli.data.sample_table import SampleTable
 from cass_cli.errors import DataError
 
 

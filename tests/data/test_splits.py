@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cass_cli.data.sources import SampleTable, load_samples
+from cass_cli.data.sample_table import SampleTable
+from cass_cli.data.sources import load_samples
 from cass_cli.data.splits import (
     SPLITS,
     assign_splits,

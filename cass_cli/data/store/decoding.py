@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from cass_cli.config.schema import FitName
 from cass_cli.data.decode.facts import DecodeError
+from cass_cli.data.sample_table import SampleTable
 from cass_cli.data.samples import read_decoded
-from cass_cli.data.sources import SampleTable
 from cass_cli.errors import DataError
 from cass_cli.words import shown
 

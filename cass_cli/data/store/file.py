@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from cass_cli.config.schema import FitName
 from cass_cli.data.decode.image import DECODE_RULES
-from cass_cli.data.sources import SampleTable
+from cass_cli.data.sample_table import SampleTable
 
 MAGIC = b"CASSIMG1"
 PAGE = 4096

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cass_cli.config.schema import FitName
-from cass_cli.data.sources import SampleTable
+from cass_cli.data.sample_table import SampleTable
 from cass_cli.data.space import SHARE, available_memory, fits_in_memory
 from cass_cli.data.store.build import CacheFolderError, ReadRows, cached_file, existing_file, state_of
 from cass_cli.data.store.decoding import BadImage, DecodeJob, bad_image_error, usable_cores

@@ -21,7 +21,8 @@ from cass_cli.data.decode.image import squared_pixels
 from cass_cli.data.frames import FIRST, FrameRules, ending_of, file_of, with_frames
 from cass_cli.data.layouts.columns import Columns
 from cass_cli.data.layouts.scan import scan_folder
-from cass_cli.data.sources import SampleTable, load_samples
+from cass_cli.data.sample_table import SampleTable
+from cass_cli.data.sources import load_samples
 from cass_cli.data.store.decoding import BadImage, DecodeJob, Planes, usable_cores
 from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.compute import Compute, choose_compute

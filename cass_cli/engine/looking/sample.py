@@ -17,7 +17,8 @@ from cass_cli.config.load import Resolved
 from cass_cli.config.schema import Data, FitName
 from cass_cli.data.dataset import find_dataset, frame_rules, pixel_rules
 from cass_cli.data.frames import with_frames
-from cass_cli.data.sources import SampleTable, load_samples
+from cass_cli.data.sample_table import SampleTable
+from cass_cli.data.sources import load_samples
 from cass_cli.data.splits import Labels
 from cass_cli.data.store.store import build_store
 from cass_cli.data.stratify import nested_order

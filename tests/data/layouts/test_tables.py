@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cass_cli.data.layouts.columns import Columns
-from cass_cli.data.sources import SampleTable, load_samples
+from cass_cli.data.sample_table import SampleTable
+from cass_cli.data.sources import load_samples
 from cass_cli.errors import DataError
 from tests.data.files import labels_of, noted, touch, write
 

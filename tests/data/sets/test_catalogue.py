@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from cass_cli.data.layouts.columns import Columns
+from cass_cli.data.sample_table import SampleTable
 from cass_cli.data.sets.catalogue import SETS, named_set
-from cass_cli.data.sources import LAYOUTS, SampleTable, load_samples
+from cass_cli.data.sources import LAYOUTS, load_samples
 from cass_cli.errors import ConfigError, DataError
 from tests.data.files import labels_of, noted, touch, write
 from tests.data.sets.trees import SHA, TREES, medimeta

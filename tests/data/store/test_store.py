@@ -21,8 +21,8 @@ from PIL import Image
 from cass_cli import lock
 from cass_cli.data.decode.facts import PixelRules
 from cass_cli.data.decode.image import read_image
+from cass_cli.data.sample_table import SampleTable
 from cass_cli.data.samples import read_sample
-from cass_cli.data.sources import SampleTable
 from cass_cli.data.space import default_cache_dir
 from cass_cli.data.store import decoding
 from cass_cli.data.store.file import PAGE, PartialFile, header_of

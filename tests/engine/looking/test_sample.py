@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from cass_cli.config.schema import Data
-from cass_cli.data.sources import SampleTable
+from cass_cli.data.sample_table import SampleTable
 from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.looking.sample import ImageSample, class_shares, draw_rows, sample_of_paths
 from cass_cli.errors import DataError

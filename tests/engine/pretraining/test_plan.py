@@ -10,7 +10,7 @@ import timm
 from torch import Tensor, nn
 
 from cass_cli.data.dataset import Dataset
-from cass_cli.data.sources import SampleTable
+from cass_cli.data.sample_table import SampleTable
 from cass_cli.engine.compute import choose_compute
 from cass_cli.engine.pretraining.plan import count_cost, plan_pretraining, view_sides
 from cass_cli.methods.cass import Cass
