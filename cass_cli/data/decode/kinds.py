@@ -19,7 +19,7 @@ IMAGE_SUFFIXES = (
     | NIFTI_SUFFIXES
     | HEIC_SUFFIXES
     | STILL_SUFFIXES
-    | {".png", ".tif", ".tiff", ".webp", ".gif", ".avif"}  # which may hold several
+    | {".png", ".tif", ".tiff", ".webp", ".gif", ".avif", ".avifs"}  # which may hold several
 )
 
 # The first element of a DICOM file without preamble: group 0002 or 0008, a low number, the two letters of its type.

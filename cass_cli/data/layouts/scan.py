@@ -24,10 +24,11 @@ IGNORED = {"__macosx", "@eadir", "thumbs.db", "desktop.ini"}
 INNERMOST, MOST_TABLES = 2, 20  # how deep tables further down are looked for, and how many may lie there
 TABLE_SUFFIXES = {".csv", ".tsv", ".csv.gz", ".tsv.gz"}
 SHEET_SUFFIXES = {".xlsx", ".xls", ".ods", ".json", ".jsonl", ".parquet", ".arff"}  # tables too, which are not read
+SLIDES = {".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".bif"}  # read by `cass tile`
 # Files that hold images, or whole archives of them, in formats that are not read: their folder may be a class.
 UNREAD_SUFFIXES = {
-    *(".jxl", ".npy", ".mat", ".h5", ".hdf5", ".svs", ".ndpi"),
-    *(".mrxs", ".scn", ".vsi", ".czi", ".mha", ".mhd", ".nrrd", ".dng", ".cr2", ".nef", ".psd", ".exr"),
+    *SLIDES,
+    *(".jxl", ".npy", ".mat", ".h5", ".hdf5", ".vsi", ".czi", ".mha", ".mhd", ".nrrd", ".dng", ".cr2", ".nef", ".psd", ".exr"),
     *(".fits", ".gz", ".zip", ".tar", ".7z", ".rar"),
 }
 DICOMDIR = "DICOMDIR"
@@ -247,6 +248,8 @@ def _kind(name: str) -> str:
 
 
 def _nothing_found(root: Path, others: Counter[str], masks: int) -> DataError:
+    if any(suffix in SLIDES for suffix in others):
+        return DataError(f"{root} holds whole slides and no image.", hint="Cut them into images first: cass tile")
     known = f"Images are files ending in {', '.join(sorted(IMAGE_SUFFIXES))}."
     if masks:
         return DataError(f"{root} holds {count(masks, 'mask')} but no image.", hint=known)
@@ -268,6 +271,8 @@ def _notes(others: Counter[str], masks: set[str], aliases: int, empty: list[str]
     if unread:
         total = count(sum(unread.values()), "file is no image", "files are no images")
         yield f"{total} ({_by_suffix(unread)}): left out."
+    if slides := sum(n for suffix, n in others.items() if suffix in SLIDES):
+        yield f"{count(slides, 'whole slide is', 'whole slides are')} left out: cass tile cuts them into images."
     if masks:
         yield f"{count(len(masks), 'mask')} of segmentations ({shown_list(sorted(masks), 2)}): left out."
     if empty:
