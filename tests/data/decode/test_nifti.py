@@ -201,3 +201,8 @@ def test_what_is_kept_is_bounded_and_errors_are_not_kept() -> None:
         kept.get(5, lambda: Weight(1 // 0))
     get(5, 1)
     assert made[-1] == 5
+
+
+def test_of_axes_alike_the_last_is_taken(tmp_path: Path) -> None:
+    facts = describe_image(nifti(tmp_path / "a.nii", np.zeros((8, 9, 8), np.int16), spacing=(1, 1, 1)))
+    assert (facts.pages, facts.height, facts.width) == (8, 9, 8)  # axial; sagittal would lie
