@@ -2,7 +2,7 @@
 
     python benchmarks/public_files.py --folder FOLDER
 
-The files are those of benchmarks/reading_cases/public_files.csv, which says where each is had; they are no part of cass.
+The files are those of benchmarks/reading_cases/public_files.csv, which says where each is had; none is part of cass.
 Writes benchmarks/results/public-files.md: what each holds by its own project's readers, and what cass gives.
 """
 

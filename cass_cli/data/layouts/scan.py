@@ -28,7 +28,23 @@ SLIDES = {".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".bif"}  # read by `cass til
 # Files that hold images, or whole archives of them, in formats that are not read: their folder may be a class.
 UNREAD_SUFFIXES = {
     *SLIDES,
-    *(".jxl", ".npy", ".mat", ".h5", ".hdf5", ".vsi", ".czi", ".mha", ".mhd", ".nrrd", ".dng", ".cr2", ".nef", ".psd", ".exr"),
+    *(
+        ".jxl",
+        ".npy",
+        ".mat",
+        ".h5",
+        ".hdf5",
+        ".vsi",
+        ".czi",
+        ".mha",
+        ".mhd",
+        ".nrrd",
+        ".dng",
+        ".cr2",
+        ".nef",
+        ".psd",
+        ".exr",
+    ),
     *(".fits", ".gz", ".zip", ".tar", ".7z", ".rar"),
 }
 DICOMDIR = "DICOMDIR"

@@ -191,7 +191,7 @@ def test_a_hundred_thousand_files_are_listed_without_a_stat_each(
 def test_whole_slides_are_pointed_to_their_command(tmp_path: Path) -> None:
     touch(tmp_path, "a.svs", "b.NDPI")
     with pytest.raises(DataError, match="whole slides") as caught:
-        scan_folder(tmp_path)
+        load_samples(tmp_path)
     assert "cass tile" in caught.value.hint
     touch(tmp_path, "c.png")
-    assert any("2 whole slides are left out: cass tile" in note for note in scan_folder(tmp_path).notes)
+    assert any("2 whole slides are left out: cass tile" in note for note in load_samples(tmp_path).notes)
