@@ -50,8 +50,11 @@ def named_table(root: Path, labels: Path) -> Path:
 
 
 def open_table(path: Path, index: Index) -> Table:
-    """Return the table at `path`, which may lack a header; raises `DataError` as `read_table` does."""
-    return read_table(path, is_image=index.has, usual={*IMAGE_COLUMNS, *LABEL_COLUMNS, *GROUP_COLUMNS, "split"})
+    """Return the table at `path`, which may lack a header, read once; raises `DataError` as `read_table` does."""
+    if path not in index.opened:
+        usual = {*IMAGE_COLUMNS, *LABEL_COLUMNS, *GROUP_COLUMNS, "split"}
+        index.opened[path] = read_table(path, is_image=index.has, usual=usual)
+    return index.opened[path]
 
 
 def read_labelled(table: Table, index: Index, how: HowToRead) -> Records:

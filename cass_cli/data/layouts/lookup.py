@@ -9,6 +9,7 @@ from pathlib import Path
 from cass_cli.data.decode.kinds import IMAGE_SUFFIXES, stem_of, suffix_of
 from cass_cli.data.frames import ending_of, file_of
 from cass_cli.data.layouts.scan import Scan, outside_error
+from cass_cli.data.layouts.tables import Table
 from cass_cli.data.layouts.vocabulary import is_container
 from cass_cli.errors import DataError
 from cass_cli.words import count, shown, shown_list
@@ -111,6 +112,7 @@ class Index:
 
     def __init__(self, scan: Scan) -> None:
         self.scan = scan
+        self.opened: dict[Path, Table] = {}  # tables about the images, as they were read
         self.root = f"{scan.root}/"
         self.exact = set(scan.images)
         self.masks = set(scan.masks)  # left out unless a table names one as it lies
