@@ -67,7 +67,7 @@ def reading_options(data: Data) -> list[str]:
     for name, flag in READING.items():
         value = getattr(data, name)
         if value != getattr(Data(), name):
-            listed = ",".join(f"{part:g}" for part in value) if isinstance(value, tuple) else str(value)
+            listed = ",".join(f"{part:.15g}" for part in value) if isinstance(value, tuple) else str(value)
             words += [flag] if value is True else [flag, listed]
     return words + [word for split, path in data.split_lists.items() for word in ("--split-list", f"{split}={path}")]
 

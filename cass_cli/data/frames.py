@@ -19,7 +19,7 @@ from cass_cli.data.decode.image import describe_image
 from cass_cli.data.decode.kinds import NIFTI_SUFFIXES, STILL_SUFFIXES, suffix_of
 from cass_cli.data.decode.spread import around_middle, evenly, middle
 from cass_cli.errors import DataError
-from cass_cli.words import count, shown_list
+from cass_cli.words import count, shown, shown_list
 
 _NAMED = re.compile(r"(.+)#(?:frame|slice)=(\d{1,9})", re.DOTALL)
 READERS = 8  # threads that read headers
@@ -89,9 +89,10 @@ def ending_of(name: str) -> str:
 def with_frames(table: T, how: FrameRules) -> T:
     """Return the table with a row for each image that is taken of each of its files; rows keep their order.
 
-    Rows that name one image of a file already stay. So does a file whose header cannot be read: decoding tells why.
-    Headers are read of volumes, and unless the first frames are asked for of all files that may hold several.
-    Raises `DataError` for files that are called as images within a file are.
+    Rows that name one image of a file already stay, called as cass calls it. So does a file whose header cannot be
+    read: decoding tells why. Headers are read of volumes, of files named so, and unless the first frames are asked for
+    of all files that may hold several. Raises `DataError` for files that are called as images within a file are, for
+    images that a file does not hold, and where one image comes twice.
     """
     if table.archive:
         return table
@@ -103,8 +104,14 @@ def with_frames(table: T, how: FrameRules) -> T:
             hint="Give them names that do not end in #frame=… or #slice=…",
         )
     facts = _headers(table, how)
-    rows = [(row, name) for row, file in enumerate(table.names) for name in _names(file, facts.get(row), how)]
+    rows = [(row, name) for row, file in enumerate(table.names) for name in _names(file, facts.get(file_of(file)), how)]
     names = tuple(name for _, name in rows)
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise DataError(
+            f"{count(len(twice), 'image is', 'images are')} named twice: {shown_list(twice)}",
+            hint="Name each frame or slice once, or its file alone.",
+        )
     if names == table.names and not any(map(ending_of, names)):
         return table
     table = table.select([row for row, _ in rows])
@@ -127,33 +134,37 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _headers(table: Table, how: FrameRules) -> dict[int, ImageFacts]:
-    """Return the header of each file that may hold several images and has to be asked, by row."""
-    rows = [row for row, name in enumerate(table.names) if _is_asked(name, how)]
+def _headers(table: Table, how: FrameRules) -> dict[str, ImageFacts]:
+    """Return the header of each file that may hold several images and has to be asked, by its name."""
+    files = list(dict.fromkeys(file_of(name) for name in table.names if _is_asked(name, how)))
 
-    def look(row: int) -> ImageFacts | None:
+    def look(file: str) -> ImageFacts | None:
         try:
-            return describe_image(table.root / table.names[row], table.rules)
+            return describe_image(table.root / file, table.rules)
         except DecodeError:
             return None
 
     with ThreadPoolExecutor(READERS) as pool:
-        return {row: facts for row, facts in zip(rows, pool.map(look, rows), strict=True) if facts is not None}
+        return {file: facts for file, facts in zip(files, pool.map(look, files), strict=True) if facts is not None}
 
 
 def _is_asked(name: str, how: FrameRules) -> bool:
     if frame_of(name) is not None:
-        return False
+        return True
     suffix = suffix_of(name)
     return suffix in NIFTI_SUFFIXES or (how.frames != "first" and suffix not in STILL_SUFFIXES)
 
 
-def _names(file: str, facts: ImageFacts | None, how: FrameRules) -> Iterator[str]:
-    if facts is None or (facts.unit == "frame" and facts.pages == 1):
-        yield file
+def _names(name: str, facts: ImageFacts | None, how: FrameRules) -> Iterator[str]:
+    index, file = frame_of(name), file_of(name)
+    if facts is None or (index is None and facts.unit == "frame" and facts.pages == 1):
+        yield name
         return
+    if index is not None and index >= facts.pages:
+        raise DataError(f"{shown(name)} is named, and {shown(file)} has {count(facts.pages, facts.unit)}, from 0.")
     width = max(3, len(str(facts.pages - 1)))
-    yield from (f"{file}#{facts.unit}={index:0{width}}" for index in how.of(facts))
+    wanted = how.of(facts) if index is None else [index]
+    yield from (f"{file}#{facts.unit}={number:0{width}}" for number in wanted)
 
 
 def _notes(facts: Collection[ImageFacts], how: FrameRules) -> Iterator[str]:

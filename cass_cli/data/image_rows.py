@@ -53,7 +53,7 @@ def read_headers(
         for part in dict.fromkeys(name.partition("/")[0] for name in table.names):
             shape = archive_images(table.root, part).shape
             mode = "RGB" if len(shape) == 4 else "L"
-            fact = ImageFacts(shape[2], shape[1], mode, bit_depth=8, format="npz", pages=1)
+            fact = ImageFacts(shape[2], shape[1], mode, bit_depth=8, format=table.root.suffix[1:], pages=1)
             facts |= {i: fact for i, name in enumerate(table.names) if name.startswith(f"{part}/")}
         return facts, bad
 

@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 
 from cass_cli.data.decode.facts import USUAL, PixelRules
 from cass_cli.data.frames import file_of, frame_of
-from cass_cli.data.layouts.hdf5 import pcam_file
+from cass_cli.data.layouts.hdf5 import is_pcam_file, pcam_file
 from cass_cli.data.layouts.overlays import obstacles
 from cass_cli.data.layouts.records import Records, in_order
 from cass_cli.words import count, shown_list
-
-ARCHIVES = (".npz", ".h5")
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class SampleTable:
     @property
     def archive(self) -> bool:
         """True when the images are members of an .npz or HDF5 file rather than files of their own."""
-        return self.root.suffix.lower() in ARCHIVES
+        return self.root.suffix.lower() == ".npz" or is_pcam_file(self.root.name)
 
     @property
     def archive_files(self) -> dict[str, Path]:

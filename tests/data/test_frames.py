@@ -21,6 +21,7 @@ from cass_cli.data.splits import assign_splits, read_splits, write_splits
 from cass_cli.data.store.file import header_of
 from cass_cli.data.store.store import build_store
 from cass_cli.errors import DataError
+from tests.data.files import write
 
 ALL = FrameRules("all")
 BEFORE = "d400f64c08f66b6585cf630bc834907d"  # the key of a cache from before there were windows, channels and frames
@@ -205,3 +206,34 @@ def test_what_changes_pixels_changes_the_key_of_the_cache_and_limits_do_not(othe
         for rules in (PixelRules(), PixelRules(**other), PixelRules(window=(3.0, 4.0)), PixelRules(channels=(2,)))
     }
     assert len(keys) == 4
+
+
+def test_one_image_under_two_names_is_refused_and_another_spelling_is_cass_own(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    for name in ("v", "w"):
+        volume = np.arange(5 * 6 * 4, dtype=np.int16).reshape(5, 6, 4)
+        nibabel.save(nibabel.Nifti1Image(volume, np.diag((1, 1, 3, 1))), tmp_path / f"{name}.nii.gz")
+    write(tmp_path / "labels.csv", "image,label", "v.nii.gz#frame=2,a", "w.nii.gz,b")
+    assert load_samples(tmp_path).names == ("v.nii.gz#slice=002", "w.nii.gz#slice=001")
+    write(tmp_path / "labels.csv", "image,label", "v.nii.gz#slice=2,a", "v.nii.gz#slice=002,b", "w.nii.gz,b")
+    with pytest.raises(DataError, match=r"named twice: v\.nii\.gz#slice=002"):
+        load_samples(tmp_path)
+    write(tmp_path / "labels.csv", "image,label", "v.nii.gz#slice=4,a", "w.nii.gz,b")
+    with pytest.raises(DataError, match=r"#slice=4 is named, and v.nii.gz has 4 slices"):
+        load_samples(tmp_path)
+
+
+def test_arrays_beside_images_are_left_out(tmp_path: Path) -> None:
+    for i in range(3):
+        Image.fromarray(np.full((8, 8, 3), 40 * i, np.uint8)).save(tmp_path / f"{i}.png")
+        np.save(tmp_path / f"{i}_embedding.npy", np.zeros((1, 512), np.float32))
+    table = load_samples(tmp_path)
+    assert table.names == ("0.png", "1.png", "2.png")
+    assert ("0_embedding.npy", "in a format that is not read") in table.left_out
+
+
+def test_a_name_that_ends_like_one_before_its_suffix_is_found_by_its_stem(tmp_path: Path) -> None:
+    for i in (12, 13):
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / f"x#slice={i}.png")
+    write(tmp_path / "labels.csv", "image,label", "x#slice=12,a", "x#slice=13,b")
+    assert load_samples(tmp_path).names == ("x#slice=12.png", "x#slice=13.png")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
 
@@ -17,6 +18,27 @@ class Held(Protocol):
 
 
 T = TypeVar("T", bound=Held)
+
+
+class Budget:
+    """An amount that threads share: who asks for more than is left waits until others have given theirs back."""
+
+    def __init__(self, amount: int) -> None:
+        self._left = amount
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taking(self, part: int) -> Iterator[None]:
+        """Hold a part, which is at most the whole amount."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._left >= part)
+            self._left -= part
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._left += part
+                self._changed.notify_all()
 
 
 class Kept(Generic[T]):

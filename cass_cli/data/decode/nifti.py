@@ -10,7 +10,8 @@ that a slice looks the same whichever others are read. uint8 without a slope pas
 Of several volumes the first is read. Where they are channels, one or three are needed; chosen channels are taken of
 volumes in time too, as data sets keep the contrasts of one patient there.
 
-What is packed is unpacked once for all slices, no further than it is needed, into at most KEPT bytes for all files.
+What is packed is unpacked once for all slices, no further than it is needed. At most KEPT bytes are kept for all files,
+and few threads unpack at a time: as many as fit in KEPT, or one volume that is larger.
 """
 
 from __future__ import annotations
@@ -34,12 +35,13 @@ from cass_cli.data.decode.facts import (
     check_frames,
     check_pixels,
 )
-from cass_cli.data.decode.kept import Kept
+from cass_cli.data.decode.kept import Budget, Kept
 from cass_cli.data.decode.nifti_file import COLOURS, NiftiHeader, read_header
 from cass_cli.data.decode.spread import middle
 
 KEPT = 2**29
 SAMPLED = 2**20
+BLOCK = 2**22
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Volume:
 
 
 _kept: Kept[Volume] = Kept(KEPT)
+_unpacking = Budget(KEPT)
 
 
 def read_nifti(path: Path, file: BinaryIO, *, frame: int | None, rules: PixelRules) -> Decoded:
@@ -71,7 +74,7 @@ def read_nifti(path: Path, file: BinaryIO, *, frame: int | None, rules: PixelRul
     values = np.stack([_slice(header, part, index) for part in volume.parts], axis=-1)  # [H, W, C]
     if header.dtype == COLOURS:
         values = _coloured(values, rules)
-    if not header.plain:
+    if not header.plain and header.dtype != COLOURS:  # a slope of colours means nothing
         values = values * header.slope + header.inter
     pixels = to_eight_bits(values, rules.window or volume.window)
     return Decoded(in_three(pixels), several_pages=frame is None and header.slices > 1)
@@ -112,7 +115,11 @@ def _read_volume(path: Path, header: NiftiHeader, rules: PixelRules) -> Volume:
         numbers = rules.channels or tuple(range(header.volumes))
     unpacked = (max(numbers) + 1) * header.volume_bytes
     check_bytes(path, unpacked, rules, what=" unpacked" if header.packed else " of values")
-    parts = _unpacked(path, header, numbers) if header.packed else _mapped(path, header, numbers)
+    if header.packed:
+        with _unpacking.taking(min(len(set(numbers)) * header.volume_bytes, KEPT)):
+            parts = _unpacked(path, header, numbers)
+    else:
+        parts = _mapped(path, header, numbers)
     return Volume(header, parts, (0.0, 0.0) if header.dtype == COLOURS else _window(header, parts))
 
 
@@ -134,8 +141,9 @@ def _unpacked(path: Path, header: NiftiHeader, numbers: tuple[int, ...]) -> tupl
             stream.seek(start)
             values = np.empty(header.volume_bytes, np.uint8)
             view = memoryview(values.data)
-            while view and (count := stream.readinto(view)):
-                view = view[count:]
+            while view and (block := stream.read(min(len(view), BLOCK))):  # readinto would hold all of it twice
+                view[: len(block)] = block
+                view = view[len(block) :]
             position = start + header.volume_bytes
             if len(view):
                 raise DecodeError(path, f"its values are cut short ({position - len(view):,} of {position:,} bytes)")

@@ -22,10 +22,15 @@ PARTS = {"train": "train", "val": "valid", "test": "test"}  # split → as the p
 CLASSES = ("normal", "tumour")  # whether a pixel of the centre, 32 × 32, is of a metastasis
 
 
+def is_pcam_file(name: str) -> bool:
+    """Whether a file is called as PatchCamelyon's."""
+    return name.startswith(STEM) and name.endswith(".h5")
+
+
 def find_pcam(root: Path) -> Path | None:
     """Return the file of training images in or below `root`, None where there is none; raises `DataError` for .gz."""
     if not root.is_dir():
-        return root if root.name.startswith(STEM) and root.suffix == ".h5" and root.is_file() else None
+        return root if is_pcam_file(root.name) and root.is_file() else None
     for folder in (root, root / "pcam"):
         if (file := folder / f"{STEM}train_x.h5").is_file():
             return file
@@ -73,7 +78,7 @@ def pcam_file(file: Path, split: str, what: str) -> Path:
 def open_images(path: Path) -> Any:
     """Return the images [N, H, W, 3], uint8, of a file, read as they are asked for; raises `DataError`."""
     try:
-        images = hdf5(path).File(path, "r")["x"]
+        images = _own(hdf5(path).File(path, "r"), "x")
     except (OSError, KeyError) as error:
         raise DataError(f"{shown(str(path))} cannot be read as HDF5 with images 'x': {error}.") from error
     if images.dtype != np.uint8 or len(images.shape) != 4 or images.shape[3] != 3:
@@ -81,11 +86,19 @@ def open_images(path: Path) -> Any:
     return images
 
 
+def _own(file: Any, name: str) -> Any:
+    """Return an array of the file; raises KeyError for what is none, or lies in another file."""
+    found = file[name] if file.get(name, getlink=True).__class__.__name__ == "HardLink" else None
+    if found is None or not hasattr(found, "dtype") or found.external:
+        raise KeyError(f"{name} is no array of this file")
+    return found
+
+
 def _labels(path: Path, rows: int) -> NDArray[np.int64]:
     """Return int64 [N] of 0 and 1."""
     try:
         with hdf5(path).File(path, "r") as file:
-            labels: NDArray[np.int64] = np.asarray(file["y"]).reshape(-1).astype(np.int64)
+            labels: NDArray[np.int64] = np.asarray(_own(file, "y")).reshape(-1).astype(np.int64)
     except (OSError, KeyError) as error:
         raise DataError(f"{shown(str(path))} cannot be read as HDF5 with labels 'y': {error}.") from error
     if len(labels) != rows or not np.isin(labels, (0, 1)).all():

@@ -44,7 +44,7 @@ def find_images(
     twice: set[str] = set()
     moved: dict[str, str] = {}  # image → the name that found it by its file alone
     for raw in raw_names:
-        hits, how, leaves = _find(file_of(raw), index, table, allow_outside)
+        hits, how, leaves = _find(raw if index.hits(raw) else file_of(raw), index, table, allow_outside)
         if how == _MOVED and moved.setdefault(hits[0], file_of(raw)) != file_of(raw):
             twice.add(hits[0])
         if leaves:
@@ -55,7 +55,8 @@ def find_images(
             several.append(f"{raw} ({shown_list(hits, 3)})")
         if how:
             bent.setdefault(how, []).append(raw)
-        found.append(hits[0] + ending_of(raw) if hits else "")
+        ending = "" if index.hits(raw) else ending_of(raw)  # some files are called so themselves
+        found.append(hits[0] + ending if hits else "")
     if twice:  # two names of one file: it is not the one that either means
         absent += [raw for raw, name in zip(raw_names, found, strict=True) if file_of(name) in twice]
         bent[_MOVED] = [raw for raw in bent[_MOVED] if raw not in set(absent)]
@@ -127,7 +128,9 @@ class Index:
 
     def has(self, raw: str) -> bool:
         """Whether `raw` may name an image, by its file name alone."""
-        file = file_of(raw).replace("\\", "/").rpartition("/")[2]
+        if file_of(raw) != raw and self.has(file_of(raw)):
+            return True
+        file = raw.replace("\\", "/").rpartition("/")[2]
         known = file in self.by_file or file in self.by_stem or _stem(file) in self.by_stem
         return bool(file) and (known or bool(self._folds(file)))
 

@@ -52,7 +52,7 @@ def supplemented(folders: Records, table: Records, name: str) -> Records:
         taken.append("splits")
     if table.subgroups:
         held = {c: ["" if i is None else cells[i] for i in rows] for c, cells in table.subgroups.items()}
-        folders = replace(folders, subgroups=held)
+        folders = replace(folders, subgroups={**held, **folders.subgroups})
         taken.append("subgroups")
     what = ", ".join(taken) or "nothing"
     note = f"Class folders win over {shown(name)}, which gives {what}: --labels would use it instead."

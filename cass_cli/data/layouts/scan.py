@@ -22,7 +22,7 @@ from cass_cli.words import count, shown, shown_list
 
 IGNORED = {"__macosx", "@eadir", "thumbs.db", "desktop.ini"}
 INNERMOST, MOST_TABLES = 2, 20  # how deep tables further down are looked for, and how many may lie there
-TABLE_SUFFIXES = {".csv", ".tsv", ".csv.gz", ".tsv.gz"}
+TABLE_SUFFIXES = {".csv", ".tsv", ".tab", ".csv.gz", ".tsv.gz"}
 SHEET_SUFFIXES = {".xlsx", ".xls", ".ods", ".json", ".jsonl", ".parquet", ".arff"}  # tables too, which are not read
 SLIDES = {".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".bif"}  # read by `cass tile`
 # Files that hold images, or whole archives of them, in formats that are not read: their folder may be a class.
@@ -94,6 +94,7 @@ def scan_folder(root: Path, *, allow_outside: bool = False, all_masks: bool = Fa
             f"{count(len(walk.unreadable), 'folder')} under {root} cannot be read: {shown_list(walk.unreadable)}",
             hint="Give yourself read permission (chmod -R u+rX), or move the folder away.",
         )
+    _without_arrays(walk)
     masks = find_masks(walk.images, everywhere=all_masks)
     images = tuple(sorted(name for name in walk.images if name not in masks))
     if not images:
@@ -162,6 +163,15 @@ def _read_tree(root: Path, start: str, walk: _Walk) -> None:
                     _put_aside(prefix + entry.name, walk)
         except OSError as error:
             walk.unreadable.append(f"{folder or '.'} ({error.strerror or error})")
+
+
+def _without_arrays(walk: _Walk) -> None:
+    """Put aside .npy files that lie among images of other formats: embeddings, masks or labels of those."""
+    arrays = [name for name in walk.images if name.lower().endswith(".npy")]
+    if len(arrays) < len(walk.images):
+        walk.images[:] = [name for name in walk.images if not name.lower().endswith(".npy")]
+        for name in arrays:
+            _put_aside(name, walk)
 
 
 def _put_aside(name: str, walk: _Walk) -> None:

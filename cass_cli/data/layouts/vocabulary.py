@@ -186,7 +186,7 @@ SUBGROUPS = {
     *("age", "sex", "gender", "race", "ethnicity", "fitzpatrick", "fitspatrick", "phototype"),
     *("site", "hospital", "center", "centre", "institution", "institute", "clinic", "device", "camera", "scanner"),
     *("manufacturer", "vendor", "location", "localization", "localisation", "anatom", "anatomy", "region"),
-    *("laterality", "view", "magnification"),
+    *("laterality", "view", "magnification", "ap", "frontal"),
 }
 MISSING = {
     *(

@@ -22,6 +22,7 @@ from cass_cli.data.sets.reading import GROUP, SPLIT, find_table, read_table_as
 from cass_cli.errors import DataError, did_you_mean
 from cass_cli.words import shown, shown_list
 
+MOST_BYTES = 1_000_000  # of an info.yaml
 MEDMNIST = (
     *("pathmnist", "chestmnist", "dermamnist", "octmnist", "pneumoniamnist", "retinamnist", "breastmnist"),
     *("bloodmnist", "tissuemnist", "organamnist", "organcmnist", "organsmnist"),
@@ -42,7 +43,7 @@ def read_medimeta(index: Index, how: HowToRead) -> Records | None:
     """Read the first task of info.yaml, or the one that --label-column names, and the publisher's three splits."""
     root = index.scan.root
     info = _info(root / "info.yaml")
-    if info is None:
+    if info is None or not (index.bare.keys() & {"images/000000", "images/000001"}):
         return None
     tasks = {str(task["task_name"]): task for task in info["tasks"]}
     asked = how.columns.label
@@ -76,19 +77,30 @@ def read_medimeta(index: Index, how: HowToRead) -> Records | None:
 
 def _info(path: Path) -> dict[str, Any] | None:
     """Return what info.yaml says of a set; None where it is none of MedIMeta's."""
-    with suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
+    with suppress(OSError, ValueError, RecursionError, yaml.YAMLError):  # a stranger's file may hold anything
+        if path.stat().st_size > MOST_BYTES:
+            return None
         info = yaml.safe_load(path.read_text(encoding="utf-8"))
-        keys = {"task_name", "task_target", "labels"}
         if isinstance(info, dict) and {"id", "name", "tasks", "splits_num_samples"} <= info.keys():
-            return info if info["tasks"] and all(keys <= task.keys() for task in info["tasks"]) else None
+            tasks = info["tasks"]
+            return info if isinstance(tasks, list) and tasks and all(map(_is_task, tasks)) else None
     return None
+
+
+def _is_task(task: Any) -> bool:
+    """Whether an entry of info.yaml tells a task as MedIMeta does; its name is that of a file."""
+    if not isinstance(task, dict) or not {"task_name", "task_target", "labels"} <= task.keys():
+        return False
+    labels, name = task["labels"], task["task_name"]
+    named = isinstance(name, str) and not {"/", "\\"} & set(name) and not name.startswith(".")
+    return named and isinstance(labels, dict) and all(isinstance(index, int) for index in labels)
 
 
 def _task(path: Path) -> NDArray[np.int64]:
     """Return the labels of a task: class indices [N], or 0 and 1 [N, C]."""
     try:
         values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{shown(str(path))} cannot be read: {error}.") from error
     if values.dtype.kind not in "iub" or values.ndim not in (1, 2):
         raise DataError(f"{shown(str(path))} is {values.dtype} {list(values.shape)}; whole numbers are read.")

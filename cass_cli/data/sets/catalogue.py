@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from cass_cli.data.layouts.csv_layout import HowToRead
+from cass_cli.data.layouts.folders import read_folders
 from cass_cli.data.layouts.lookup import Index
 from cass_cli.data.layouts.records import Records
 from cass_cli.data.sets import archives, chest, eye, skin, tissue
@@ -25,8 +26,25 @@ def recognise(index: Index, how: HowToRead) -> Records | None:
     """
     for public in SETS.values():
         if _ships(public, index) and (records := public.read(index, how)) is not None:
-            return recognised_as(public, records)
+            return recognised_as(public, records) if _agree(public, records) else None
     return None
+
+
+def _agree(public: PublicSet, records: Records) -> bool:
+    """Whether a table labels as class folders do, where somebody has sorted the images into such."""
+    if not records.listed or records.labels is None:
+        return True
+    try:
+        folders = read_folders(records.names)
+    except DataError:  # they tell nothing for certain
+        return True
+    if folders is None or folders.labels is None:
+        return True
+    if all(re.fullmatch(public.folders, label) for labels in folders.labels for label in labels):
+        return True
+    told = dict(zip(folders.names, folders.labels, strict=True))
+    pairs = {(told[name], label) for name, label in zip(records.names, records.labels, strict=True) if name in told}
+    return len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs})
 
 
 def _ships(public: PublicSet, index: Index) -> bool:

@@ -8,9 +8,8 @@ from cass_cli.data.layouts.columns import Columns
 from cass_cli.data.layouts.csv_layout import HowToRead
 from cass_cli.data.layouts.lookup import Index
 from cass_cli.data.layouts.records import Records
-from cass_cli.data.layouts.tables import Table
 from cass_cli.data.sets.public_set import PublicSet
-from cass_cli.data.sets.reading import GROUP, SPLIT, Pattern, find_table, read_table_as, stacked, with_column
+from cass_cli.data.sets.reading import GROUP, SPLIT, Pattern, find_table, is_there, read_table_as, stacked, with_column
 
 OBSERVATIONS = (
     *("No Finding", "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema"),
@@ -25,10 +24,10 @@ def read_chexpert(index: Index, how: HowToRead) -> Records | None:
     needed = ("Path", "Frontal/Lateral", *OBSERVATIONS)
     called = {"train": r"train\.csv", "val": r"valid\.csv", "test": r"test(_labels)?\.csv"}
     found = {s: find_table(index, name, "Path", *OBSERVATIONS) for s, name in called.items()}
-    tables = {s: t for s, t in found.items() if t is not None and any(map(index.has, t.columns["Path"][:100]))}
+    tables = {s: t for s, t in found.items() if t is not None and is_there(index, t.columns["Path"])}
     if "train" not in tables or not set(needed) <= tables["train"].columns.keys():
         return None
-    table = stacked(tables, [c for c in needed if all(c in t.columns for t in tables.values())])
+    table = stacked(tables, needed)
     patients = [_CHEXPERT_PATIENT.search(path) for path in table.columns["Path"]]
     if None in patients:
         return None
@@ -48,26 +47,16 @@ def read_chestxray14(index: Index, how: HowToRead) -> Records | None:
 
 
 def read_rsna_pneumonia(index: Index, how: HowToRead) -> Records | None:
-    """Read one row an image of the table of boxes: pneumonia or not; images of the second stage have no labels."""
+    """Read the table of boxes: 1 is pneumonia, and an image's rows agree; images of the second stage have no labels."""
     boxes = find_table(index, r"stage_2_train_labels\.csv", "patientId", "x", "y", "width", "height", "Target")
     if boxes is None:
         return None
-    table = _one_row_an_image(boxes)
-    return read_table_as(table, index, how, Columns(image="patientId", label="Target"))
-
-
-def _one_row_an_image(boxes: Table) -> Table:
-    """Return the target of each image, named; its rows, one a box, agree."""
-    words = {"0": "no pneumonia", "1": "pneumonia"}
-    targets = dict(zip(boxes.columns["patientId"], boxes.columns["Target"], strict=True))
-    columns = {"patientId": list(targets), "Target": [words.get(target, target) for target in targets.values()]}
-    return Table(boxes.path, columns)
+    return read_table_as(boxes, index, how, Columns(image="patientId", label="Target"))
 
 
 COVID_CLASSES = {name: name for name in ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")}
 covid_radiography = Pattern(
-    path=r"(?P<label>COVID|Lung_Opacity|Normal|Viral Pneumonia)/(images/)?(COVID|Lung_Opacity|Normal|Viral Pneumonia)"
-    r"-\d+\.png",
+    path=r"(?P<label>COVID|Lung_Opacity|Normal|Viral Pneumonia)/(images/)?(?P=label)-\d+\.png",
     classes=COVID_CLASSES,
 )
 

@@ -33,5 +33,6 @@ class PublicSet:
     split: str  # the publisher's own
     traps: tuple[str, ...]  # duplicates, noise, what is easily done wrong
     read: Reader
+    folders: str = r"(?!)"  # regular expression of folders of images that look like classes, and are none
     tables: str = r"(?!)"  # regular expression of the names of all tables that the publisher ships
     data: str = ""  # what --data is given, where that is not the folder

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from cass_cli.data.layouts.cells import known
 from cass_cli.data.layouts.columns import Columns
 from cass_cli.data.layouts.csv_layout import HowToRead, open_table, read_labelled
+from cass_cli.data.layouts.folders import splits_of_paths
 from cass_cli.data.layouts.lookup import Index
 from cass_cli.data.layouts.records import Records
 from cass_cli.data.layouts.split_values import SPLITS
@@ -21,44 +22,56 @@ from cass_cli.words import count, shown_list
 
 SPLIT = "split of the publisher"
 GROUP = "patient"
+LOOKED_AT = 200  # rows that show whether the files of a table are there
+ARCHIVES = {".zip", ".gz", ".tar", ".7z", ".rar"}  # what was unpacked, and left lying there
 
 
 def find_table(index: Index, called: str, *columns: str) -> Table | None:
-    """Return the table whose file name matches `called`, a regular expression, with at least these columns."""
+    """Return the table whose file name matches `called`, a regular expression, with at least these columns.
+
+    Of several names that match, the last in order, which is the newest version; None where two files bear that name.
+    """
     pattern = re.compile(called, re.IGNORECASE)
-    for name in (*index.scan.tables, *_bare_tables(index, pattern)):
-        if pattern.fullmatch(PurePosixPath(name).name):
-            with suppress(DataError):
-                table = open_table(index.scan.root / name, index)
-                if set(columns) <= table.columns.keys():
-                    return table
+    named: dict[str, list[str]] = {}
+    for name in index.scan.tables:
+        if pattern.fullmatch(file := PurePosixPath(name).name):
+            named.setdefault(file, []).append(name)
+    if not named or len(named[max(named)]) > 1:
+        return None
+    with suppress(DataError):
+        table = open_table(index.scan.root / named[max(named)][0], index)
+        return table if set(columns) <= table.columns.keys() else None
     return None
 
 
-def _bare_tables(index: Index, pattern: re.Pattern[str]) -> list[str]:
-    """Return files in the root that no suffix shows as tables: `HAM10000_metadata`, as its publisher ships it."""
-    with suppress(OSError):
-        files = [path.name for path in index.scan.root.iterdir() if path.is_file()]
-        return sorted(name for name in files if "." not in name and pattern.fullmatch(name))
-    return []
+def is_there(index: Index, names: Sequence[str]) -> bool:
+    """Whether any of the first names of a table is a file: many have but one part of a set."""
+    return any(index.hits(name) or index.near(name)[0] for name in names[:LOOKED_AT])
 
 
 def stacked(tables: Mapping[str, Table], columns: Sequence[str]) -> Table:
     """Return the rows of tables of one split each below one another; of several, with a column of the split."""
     first = next(iter(tables.values()))
-    joined = {c: [cell for table in tables.values() for cell in table.columns[c]] for c in columns}
+    columns = [*columns, *(c for table in tables.values() for c in table.columns)]  # with what tells subgroups
+    joined = {
+        c: [cell for table in tables.values() for cell in table.columns.get(c) or [""] * len(table)]
+        for c in dict.fromkeys(columns)
+    }
     if len(tables) > 1:
         joined[SPLIT] = [split for split, table in tables.items() for _ in range(len(table))]
     return replace(first, path=Path(" + ".join(table.path.name for table in tables.values())), columns=joined)
 
 
-def with_groups(table: Table, image: str, other: Table | None, other_image: str, group: str) -> Table:
-    """Return the table with the column `group` of another one, matched by the images' names; "" where there is none."""
-    if other is None:
-        return table
-    pairs = zip(other.columns[other_image], other.columns[group], strict=True)
-    told = {PurePosixPath(name).stem: known(cell) for name, cell in pairs}
-    return with_column(table, group, [told.get(PurePosixPath(name).stem, "") for name in table.columns[image]])
+def beside(table: Table, others: Sequence[Table | None], image: str = "image") -> Table:
+    """Return the table with the further columns of others, matched by the images' names; "" where they say nothing."""
+    stems = [PurePosixPath(name).stem for name in table.columns[image]]
+    added: dict[str, dict[str, str]] = {}
+    for other in filter(None, others):
+        named = [PurePosixPath(name).stem for name in other.columns[image]]
+        for column in other.columns.keys() - table.columns.keys():
+            added.setdefault(column, {}).update(zip(named, map(known, other.columns[column]), strict=True))
+    columns = {column: [told.get(stem, "") for stem in stems] for column, told in sorted(added.items())}
+    return replace(table, columns={**table.columns, **columns})
 
 
 def with_column(table: Table, name: str, cells: list[str]) -> Table:
@@ -94,6 +107,10 @@ class Pattern:
 
     def read(self, index: Index, how: HowToRead) -> Records | None:
         """Return what the paths tell; None where one of them is not the set's, or fewer than two classes are there."""
+        if self.splits is None and splits_of_paths(index.scan.images) is not None:
+            return None  # somebody has put them into folders of splits
+        if any(PurePosixPath(name).suffix.lower() not in ARCHIVES for name in index.scan.unread):
+            return None
         expression = re.compile(rf"(?:.*/)?{self.path}")
         told: list[dict[str, str | None]] = []
         for name in index.scan.images:

@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from cass_cli.data.layouts.columns import Columns
-from cass_cli.data.layouts.csv_layout import HowToRead
+from cass_cli.data.layouts.csv_layout import HowToRead, open_table
 from cass_cli.data.layouts.folders import looks_like_dermofit, read_dermofit
 from cass_cli.data.layouts.label_columns import ISIC_CLASSES, is_none
 from cass_cli.data.layouts.lookup import Index
 from cass_cli.data.layouts.records import Records
+from cass_cli.data.layouts.tables import Table
 from cass_cli.data.sets.public_set import PublicSet
-from cass_cli.data.sets.reading import SPLIT, find_table, read_table_as, stacked, with_column, with_groups
+from cass_cli.data.sets.reading import SPLIT, beside, find_table, is_there, read_table_as, stacked, with_column
 from cass_cli.words import count
 
 ISIC_2018_CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
@@ -24,12 +25,11 @@ def read_isic2018(index: Index, how: HowToRead) -> Records | None:
     """Read the ground truths of task 3, a table a split, and the lesions of the training images."""
     needed = ("image", *ISIC_2018_CLASSES)
     found = {s: find_table(index, rf"ISIC2018_Task3_{w}_GroundTruth\.csv", *needed) for s, w in ISIC_SPLITS.items()}
-    tables = {split: table for split, table in found.items() if table is not None}
+    tables = {s: t for s, t in found.items() if t is not None and is_there(index, t.columns["image"])}
     if "train" not in tables:
         return None
-    table = stacked(tables, needed)
     lesions = find_table(index, r"ISIC2018_Task3_Training_LesionGroupings\.csv", "image", "lesion_id")
-    table = with_groups(table, "image", lesions, "image", "lesion_id")
+    table = beside(stacked(tables, needed), [lesions])
     split = SPLIT if len(tables) > 1 else None
     group = "lesion_id" if lesions else None
     return read_table_as(
@@ -45,11 +45,10 @@ def read_isic2019(index: Index, how: HowToRead) -> Records | None:
     if "train" not in tables:
         return None
     test = tables.get("test")  # many have the training images alone, and split those, as the paper of CASS does
-    if test is not None and (is_none(how.columns.split) or not any(map(index.has, test.columns["image"]))):
+    if test is not None and (is_none(how.columns.split) or not is_there(index, test.columns["image"])):
         del tables["test"]
-    table = stacked(tables, needed)
     lesions = find_table(index, r"ISIC_2019_Training_Metadata\.csv", "image", "lesion_id")
-    table = with_groups(table, "image", lesions, "image", "lesion_id")
+    table = beside(stacked(tables, needed), [lesions, find_table(index, r"ISIC_2019_Test_Metadata\.csv", "image")])
     split = SPLIT if len(tables) > 1 else None
     return read_table_as(table, index, how, Columns(image="image", group="lesion_id" if lesions else None, split=split))
 
@@ -58,17 +57,20 @@ def read_isic2020(index: Index, how: HowToRead) -> Records | None:
     """Read the training ground truth, of which the publisher's list of duplicates leaves the first of each pair."""
     needed = ("image_name", "patient_id", "benign_malignant", "target")
     table = find_table(index, r"ISIC_2020_Training_GroundTruth(_v2)?\.csv|train\.csv", *needed)
-    if table is None:
+    if table is None or find_table(index, r"test\.csv", "image_name", "target") is not None:  # somebody's own test
         return None
     records = read_table_as(
         table, index, how, Columns(image="image_name", label="benign_malignant", group="patient_id")
     )
     pairs = find_table(index, r"ISIC_2020_Training_Duplicates\.csv", "image_name_1", "image_name_2")
-    return records if pairs is None else _without_second(records, set(pairs.columns["image_name_2"]))
+    return records if pairs is None else _without_second(records, pairs)
 
 
-def _without_second(records: Records, second: set[str]) -> Records:
-    """Return the records without the images that the publisher lists as copies."""
+def _without_second(records: Records, pairs: Table) -> Records:
+    """Return the records without the images that the publisher lists as copies of others that are there."""
+    held = {PurePosixPath(name).stem for name in records.names}
+    listed = zip(pairs.columns["image_name_1"], pairs.columns["image_name_2"], strict=True)
+    second = {copy for first, copy in listed if first in held}
     kept = [i for i, name in enumerate(records.names) if PurePosixPath(name).stem not in second]
     gone = [name for name in records.names if PurePosixPath(name).stem in second]
     return replace(
@@ -84,20 +86,27 @@ def read_ham10000(index: Index, how: HowToRead) -> Records | None:
     Kaggle's archive holds the images twice, in folders whose names differ in their case: one copy is read.
     """
     needed = ("lesion_id", "image_id", "dx")
-    train = find_table(index, r"HAM10000_metadata(\.csv|\.tab|\.tsv)?", *needed)
+    train = find_table(index, r"HAM10000_metadata\.(csv|tab|tsv)", *needed) or _bare_metadata(index, needed)
     if train is None:
         return None
     index, again = _without_copies(index)
     columns = Columns(image="image_id", label="dx", group="lesion_id")
     test = find_table(index, r"ISIC2018_Task3_Test_GroundTruth\.(csv|tab)", *needed)
-    if test is None or not any(index.has(name) for name in test.columns["image_id"]):
+    if test is None or not is_there(index, test.columns["image_id"]):
         records = read_table_as(train, index, how, columns)
     else:
-        table = stacked({"train": train, "test": test}, [c for c in train.columns if c in test.columns])
+        table = stacked({"train": train, "test": test}, needed)
         records = read_table_as(table, index, how, replace(columns, split=SPLIT))
     notes = [f"{count(len(again), 'image comes', 'images come')} a second time: left out."] if again else []
     left_out = [*records.left_out, *((name, "the same image again") for name in again)]
     return replace(records, notes=[*records.notes, *notes], left_out=left_out)
+
+
+def _bare_metadata(index: Index, columns: tuple[str, ...]) -> Table | None:
+    """Return the table without a suffix, as older downloads from the Dataverse are called."""
+    path = index.scan.root / "HAM10000_metadata"
+    table = open_table(path, index) if path.is_file() else None
+    return table if table is not None and set(columns) <= table.columns.keys() else None
 
 
 def _without_copies(index: Index) -> tuple[Index, list[str]]:
@@ -222,6 +231,7 @@ SETS = (
             "Two thirds are nevi: read macro F1 or balanced accuracy, not accuracy.",
         ),
         read=read_ham10000,
+        folders=r"(?i:ham10000_images_part_\d)|ISIC2018_Task3_Test_Images",
         tables=r"HAM10000_metadata\.(csv|tab|tsv)|hmnist_\d+_\d+_(L|RGB)\.csv|ISIC2018_Task3_Test_.*\.(csv|tab)",
     ),
     PublicSet(

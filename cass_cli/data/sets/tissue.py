@@ -6,12 +6,12 @@ from cass_cli.data.sets.public_set import PublicSet
 from cass_cli.data.sets.reading import Pattern
 
 breakhis = Pattern(
-    path=r"SOB_(?P<label>[BM])_[A-Z]+-(?P<group>\d+-[0-9A-Za-z]+)-(40|100|200|400)-\d+\.png",
+    path=r"(benign|malignant)/SOB/[a-z_]+/[^/]+/(40|100|200|400)X/SOB_(?P<label>[BM])_[A-Z]+-(?P<group>\d+-[0-9A-Za-z]+)-(40|100|200|400)-\d+\.png",
     classes={"B": "benign", "M": "malignant"},
     groups_by="patients in file names",
 )
 busi = Pattern(
-    path=r"(?P<label>benign|malignant|normal)/(benign|malignant|normal) \(\d+\)\.png",
+    path=r"(?P<label>benign|malignant|normal)/(?P=label) \(\d+\)\.png",
     classes={name: name for name in ("benign", "malignant", "normal")},
 )
 KVASIR_CLASSES = (

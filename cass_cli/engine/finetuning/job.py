@@ -100,8 +100,8 @@ def _record_run(run: Run, resolved: Resolved, data: LabelledData) -> None:
     settings = to_yaml(resolved)
     write_json(run.path / ENVIRONMENT, environment())
     write_splits(run.splits, data.table, data.dataset.splits)
-    more = [run.subgroups.name] if write_subgroups(run.subgroups, data.table) else []
-    write_manifest(run.path, [run.splits.name, *more], coming={run.config.name: settings})
+    write_subgroups(run.subgroups, data.table)  # in no manifest: who shares a run may delete it
+    write_manifest(run.path, [run.splits.name], coming={run.config.name: settings})
     write_text(run.config, settings)
 
 

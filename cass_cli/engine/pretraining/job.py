@@ -312,9 +312,9 @@ def _record_start(run: Run, resolved: Resolved, dataset: Dataset, store: ImageSt
     for image in store.bad:
         status[train[image.index]] = f"unreadable: {image.reason}"
     write_splits(run.splits, dataset.table, dataset.splits, status=status)
-    more = [run.subgroups.name] if write_subgroups(run.subgroups, dataset.table) else []
+    write_subgroups(run.subgroups, dataset.table)  # in no manifest: who shares a run may delete it
     write_made_from(run.path, MadeFrom(images))
-    write_manifest(run.path, (run.config.name, run.splits.name, *more, IMAGES))
+    write_manifest(run.path, (run.config.name, run.splits.name, IMAGES))
 
 
 def _fingerprints(dataset: Dataset, watch: Watcher, *, contents: bool) -> Fingerprints:

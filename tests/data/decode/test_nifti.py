@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gzip
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from cass_cli.data.decode import nifti as reader
 from cass_cli.data.decode.depth import percentile_window, to_uint8
 from cass_cli.data.decode.facts import DecodeError, PixelRules
 from cass_cli.data.decode.image import describe_image, read_image, squared_pixels
-from cass_cli.data.decode.kept import Kept
+from cass_cli.data.decode.kept import Budget, Kept
 from tests.data.decode.nifti_files import SHAPE, nifti, volume
 from tests.data.decode.odd_files import rgb
 
@@ -206,3 +208,29 @@ def test_what_is_kept_is_bounded_and_errors_are_not_kept() -> None:
 def test_of_axes_alike_the_last_is_taken(tmp_path: Path) -> None:
     facts = describe_image(nifti(tmp_path / "a.nii", np.zeros((8, 9, 8), np.int16), spacing=(1, 1, 1)))
     assert (facts.pages, facts.height, facts.width) == (8, 9, 8)  # axial; sagittal would lie
+
+
+def test_a_slope_of_colours_means_nothing(tmp_path: Path) -> None:
+    colours = np.zeros((4, 5, 3), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    colours["R"] = 200
+    image = nibabel.Nifti1Image(colours, np.eye(4))
+    image.header.set_slope_inter(2, 0)
+    nibabel.save(image, tmp_path / "c.nii")
+    assert read_image(tmp_path / "c.nii").pixels.max() == 200
+
+
+def test_a_budget_is_never_overdrawn() -> None:
+    budget, most, lock = Budget(10), [0, 0], threading.Lock()
+
+    def work(part: int) -> None:
+        with budget.taking(part):
+            with lock:
+                most[0] += part
+                most[1] = max(most)
+            time.sleep(0.002)
+            with lock:
+                most[0] -= part
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, [4, 4, 3, 10, 1, 6] * 4))
+    assert most == [0, 10]

@@ -68,8 +68,8 @@ READ: dict[str, dict[str, Row]] = {  # file stem → what is known of the image
         "00000003_000": ({"Hernia"}, "3", "test"),
     },
     "rsna-pneumonia": {
-        "0004cfab-14fd-4e49-80ba-63a80b6bddd6": ("no pneumonia", "", ""),
-        "00436515-870c-4b36-a041-de91049b9ab4": ("pneumonia", "", ""),
+        "0004cfab-14fd-4e49-80ba-63a80b6bddd6": ("0", "", ""),
+        "00436515-870c-4b36-a041-de91049b9ab4": ("1", "", ""),
     },
     "covid19-radiography": {
         f"{kind}-{i}": (kind, "", "") for kind in ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia") for i in (1, 2)
@@ -243,3 +243,137 @@ def test_kaggles_second_copy_of_ham10000_is_left_out(tmp_path: Path) -> None:
     table = load_samples(tmp_path)
     assert table.names == before
     assert ("ham10000_images_part_1/ISIC_0024306.jpg", "the same image again") in table.left_out
+
+
+SORTED = {  # images of a set that somebody has put into folders of splits
+    "busi": ["train/benign/benign (1).png", "train/normal/normal (1).png", "test/benign/benign (2).png"],
+    "covid19-radiography": ["train/COVID/COVID-1.png", "train/Normal/Normal-1.png", "test/COVID/COVID-2.png"],
+}
+
+
+@pytest.mark.parametrize("name", SORTED)
+def test_folders_of_splits_that_the_publisher_does_not_ship_are_obeyed(name: str, tmp_path: Path) -> None:
+    touch(tmp_path, *SORTED[name])
+    table = load_samples(tmp_path)
+    assert not noted(table, "Recognised")
+    assert {n.partition("/")[0]: split for n, split in zip(table.names, table.splits or (), strict=True)} == {
+        "train": "train",
+        "test": "test",
+    }
+
+
+def test_classes_of_somebodys_own_are_obeyed(tmp_path: Path) -> None:
+    names = ("SOB_B_A-14-22549AB-40-001.png", "SOB_B_F-14-9133-40-001.png", "SOB_M_DC-14-2523-40-001.png")
+    touch(tmp_path, *(f"{kind}/{n}" for kind, n in zip(("adenosis", "fibroadenoma", "ductal"), names, strict=True)))
+    table = load_samples(tmp_path)
+    assert table.classes == ("adenosis", "ductal", "fibroadenoma")
+    touch(tmp_path / "busi", "normal/benign (1).png", "benign/benign (2).png")
+    assert not noted(load_samples(tmp_path / "busi"), "Recognised")
+
+
+OWN_FOLDERS = {
+    "ham10000": ("benign/ISIC_0024306.jpg", "benign/ISIC_0029306.jpg", "malignant/ISIC_0024307.jpg"),
+    "aptos2019": ("DR/000c1434d8d7.png", "DR/001639a390f0.png", "No_DR/0024cdab0c1e.png"),
+}
+
+
+@pytest.mark.parametrize("name", OWN_FOLDERS)
+def test_class_folders_beside_the_sets_table_are_asked_about(name: str, tmp_path: Path) -> None:
+    TREES[name](tmp_path)
+    for image in [path for path in tmp_path.rglob("*") if path.suffix in {".png", ".jpg"}]:
+        image.unlink()
+    (tmp_path / "ISIC2018_Task3_Test_GroundTruth.csv").unlink(missing_ok=True)
+    if name == "ham10000":
+        (tmp_path / "HAM10000_metadata").rename(tmp_path / "HAM10000_metadata.csv")
+    touch(tmp_path, *OWN_FOLDERS[name])
+    with pytest.raises(DataError, match="classes may be the folders"):
+        load_samples(tmp_path)
+
+
+def test_a_test_table_with_labels_is_somebodys_own_split(tmp_path: Path) -> None:
+    TREES["aptos2019"](tmp_path)
+    write(tmp_path / "test.csv", "id_code,diagnosis", "0005cfc8afb6,4")
+    table = load_samples(tmp_path)
+    assert not noted(table, "Recognised")
+    assert dict(zip(table.names, table.splits or (), strict=True))["test_images/0005cfc8afb6.png"] == "test"
+
+
+def test_two_tables_of_one_name_are_not_one(tmp_path: Path) -> None:
+    TREES["pad-ufes-20"](tmp_path)
+    more = (tmp_path / "metadata.csv").read_text().replace("PAT_46_880_140", "PAT_9_9_9")
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "metadata.csv").write_text(more)
+    touch(tmp_path, "more/PAT_9_9_9.png")
+    with suppress(DataError):
+        assert not noted(load_samples(tmp_path), "Recognised")
+
+
+def test_a_listed_copy_stays_where_the_other_is_not_there(tmp_path: Path) -> None:
+    TREES["isic2020"](tmp_path)
+    (tmp_path / "train" / "ISIC_0000001.jpg").unlink()
+    rows = (tmp_path / "ISIC_2020_Training_GroundTruth_v2.csv").read_text().splitlines()
+    write(tmp_path / "ISIC_2020_Training_GroundTruth_v2.csv", *(row for row in rows if "0000001" not in row))
+    assert "train/ISIC_0000004.jpg" in load_samples(tmp_path).names
+
+
+def test_boxes_that_disagree_are_refused(tmp_path: Path) -> None:
+    TREES["rsna-pneumonia"](tmp_path)
+    with (tmp_path / "stage_2_train_labels.csv").open("a") as file:
+        file.write("00436515-870c-4b36-a041-de91049b9ab4,,,,,0\n")
+    with pytest.raises(DataError, match="contradict"):
+        load_samples(tmp_path)
+
+
+def test_a_class_in_a_format_that_is_not_read_stops_training(tmp_path: Path) -> None:
+    TREES["busi"](tmp_path)
+    for image in (tmp_path / "Dataset_BUSI_with_GT" / "normal").iterdir():
+        image.rename(image.with_suffix(".jxl"))
+    assert any("normal" in obstacle for obstacle in load_samples(tmp_path).obstacles)
+
+
+@pytest.mark.parametrize(("name", "columns"), [("chexpert", {"Sex", "AP/PA"}), ("isic2019", {"sex", "age_approx"})])
+def test_what_tells_subgroups_is_kept(name: str, columns: set[str], tmp_path: Path) -> None:
+    TREES[name](tmp_path)
+    path = next(tmp_path.rglob("train.csv"), None) or tmp_path / "ISIC_2019_Training_Metadata.csv"
+    path.write_text(
+        path.read_text().replace("Female,68,Frontal,AP", "Male,60,Frontal,PA", 1).replace("female", "male", 1)
+    )
+    path.write_text(path.read_text().replace("55.0", "50.0", 1))
+    assert columns <= load_samples(tmp_path).subgroups.keys()
+
+
+def test_isic_2018_may_be_its_training_part_alone(tmp_path: Path) -> None:
+    TREES["isic2018"](tmp_path)
+    for part in ("Validation", "Test"):
+        for image in (tmp_path / f"ISIC2018_Task3_{part}_Input").iterdir():
+            image.unlink()
+    assert len(load_samples(tmp_path)) == 3
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tab"])
+def test_ham10000_with_its_metadata_by_any_name(suffix: str, tmp_path: Path) -> None:
+    TREES["ham10000"](tmp_path)
+    path = tmp_path / "HAM10000_metadata"
+    text = path.read_text()
+    path.unlink()
+    write(tmp_path / f"HAM10000_metadata{suffix}", text.replace(",", "\t") if suffix == ".tab" else text)
+    assert noted(load_samples(tmp_path), "Recognised", "HAM10000")
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        "tasks: [x, y]",
+        "tasks: 3",
+        "tasks: [{task_name: a, task_target: b, labels: [p, q]}]",
+        "tasks: [{task_name: ../../a, task_target: b, labels: {0: p}}]",
+        "[" * 3000,
+        "x: 2024-13-45",
+        "a: " + "b" * 2_000_000,
+    ],
+)
+def test_an_info_yaml_of_another_hand_is_none_of_medimetas(info: str, tmp_path: Path) -> None:
+    touch(tmp_path, "images/000000.tiff", "images/000001.tiff")
+    keys = "id: a\nname: b\nsplits_num_samples: {}\n" if info.startswith("tasks") else ""
+    write(tmp_path / "info.yaml", keys + info)
+    assert load_samples(tmp_path).labels is None
