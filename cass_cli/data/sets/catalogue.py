@@ -10,12 +10,12 @@ from cass_cli.data.layouts.csv_layout import HowToRead
 from cass_cli.data.layouts.folders import read_folders
 from cass_cli.data.layouts.lookup import Index
 from cass_cli.data.layouts.records import Records
-from cass_cli.data.sets import archives, chest, eye, skin, tissue
+from cass_cli.data.sets import archives, chest, eye, isic, skin, tissue
 from cass_cli.data.sets.public_set import PublicSet
 from cass_cli.errors import ConfigError, DataError, did_you_mean
 
 SETS: dict[str, PublicSet] = {
-    public.name: public for field in (skin, chest, eye, tissue, archives) for public in field.SETS
+    public.name: public for field in (isic, skin, chest, eye, tissue, archives) for public in field.SETS
 }
 
 

@@ -71,7 +71,10 @@ class Tiled:
 
 
 def tile_job(request: TileRequest, on_progress: Progress) -> Tiled:
-    """Write the tiles of the slides and their table. Raises `CassError`: then `out` is as it was before."""
+    """Write the tiles of the slides and their table.
+
+    Raises `CassError`: then `out` is as it was, unless the finished tiles themselves could not be moved into it.
+    """
     slides = find_slides(request.slides)
     told = told_of(slides, request.table)
     out = request.out.expanduser()
