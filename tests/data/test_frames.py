@@ -226,9 +226,11 @@ def test_one_image_under_two_names_is_refused_and_another_spelling_is_cass_own(t
 def test_arrays_beside_images_are_left_out(tmp_path: Path) -> None:
     for i in range(3):
         Image.fromarray(np.full((8, 8, 3), 40 * i, np.uint8)).save(tmp_path / f"{i}.png")
-        np.save(tmp_path / f"{i}_embedding.npy", np.zeros((1, 512), np.float32))
+        np.save(tmp_path / f"{i}_embedding.npy", np.zeros((2, 512), np.float32))
+        np.save(tmp_path / f"row{i}.npy", np.zeros((1, 512), np.float32))
+    np.save(tmp_path / "scan.npy", np.zeros((9, 8), np.uint8))
     table = load_samples(tmp_path)
-    assert table.names == ("0.png", "1.png", "2.png")
+    assert table.names == ("0.png", "1.png", "2.png", "scan.npy")
     assert ("0_embedding.npy", "in a format that is not read") in table.left_out
 
 

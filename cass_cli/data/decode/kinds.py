@@ -34,7 +34,7 @@ _PICTURE = re.compile(
 )
 _HEIC = re.compile(rb"....ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL)
 _NPY = b"\x93NUMPY"
-_NPY_AXES = re.compile(rb"'shape': \(\d+, *\d")  # two at least
+_NPY_AXES = re.compile(rb"'shape': \((?!1, *\d+\)|\d+, *1\))\d+, *\d")  # two at least, and no row or column
 
 
 def kind_of(name: str, head: bytes) -> Kind:

@@ -6,6 +6,7 @@ The folder is untrusted: links may loop or lead elsewhere, folders may be unread
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -48,6 +49,7 @@ UNREAD_SUFFIXES = {
     *(".fits", ".gz", ".zip", ".tar", ".7z", ".rar"),
 }
 DICOMDIR = "DICOMDIR"
+_JOINTS = re.compile(r"[._-]")
 
 
 @dataclass(frozen=True)
@@ -166,11 +168,15 @@ def _read_tree(root: Path, start: str, walk: _Walk) -> None:
 
 
 def _without_arrays(walk: _Walk) -> None:
-    """Put aside .npy files that lie among images of other formats: embeddings, masks or labels of those."""
-    arrays = [name for name in walk.images if name.lower().endswith(".npy")]
-    if len(arrays) < len(walk.images):
-        walk.images[:] = [name for name in walk.images if not name.lower().endswith(".npy")]
-        for name in arrays:
+    """Put aside .npy files that bear the name of an image beside them: its embedding, mask or labels."""
+    arrays = {name for name in walk.images if name.lower().endswith(".npy")}
+    if not arrays:
+        return
+    bare = {name.rpartition(".")[0] for name in walk.images if name not in arrays}
+    for name in sorted(arrays):
+        stem = name.rpartition(".")[0]
+        if stem in bare or any(stem[: match.start()] in bare for match in _JOINTS.finditer(stem)):
+            walk.images.remove(name)
             _put_aside(name, walk)
 
 
