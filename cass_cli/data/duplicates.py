@@ -1,8 +1,8 @@
 """The same picture twice: byte for byte, or nearly so, and what that does to splits and labels.
 
-Exact duplicates are files with the same bytes (in an .npz: members with the same pixels; of the frames of a file and of
-its copy: the same ones). Near-duplicates are
-pictures whose 24 × 24 grey thumbnails correlate above 0.995: re-encoded, resized, brightened, neighbouring slices.
+Exact duplicates are files with the same bytes (in an archive: members with the same pixels; of the frames of a file and
+of its copy: the same ones). Near-duplicates are pictures whose 24 × 24 grey thumbnails correlate above 0.995:
+re-encoded, resized, brightened, neighbouring slices.
 N images · K pairs · D thumbnail pixels.
 """
 

@@ -21,11 +21,11 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     made = make_pictures(tmp_path / "made", per_class=12)
     folder = tmp_path / "pics"
     folder.mkdir()
-    lines = ["file,kind"]
+    lines = ["file,sex,kind"]
     for path in sorted(made.rglob("*.png")):
         name = f"{path.parent.name}{path.name}"
         shutil.move(path, folder / name)
-        lines.append(f"{name},{path.parent.name}")
+        lines.append(f"{name},{'FM'[len(lines) % 2]},{path.parent.name}")
     (folder / "train.csv").write_text("\n".join(lines) + "\n")
     monkeypatch.chdir(tmp_path)
     return folder
@@ -43,6 +43,9 @@ def test_every_command_finds_it_in_the_datas_folder(data: Path, capsys: pytest.C
     assert run(pretrain) == 0
     assert labels_of("runs/p") == data / "train.csv"
     assert run([*pretrain, "--resume", "--epochs", "2"]) == 0  # the same command again
+    assert Path("runs/p/subgroups.csv").read_text().startswith("image,group,sex\n")
+    assert "subgroups.csv" not in Path("runs/p/manifest.json").read_text()
+    Path("runs/p/subgroups.csv").unlink()  # who shares a run may take it out
     assert run(["finetune", *QUICK, *named]) == 0
     assert labels_of("runs/p/finetune/random-paper") == data / "train.csv"
     assert run(["finetune", *QUICK, *named, "--resume", "--seeds", "2"]) == 0

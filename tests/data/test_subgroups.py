@@ -65,3 +65,18 @@ def test_the_file_of_a_run_has_a_row_an_image(tmp_path: Path) -> None:
     table.unlink()
     assert not write_subgroups(tmp_path / "none.csv", load_samples(images))
     assert not (tmp_path / "none.csv").exists()
+
+
+def test_two_tables_beside_class_folders_each_add_their_own(tmp_path: Path) -> None:
+    touch(tmp_path, "x/a.png", "x/b.png", "y/c.png")
+    write(tmp_path / "one.csv", "file,sex", "a,F", "b,M", "c,M")
+    write(tmp_path / "two.csv", "file,age", "a,1", "b,2", "c,3")
+    assert load_samples(tmp_path).subgroups == {"sex": ("F", "M", "M"), "age": ("1", "2", "3")}
+
+
+def test_a_volume_is_found_by_its_stem(tmp_path: Path) -> None:
+    touch(tmp_path, "scans/a.nii.gz", "scans/b.nii")
+    write(tmp_path / "labels.csv", "image,label,sex", "a,x,F", "b,y,M")
+    table = load_samples(tmp_path)
+    assert labels_of(table) == {"scans/a.nii.gz": "x", "scans/b.nii": "y"}
+    assert table.subgroups == {"sex": ("F", "M")}

@@ -10,6 +10,7 @@ Kind = Literal["dicom", "npy", "nifti", "heic", "picture"]  # picture: what Pill
 HEAD = 132  # bytes that the functions below ask for
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})  # .ima: Siemens
 NIFTI_SUFFIXES = frozenset({".nii", ".nii.gz"})
+GZIPPED = frozenset({"gz", "GZ", "Gz"})
 HEIC_SUFFIXES = frozenset({".heic", ".heif"})
 STILL_SUFFIXES = frozenset(  # of one image a file
     {".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".pgm", ".ppm", ".jp2", ".j2k", ".j2c", ".jpx", ".jpf", ".npy"}
@@ -79,12 +80,13 @@ def _begins_as_heic(head: bytes) -> bool:
 
 def suffix_of(name: str) -> str:
     """Return what follows the last dot, with it, in lower case; "" for a number, as in `MR.1.3.12.2.1107`."""
-    if name[-7:].lower() == ".nii.gz":
-        return ".nii.gz"
     stem, dot, suffix = name.rpartition(".")
+    if suffix in GZIPPED and stem[-4:].lower() == ".nii":
+        return ".nii.gz"
     return f".{suffix.lower()}" if dot and stem and "/" not in suffix and not suffix.isdigit() else ""
 
 
 def stem_of(name: str) -> str:
     """Return a path without what follows its last dot, "" where it has none; `.nii.gz` is one suffix."""
-    return name[:-7] if name[-7:].lower() == ".nii.gz" else name.rpartition(".")[0]
+    stem, _, suffix = name.rpartition(".")
+    return stem[:-4] if suffix in GZIPPED and stem[-4:].lower() == ".nii" else stem

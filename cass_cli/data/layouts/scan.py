@@ -18,6 +18,7 @@ from pathlib import Path
 from cass_cli.data.decode.kinds import HEAD, IMAGE_SUFFIXES, begins_as_image, begins_as_numbers, suffix_of
 from cass_cli.data.layouts.masks import find_masks
 from cass_cli.data.layouts.vocabulary import split_in
+from cass_cli.data.slides.found import SLIDE_SUFFIXES
 from cass_cli.errors import DataError
 from cass_cli.words import count, shown, shown_list
 
@@ -25,28 +26,14 @@ IGNORED = {"__macosx", "@eadir", "thumbs.db", "desktop.ini"}
 INNERMOST, MOST_TABLES = 2, 20  # how deep tables further down are looked for, and how many may lie there
 TABLE_SUFFIXES = {".csv", ".tsv", ".tab", ".csv.gz", ".tsv.gz"}
 SHEET_SUFFIXES = {".xlsx", ".xls", ".ods", ".json", ".jsonl", ".parquet", ".arff"}  # tables too, which are not read
-SLIDES = {".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".bif"}  # read by `cass tile`
+SLIDES = frozenset(SLIDE_SUFFIXES) - IMAGE_SUFFIXES
+ARCHIVE_SUFFIXES = {".gz", ".zip", ".tar", ".7z", ".rar"}
 # Files that hold images, or whole archives of them, in formats that are not read: their folder may be a class.
 UNREAD_SUFFIXES = {
     *SLIDES,
-    *(
-        ".jxl",
-        ".npy",
-        ".mat",
-        ".h5",
-        ".hdf5",
-        ".vsi",
-        ".czi",
-        ".mha",
-        ".mhd",
-        ".nrrd",
-        ".dng",
-        ".cr2",
-        ".nef",
-        ".psd",
-        ".exr",
-    ),
-    *(".fits", ".gz", ".zip", ".tar", ".7z", ".rar"),
+    *ARCHIVE_SUFFIXES,
+    *(".jxl", ".npy", ".mat", ".h5", ".hdf5", ".vsi", ".mha", ".mhd", ".nrrd", ".fits"),
+    *(".dng", ".cr2", ".nef", ".psd", ".exr"),
 }
 DICOMDIR = "DICOMDIR"
 _JOINTS = re.compile(r"[._-]")
@@ -173,11 +160,14 @@ def _without_arrays(walk: _Walk) -> None:
     if not arrays:
         return
     bare = {name.rpartition(".")[0] for name in walk.images if name not in arrays}
-    for name in sorted(arrays):
+
+    def belongs(name: str) -> bool:
         stem = name.rpartition(".")[0]
-        if stem in bare or any(stem[: match.start()] in bare for match in _JOINTS.finditer(stem)):
-            walk.images.remove(name)
-            _put_aside(name, walk)
+        return stem in bare or any(stem[: match.start()] in bare for match in _JOINTS.finditer(stem))
+
+    for name in (theirs := {name for name in arrays if belongs(name)}):
+        _put_aside(name, walk)
+    walk.images[:] = [name for name in walk.images if name not in theirs]
 
 
 def _put_aside(name: str, walk: _Walk) -> None:

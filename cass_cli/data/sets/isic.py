@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -13,6 +14,7 @@ from cass_cli.data.layouts.records import Records
 from cass_cli.data.layouts.tables import Table
 from cass_cli.data.sets.public_set import PublicSet
 from cass_cli.data.sets.reading import SPLIT, beside, find_table, is_there, read_table_as, stacked
+from cass_cli.errors import DataError
 from cass_cli.words import count
 
 ISIC_2018_CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
@@ -103,18 +105,20 @@ def read_ham10000(index: Index, how: HowToRead) -> Records | None:
 def _bare_metadata(index: Index, columns: tuple[str, ...]) -> Table | None:
     """Return the table without a suffix, as older downloads from the Dataverse are called."""
     path = index.scan.root / "HAM10000_metadata"
-    table = open_table(path, index) if path.is_file() else None
-    return table if table is not None and set(columns) <= table.columns.keys() else None
+    with suppress(DataError):
+        table = open_table(path, index) if path.is_file() else None
+        return table if table is not None and set(columns) <= table.columns.keys() else None
+    return None
 
 
 def _without_copies(index: Index) -> tuple[Index, list[str]]:
     """Return the index without the lower-case copies of HAM10000's folders, and those."""
-    upper = {name.replace("HAM10000_images", "ham10000_images") for name in index.scan.images if "HAM10000_" in name}
-    again = sorted(upper.intersection(index.scan.images))
+    copies = {name.replace("HAM10000_images", "ham10000_images") for name in index.scan.images if "HAM10000_" in name}
+    again = copies.intersection(index.scan.images)
     if not again:
         return index, []
-    kept = tuple(name for name in index.scan.images if name not in set(again))
-    return Index(replace(index.scan, images=kept)), again
+    kept = tuple(name for name in index.scan.images if name not in again)
+    return Index(replace(index.scan, images=kept)), sorted(again)
 
 
 ISIC_LICENCE = "CC BY-NC 4.0"

@@ -9,12 +9,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from cass_cli.data.decode.kinds import suffix_of
 from cass_cli.data.layouts.cells import known
 from cass_cli.data.layouts.columns import Columns
 from cass_cli.data.layouts.csv_layout import HowToRead, open_table, read_labelled
 from cass_cli.data.layouts.folders import splits_of_paths
 from cass_cli.data.layouts.lookup import Index
 from cass_cli.data.layouts.records import Records
+from cass_cli.data.layouts.scan import ARCHIVE_SUFFIXES
 from cass_cli.data.layouts.split_values import SPLITS
 from cass_cli.data.layouts.tables import Table
 from cass_cli.errors import DataError
@@ -23,7 +25,6 @@ from cass_cli.words import count, shown_list
 SPLIT = "split of the publisher"
 GROUP = "patient"
 LOOKED_AT = 200  # rows that show whether the files of a table are there
-ARCHIVES = {".zip", ".gz", ".tar", ".7z", ".rar"}  # what was unpacked, and left lying there
 
 
 def find_table(index: Index, called: str, *columns: str) -> Table | None:
@@ -107,16 +108,17 @@ class Pattern:
 
     def read(self, index: Index, how: HowToRead) -> Records | None:
         """Return what the paths tell; None where one of them is not the set's, or fewer than two classes are there."""
-        if self.splits is None and splits_of_paths(index.scan.images) is not None:
-            return None  # somebody has put them into folders of splits
-        if any(PurePosixPath(name).suffix.lower() not in ARCHIVES for name in index.scan.unread):
+        strange = any(suffix_of(name) not in ARCHIVE_SUFFIXES for name in index.scan.unread)
+        if how.columns.named or strange:
             return None
         expression = re.compile(rf"(?:.*/)?{self.path}")
         told: list[dict[str, str | None]] = []
-        for name in index.scan.images:
-            if how.columns.named or (match := expression.fullmatch(name)) is None:
+        for name in index.scan.images:  # of most folders the first is none
+            if (match := expression.fullmatch(name)) is None:
                 return None
             told.append(match.groupdict())
+        if self.splits is None and splits_of_paths(index.scan.images) is not None:
+            return None  # somebody has put them into folders of splits
         labels = [self.classes[part["label"] or ""] for part in told]
         if len(set(labels)) < 2:
             return None

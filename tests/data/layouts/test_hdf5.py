@@ -13,7 +13,7 @@ from cass_cli.data.samples import read_sample
 from cass_cli.data.sources import load_samples
 from cass_cli.data.store.store import build_store
 from cass_cli.errors import DataError
-from tests.data.files import labels_of, noted, write
+from tests.data.files import labels_of, noted, touch, write
 
 h5py = pytest.importorskip("h5py")
 STEM = "camelyonpatch_level_2_split_"
@@ -98,3 +98,25 @@ def test_without_the_extra_it_says_what_to_install(pcam: Path, monkeypatch: pyte
     with pytest.raises(DataError, match="optional part") as caught:
         load_samples(pcam)
     assert "cass-cli[hdf5]" in caught.value.hint
+
+
+def test_a_group_or_an_array_of_another_file_is_no_array_of_this_one(pcam: Path) -> None:
+    file = pcam / f"{STEM}test_x.h5"
+    with h5py.File(pcam / "secret.h5", "w") as other:
+        other["x"] = np.zeros((2, 96, 96, 3), dtype=np.uint8)
+    for made in ("group", "link"):
+        file.unlink()
+        with h5py.File(file, "w") as written:
+            if made == "group":
+                written.create_group("x")
+            else:
+                written["x"] = h5py.ExternalLink("secret.h5", "/x")
+        with pytest.raises(DataError, match="no array of this file"):
+            load_samples(pcam)
+
+
+def test_a_folder_with_that_ending_is_a_folder(tmp_path: Path) -> None:
+    touch(tmp_path / "set.h5", "a/0.png", "b/1.png")
+    table = load_samples(tmp_path / "set.h5")
+    assert not table.archive
+    assert table.classes == ("a", "b")
