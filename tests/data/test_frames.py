@@ -227,6 +227,7 @@ def test_arrays_beside_images_are_left_out(tmp_path: Path) -> None:
     for i in range(3):
         Image.fromarray(np.full((8, 8, 3), 40 * i, np.uint8)).save(tmp_path / f"{i}.png")
         np.save(tmp_path / f"{i}_embedding.npy", np.zeros((2, 512), np.float32))
+        np.save(tmp_path / f"{i}.npy", np.zeros((8, 8), np.uint8))
         np.save(tmp_path / f"row{i}.npy", np.zeros((1, 512), np.float32))
     np.save(tmp_path / "scan.npy", np.zeros((9, 8), np.uint8))
     table = load_samples(tmp_path)
