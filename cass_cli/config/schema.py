@@ -71,8 +71,16 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+def _ends(value: object) -> object:
+    """Return the two ends of a window, `-160,240` as an option gives them."""
+    listed = _listed(value)
+    if not isinstance(listed, list | tuple) or len(listed) != 2:
+        raise PydanticCustomError("window", "input should be two values, LOW,HIGH")
+    return listed
+
+
 Frames = Annotated[Literal["first", "middle", "all"] | int, BeforeValidator(_frames)]
-Window = Annotated[tuple[float, float], BeforeValidator(_listed)]
+Window = Annotated[tuple[float, float], BeforeValidator(_ends)]
 Channels = Annotated[tuple[Annotated[int, Field(ge=0, le=100_000)], ...], BeforeValidator(_listed)]
 
 

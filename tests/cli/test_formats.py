@@ -138,6 +138,7 @@ def test_a_frame_that_cannot_be_read_is_named_or_skipped(
         (("--frames", "0"), "data.frames: input should be first, middle, all, or a number"),
         (("--frames", "last"), "data.frames: input should be first, middle, all, or a number"),
         (("--slices", "0"), "data.slices"),
+        (("--window", "3"), "data.window: input should be two values, LOW,HIGH"),
         (("--window", "300,-100"), "window: two values, LOW,HIGH"),
         (("--window", "300"), "data.window"),
         (("--channels", "0,1"), "channels: one, or three"),
