@@ -41,7 +41,7 @@ def messidor2(draw: Draw) -> None:
     rows, pairs = [], []
     for i in range(20):
         name = f"20051020_{43808 + i}_0100_PP.png"
-        draw.image(f"IMAGES/{name}", str(i % 4))
+        draw.image(f"IMAGES/{name}", str(i % 4), group=f"examination {i // 2}")
         rows.append((name, i % 4, i % 2, 1))
         pairs += [(f"20051020_{43808 + i}_0100_PP.png", f"20051020_{43809 + i}_0100_PP.png")] if i % 2 == 0 else []
     draw.table("messidor_data.csv", "image_id,adjudicated_dr_grade,adjudicated_dme,adjudicated_gradable", rows)
@@ -156,7 +156,8 @@ def oct2017(draw: Draw) -> None:
     for split, each in (("train", 6), ("val", 2), ("test", 2)):
         for label in ("CNV", "DME", "DRUSEN", "NORMAL"):
             for i in range(each):
-                patient = f"{label}-{10 * 'train val test'.index(split) + i // 2}"
+                number = 100 * "CNV DME DRUSEN NORMAL".index(label) + 10 * "train val test".index(split) + i // 2
+                patient = f"{label}-{number}"
                 draw.image(f"OCT2017 /{split}/{label}/{patient}-{i % 2 + 1}.jpeg", label, split, patient)
     draw.file("OCT2017 /.DS_Store", b"\x00\x00\x00\x01Bud1")
 

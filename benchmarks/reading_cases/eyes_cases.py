@@ -43,9 +43,11 @@ CASES = (
         (
             folder_only(Reads(told=("adjudicated_dme",)), *passed_over("messidor_data.csv"), Stops((COLUMN,))),
             with_options(
-                "--labels messidor_data.csv", Reads(told=("adjudicated_dme",)), Stops((COLUMN, "adjudicated_dr_grade"))
+                "--labels messidor_data.csv",
+                Reads(groups="told", told=("adjudicated_dme",)),
+                Stops((COLUMN, "adjudicated_dr_grade")),
             ),
-            with_options("--labels messidor_data.csv --label-column adjudicated_dr_grade", Reads()),
+            with_options("--labels messidor_data.csv --label-column adjudicated_dr_grade", Reads(groups="told")),
         ),
     ),
     Case(

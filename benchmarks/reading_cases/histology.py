@@ -10,7 +10,8 @@ def breakhis(draw: Draw) -> None:
     kinds = {"benign": {"adenosis": "A", "fibroadenoma": "F"}, "malignant": {"ductal_carcinoma": "DC"}}
     for label, types in kinds.items():
         for kind, code in types.items():
-            for patient in range(22549, 22552):
+            first = 22549 + 10 * ("A", "F", "DC").index(code)
+            for patient in range(first, first + 3):
                 case = f"SOB_{label[0].upper()}_{code}_14-{patient}AB"
                 for zoom in (40, 100):
                     folder = f"BreaKHis_v1/histology_slides/breast/{label}/SOB/{kind}/{case}/{zoom}X"

@@ -71,7 +71,7 @@ def _breakhis(draw: Draw) -> None:
             for zoom in (40, 100, 200):
                 for s in (1, 2):
                     folder = f"breast/{label}/SOB/x/{kind}_{slide}/{zoom}X"
-                    draw.image(f"{folder}/{kind}-{slide}-{zoom}-{s:03d}.png", label, group=f"{kind}-{slide}")
+                    draw.image(f"{folder}/{kind}-{slide}-{zoom}-{s:03d}.png", label, group=slide)
 
 
 _UNSURE = ("--uncertain",)
@@ -159,7 +159,7 @@ CASES = (
         _breakhis,
         (
             folder_only(Reads(groups="told", say=("--group-pattern",)), Reads()),
-            with_options("--group-pattern (SOB_[A-Z]_[A-Z]+-14-\\d+)", Reads()),
+            with_options("--group-pattern -(14-\\d+)", Reads()),
         ),
     ),
 )

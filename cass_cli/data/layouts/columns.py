@@ -47,6 +47,7 @@ class Columns:
     image: str | None = None
     label: str | None = None  # one column, or 0/1 columns as "a,b,c"
     group: str | None = None
+    known_group: bool = False  # the publisher says that `group` tells patients: it may part images as the labels do
     split: str | None = None
     separator: str | None = None  # between the classes of one image in a cell
     uncertain: Uncertain = "unknown"  # what a -1 among 0 and 1 is
@@ -93,7 +94,7 @@ def read_rows(table: Table, image: str, asked: Columns, taken: Collection[str] =
     if group and groups and len(groups) > 1 and len(set(groups)) == 1 and groups[0]:
         notes.append(f"Column '{shown(group)}' says {shown(groups[0])} of every image: no groups.")
         groups = None
-    elif group and groups and labels and not tiles and part_alike(groups, labels.labels):
+    elif group and groups and labels and not (tiles or asked.known_group) and part_alike(groups, labels.labels):
         notes.append(f"Column '{shown(group)}' parts the images as the labels do: no groups.")
         groups = None
     elif group:

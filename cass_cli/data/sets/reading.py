@@ -91,6 +91,7 @@ def read_table_as(table: Table, index: Index, how: HowToRead, columns: Columns, 
         image=asked.image or columns.image,
         label=asked.label or columns.label,
         group=asked.group or columns.group,
+        known_group=asked.group is None and columns.group is not None,
         split=asked.split or columns.split,
         separator=asked.separator or columns.separator,
     )

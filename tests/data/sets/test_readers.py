@@ -131,3 +131,12 @@ def test_the_newest_version_of_a_table_is_read(tmp_path: Path) -> None:
     text = new.read_text().replace("benign", "x").replace("malignant", "benign").replace("x", "malignant")
     write(tmp_path / "ISIC_2020_Training_GroundTruth.csv", text.replace("malignant_benign", "benign_malignant"))
     assert labels_of(load_samples(tmp_path))["train/ISIC_0000003.jpg"] == "malignant"
+
+
+def test_lesions_stay_groups_where_each_has_one_diagnosis(tmp_path: Path) -> None:
+    TREES["pad-ufes-20"](tmp_path)
+    path = tmp_path / "metadata.csv"
+    path.write_text(path.read_text().replace(",NEV,TRUE", ",BCC,TRUE"))  # then patients part the images as diagnoses do
+    table = load_samples(tmp_path)
+    assert set(table.groups or ()) == {"PAT_1516", "PAT_46"}
+    assert not noted(table, "no groups")
