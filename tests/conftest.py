@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # One thread a worker, so that as many workers as cores share them; `make test-everywhere` tries more. The same for the
@@ -23,18 +24,27 @@ def _threads() -> None:
     torch.set_num_threads(int(THREADS))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_users_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep every test, and every fixture that many share, out of the user's cache, hub and data folders."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CASS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.delenv("CASS_DATA", raising=False)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep every test out of the user's cache, hub and data folders."""
     monkeypatch.setenv("CASS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.delenv("CASS_DATA", raising=False)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test computes in the usual way, on every machine: see tests/engine/test_fastest.py."""
-    monkeypatch.setattr("cass_cli.engine.fastest.other_ways", lambda _train: [])
+@pytest.fixture(autouse=True, scope="session")
+def _nothing_is_measured() -> Iterator[None]:
+    """All tests, and what they share, compute in the usual way, on every machine: see tests/engine/test_fastest.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cass_cli.engine.fastest.other_ways", lambda _train: [])
+        yield
 
 
 @pytest.fixture

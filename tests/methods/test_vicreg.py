@@ -72,6 +72,9 @@ def test_the_network_is_kept_and_compared_by_its_projection() -> None:
 # ---- it learns, and would not if its loss were broken
 
 
+NOISE = 5.0  # so much that pictures are told apart only by what is learnt
+
+
 def learn_eight_pictures() -> tuple[float, float]:
     """Train on eight pictures under heavy noise for augmentation.
 
@@ -86,11 +89,11 @@ def learn_eight_pictures() -> tuple[float, float]:
         method = VicReg(vit, width=vit.num_features, projection=64)
         optimiser = torch.optim.Adam(method.learner.parameters(), lr=2e-3)
         for step in range(60):
-            views = [pictures + 3 * torch.randn(pictures.shape) for _ in range(2)]
+            views = [pictures + NOISE * torch.randn(pictures.shape) for _ in range(2)]
             method(*views, progress=step / 60).backward()
             optimiser.step()
             optimiser.zero_grad()
-        one, two = (pictures + 3 * torch.randn(pictures.shape) for _ in range(2))
+        one, two = (pictures + NOISE * torch.randn(pictures.shape) for _ in range(2))
         with torch.no_grad():
             first, second = method.branch(torch.cat([one, two])).chunk(2)
     middle = torch.cat([first, second]).mean(dim=0)
@@ -99,7 +102,8 @@ def learn_eight_pictures() -> tuple[float, float]:
     return float(own - (pairs.sum() - pairs.trace()) / (8 * 7)), float(first.std(dim=0).mean())
 
 
-LEARNT, SPREAD = 0.8, 0.3
+# Over five seeds: .68 to .88 learnt, −.03 to .27 without invariance; spread .37 to .43, .02 to .03 without variance.
+LEARNT, SPREAD = 0.48, 0.2
 
 
 def test_learns_a_tiny_set() -> None:
@@ -110,12 +114,12 @@ def test_learns_a_tiny_set() -> None:
 
 def test_would_not_learn_without_invariance(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vicreg, "INVARIANCE", 0.0)
-    assert learn_eight_pictures()[0] < LEARNT - 0.1
+    assert learn_eight_pictures()[0] < LEARNT
 
 
 def test_would_shrink_without_variance(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vicreg, "VARIANCE", 0.0)
-    assert learn_eight_pictures()[1] < SPREAD - 0.1
+    assert learn_eight_pictures()[1] < SPREAD
 
 
 def test_would_repeat_itself_without_covariance() -> None:
