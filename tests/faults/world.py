@@ -46,6 +46,7 @@ class World:
         self.base = base.resolve()
         self.work = self.base / "work"
         self.runs, self.data = self.work / "runs", self.work / "pictures"
+        self.victim = self.base / "victim"  # of others, which nothing may change
         self._kept = self.base / "kept"
 
     def make(self, steps: Sequence[Sequence[str]], name: str) -> None:
@@ -70,9 +71,11 @@ class World:
         """Put the world into the state called `name`."""
         shutil.rmtree(self.work, ignore_errors=True)
         shutil.copytree(self._kept / name, self.work, symlinks=True)
+        shutil.rmtree(self.victim, ignore_errors=True)
+        self.victim.mkdir()
 
     def run(self, command: Sequence[str]) -> Outcome:
-        """Run `cass` in this process, in the folder of the world, with {runs}, {data} and {work} filled in."""
+        """Run `cass` in this process and the folder of the world, filling in {runs}, {data}, {work} and {victim}."""
         out, arguments = io.StringIO(), self.filled(command)
         here = Path.cwd()
         os.chdir(self.work)
@@ -86,7 +89,7 @@ class World:
         return Outcome(code, out.getvalue())
 
     def filled(self, command: Sequence[str]) -> list[str]:
-        return [part.format(runs=self.runs, data=self.data, work=self.work) for part in command]
+        return [part.format(runs=self.runs, data=self.data, work=self.work, victim=self.victim) for part in command]
 
     def seen(self) -> dict[str, Any]:
         """Return what is in the world, by path: what a file says except for times; without the pictures."""
