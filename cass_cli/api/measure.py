@@ -128,7 +128,7 @@ def predict(
     missing: str | None = None,
     allow_outside: bool = False,
     max_pixels: int | None = None,
-    max_bytes: int | None = None,
+    max_file_mb: int | None = None,
     device: str | None = None,
     precision: str | None = None,
     workers: int = 0,
@@ -160,7 +160,7 @@ def predict(
         "train.precision": precision,
         "data.missing": missing,
         "data.max_pixels": max_pixels,
-        "data.max_bytes": max_bytes,
+        "data.max_file_mb": max_file_mb,
     }
     job = predict_job(
         trial,

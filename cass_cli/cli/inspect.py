@@ -21,7 +21,7 @@ from cass_cli.cli.options import (
     LABEL_SEPARATOR,
     LABELS,
     LAYOUT,
-    MAX_BYTES,
+    MAX_FILE_MB,
     MAX_PIXELS,
     MISSING,
     OUTPUT,
@@ -85,7 +85,7 @@ def inspect(
     window: Annotated[str | None, WINDOW] = None,
     channels: Annotated[str | None, CHANNELS] = None,
     max_pixels: Annotated[int | None, MAX_PIXELS] = None,
-    max_bytes: Annotated[int | None, MAX_BYTES] = None,
+    max_file_mb: Annotated[int | None, MAX_FILE_MB] = None,
     workers: Annotated[int | None, WORKERS] = None,
     cached: Annotated[
         bool,
@@ -152,7 +152,7 @@ def inspect(
         "data.window": window,
         "data.channels": channels,
         "data.max_pixels": max_pixels,
-        "data.max_bytes": max_bytes,
+        "data.max_file_mb": max_file_mb,
         "data.workers": workers,
     }
     given = flag_layer(flags)

@@ -13,7 +13,7 @@ from cass_cli.cli.options import (
     FRACTION,
     IMAGE_COLUMN,
     JSON,
-    MAX_BYTES,
+    MAX_FILE_MB,
     MAX_PIXELS,
     MISSING,
     OUTPUT,
@@ -46,7 +46,7 @@ def predict(
     missing: Annotated[str | None, MISSING] = None,
     allow_outside: Annotated[bool, ALLOW_OUTSIDE] = False,
     max_pixels: Annotated[int | None, MAX_PIXELS] = None,
-    max_bytes: Annotated[int | None, MAX_BYTES] = None,
+    max_file_mb: Annotated[int | None, MAX_FILE_MB] = None,
     device: Annotated[str | None, DEVICE] = None,
     precision: Annotated[str | None, PRECISION] = None,
     workers: Annotated[int, WORKERS] = 0,
@@ -84,7 +84,7 @@ def predict(
         "train.precision": precision,
         "data.missing": missing,
         "data.max_pixels": max_pixels,
-        "data.max_bytes": max_bytes,
+        "data.max_file_mb": max_file_mb,
     }
     layer = flag_layer(flags)
     job = predict_job(

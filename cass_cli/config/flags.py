@@ -25,7 +25,7 @@ READING = {  # settings that decide how a folder is read → their options
     "window": "--window",
     "channels": "--channels",
     "max_pixels": "--max-pixels",
-    "max_bytes": "--max-bytes",
+    "max_file_mb": "--max-file-mb",
     "allow_outside": "--allow-outside",
 }
 

@@ -154,8 +154,8 @@ class Data(Section):
     workers: int = Field(0, ge=0, le=256, description="decoding threads; 0: one a core")
     bad_images: Literal["stop", "skip"] = Field("stop", description="what to do about unreadable images")
     max_pixels: int = Field(100_000_000, ge=1, le=10**12, description="largest image that is decoded, in pixels")
-    max_bytes: int = Field(
-        2_000_000_000, ge=1, le=10**15, description="largest file that is opened, and largest volume unpacked, in bytes"
+    max_file_mb: int = Field(
+        2_000, ge=1, le=10**9, description="largest file that is opened, and largest volume unpacked, in MB"
     )
     frames: Frames = Field(
         "first", description="images taken of a file with several: first, middle, all, or how many, evenly spread"

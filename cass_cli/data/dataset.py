@@ -134,7 +134,7 @@ def frame_rules(data: Data) -> FrameRules:
 
 def pixel_rules(data: Data) -> PixelRules:
     """Return how files become pixels under these settings."""
-    return PixelRules(data.max_pixels, data.max_bytes, data.window, data.channels)
+    return PixelRules(data.max_pixels, data.max_file_mb, data.window, data.channels)
 
 
 def find_dataset(

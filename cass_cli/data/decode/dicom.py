@@ -11,7 +11,7 @@ for, in rescaled values, goes before those of the file. What the file leaves out
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,10 @@ from pydicom.pixels.utils import pixel_array
 from cass_cli.data.decode.depth import to_uint8
 from cass_cli.data.decode.dicom_file import number, read_dataset, read_header
 from cass_cli.data.decode.facts import DecodeError, ImageFacts, PixelRules, check_frames
+from cass_cli.data.decode.watched import WatchedFile
 
 
-def read_dicom(path: Path, file: BinaryIO, *, frame: int, rules: PixelRules) -> tuple[NDArray[np.uint8], bool]:
+def read_dicom(path: Path, file: WatchedFile, *, frame: int, rules: PixelRules) -> tuple[NDArray[np.uint8], bool]:
     """Return (uint8 [H, W, 3] of a frame, counted from 0, whether there are others); raises `DecodeError`."""
     dataset = read_dataset(path, file, frame, rules)
     stored = _decoded(path, dataset, frame)  # colour comes as RGB, whatever the file holds
@@ -40,7 +41,7 @@ def read_dicom(path: Path, file: BinaryIO, *, frame: int, rules: PixelRules) -> 
     return np.ascontiguousarray(pixels, dtype=np.uint8), int(dataset.NumberOfFrames) > 1
 
 
-def describe_dicom(path: Path, file: BinaryIO) -> ImageFacts:
+def describe_dicom(path: Path, file: WatchedFile) -> ImageFacts:
     """Read the header alone; raises `DecodeError`."""
     header = read_header(path, file)
     check_frames(path, int(header.NumberOfFrames))

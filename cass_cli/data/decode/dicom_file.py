@@ -13,9 +13,10 @@ import math
 import re
 import warnings
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pydicom import dcmread
+from pydicom.encaps import get_frame
 from pydicom.uid import (
     JPEG2000,
     UID,
@@ -29,7 +30,10 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from cass_cli.data.decode.facts import DecodeError, PixelRules, check_frames, check_pixels
+from cass_cli.data.decode.cost import check_stream
+from cass_cli.data.decode.deflated import inflated
+from cass_cli.data.decode.facts import USUAL, DecodeError, PixelRules, check_frames, check_pixels
+from cass_cli.data.decode.watched import WatchedFile
 
 warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")  # small breaches of the standard
 
@@ -49,20 +53,21 @@ JPEGS = {
 }  # by the marker that begins a frame
 
 
-def read_header(path: Path, file: BinaryIO) -> Any:
+def read_header(path: Path, file: WatchedFile) -> Any:
     """Return the data set without its pixels; raises `DecodeError` for one that holds no image."""
+    plain = inflated(path, file, USUAL, header=True)
     # force: old files come without the 128-byte preamble; what is no DICOM then lacks the elements below
-    dataset = dcmread(file, force=True, stop_before_pixels=True)
-    deflated = getattr(_syntax(dataset), "is_deflated", False)  # these were read to the end
-    if not deflated and file.read(2) not in PIXEL_GROUP:
+    dataset = dcmread(plain, force=True, stop_before_pixels=True)
+    if plain.read(2) not in PIXEL_GROUP:
         raise DecodeError(path, _without_pixels(dataset))
     _complete(path, dataset)
     return dataset
 
 
-def read_dataset(path: Path, file: BinaryIO, frame: int, rules: PixelRules) -> Any:
+def read_dataset(path: Path, file: WatchedFile, frame: int, rules: PixelRules) -> Any:
     """Return the data set with pixels that pydicom can decode; raises `DecodeError` as `read_header` does."""
-    dataset = dcmread(file, force=True)
+    file.header_is_read()
+    dataset = dcmread(inflated(path, file, rules, header=False), force=True)
     keyword = next((name for name in PIXELS if name in dataset), None)
     if keyword is None:
         file.seek(0)
@@ -72,9 +77,13 @@ def read_dataset(path: Path, file: BinaryIO, frame: int, rules: PixelRules) -> A
     _complete(path, dataset)
     check_pixels(path, dataset.Columns, dataset.Rows, rules)
     check_frames(path, int(dataset.NumberOfFrames), frame)
+    file.will_take(memory=dataset.Rows * dataset.Columns * (12 if dataset.SamplesPerPixel == 3 else 32))
     _lift_frame_settings(dataset, frame)
     if keyword == "PixelData" and not getattr(_syntax(dataset), "is_compressed", True):
         _check_length(path, dataset)
+    elif keyword == "PixelData" and dataset.PixelData.startswith(ITEM):
+        stream = get_frame(dataset.PixelData, frame, number_of_frames=int(dataset.NumberOfFrames))
+        check_stream(path, file, stream, dataset.Columns, dataset.Rows)
     return dataset
 
 

@@ -13,14 +13,17 @@ from cass_cli.errors import DataError
 from cass_cli.words import shown
 
 MOST_FRAMES = 100_000  # in a file; one that states more is damaged, or made to keep us busy
+ALLOWED_PIXELS = 100_000_000
+HEADER_SECONDS, SECONDS = 2.0, 6.0  # of the processor, that are given to what is read apart
+MEMORY = 1_800_000_000  # bytes, likewise; all three grow with the pixels that are allowed
 
 
 @dataclass(frozen=True, slots=True)
 class PixelRules:
     """How files become pixels: what is too large to be read, and what of deep or many-channelled images is shown."""
 
-    max_pixels: int = 100_000_000  # width × height of one image
-    max_bytes: int = 2_000_000_000  # of one file, and of one volume unpacked
+    max_pixels: int = ALLOWED_PIXELS  # width × height of one image
+    max_file_mb: int = 2_000  # of one file, and of one volume unpacked
     window: tuple[float, float] | None = None  # values shown black and white; None: the file's own, or percentiles
     channels: tuple[int, ...] | None = None  # one or three that are shown, from 0; None: all of one or three
 
@@ -29,6 +32,15 @@ class PixelRules:
         """Return what tells pixels read by these rules from others; "" for those of the default."""
         window = f" window {self.window[0]!r} {self.window[1]!r}" if self.window else ""
         return window + (f" channels {','.join(map(str, self.channels))}" if self.channels else "")
+
+    @property
+    def max_bytes(self) -> int:
+        return self.max_file_mb * 1_000_000
+
+    @property
+    def ease(self) -> float:
+        """Return how many times as much as usual a costly image may take: more where larger ones are allowed."""
+        return max(1.0, self.max_pixels / ALLOWED_PIXELS)
 
 
 USUAL = PixelRules()
@@ -73,7 +85,7 @@ def check_pixels(path: Path | str, width: int, height: int, rules: PixelRules) -
 def check_bytes(path: Path | str, held: int, rules: PixelRules, *, what: str = "") -> None:
     """Raise `DecodeError` when the file, or what it unpacks to, is larger than the user allows."""
     if held > rules.max_bytes:
-        raise DecodeError(path, f"{held:,} bytes{what}, more than --max-bytes {rules.max_bytes} allows")
+        raise DecodeError(path, f"{held / 1e6:,.1f} MB{what}, more than --max-file-mb {rules.max_file_mb} allows")
 
 
 def check_frames(path: Path | str, frames: int, frame: int | None = None) -> None:

@@ -4,19 +4,20 @@
   three channels: see `channels.py`.
 - Of several pages or frames the first is read, of several slices the middle one, unless another is asked for.
 - Nothing is decoded before the header's width × height has been held against the limit.
+- What turns out to be costly is done over in a process of its own, within limits of time and memory: see `apart.py`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from cass_cli.config.schema import FitName
+from cass_cli.data.decode.apart import describe_apart, read_apart
 from cass_cli.data.decode.channels import shown_channels
 from cass_cli.data.decode.facts import USUAL, Decoded, ImageFacts, PixelRules, check_frames, missing_part
 from cass_cli.data.decode.kinds import HEAD, Kind, kind_of
@@ -24,6 +25,7 @@ from cass_cli.data.decode.npy import describe_npy, read_npy
 from cass_cli.data.decode.opening import opened
 from cass_cli.data.decode.picture import describe_picture, read_picture
 from cass_cli.data.decode.square import squared
+from cass_cli.data.decode.watched import Costly, WatchedFile
 
 DECODE_RULES = 2  # raise it when the pixels of any format change: caches of decoded images are keyed by it
 
@@ -44,7 +46,25 @@ def read_image(
     that size: measured on dermatoscopic images at 896 px, that is 2 to 5 times as fast and moves pixels by 0.3 to 0.5
     of 255 on average, 7 at most.
     """
-    with opened(path, rules) as file:
+    try:
+        return read_here(path, frame=frame, rules=rules, size=size, fit=fit)
+    except Costly:
+        return read_apart(path, frame=frame, rules=rules, size=size, fit=fit)
+
+
+def describe_image(path: Path, rules: PixelRules = USUAL) -> ImageFacts:
+    """Read the header alone; raises `DecodeError`. Pixels may still turn out to be damaged."""
+    try:
+        return describe_here(path, rules)
+    except Costly:
+        return describe_apart(path, rules)
+
+
+def read_here(
+    path: Path, *, frame: int | None, rules: PixelRules, size: int | None, fit: FitName, alone: bool = False
+) -> Decoded:
+    """Do what `read_image` does in this thread; raises `Costly`, too, unless the process is `alone` with the image."""
+    with opened(path, rules, alone=alone) as file:
         kind = _told(path, file)
         if kind in {"picture", "heic"}:
             return read_picture(path, file, heic=kind == "heic", frame=frame, rules=rules, size=size, fit=fit)
@@ -52,7 +72,7 @@ def read_image(
         return decoded if size is None else Decoded(squared_pixels(decoded.pixels, size, fit), decoded.several_pages)
 
 
-def _read(kind: Kind, path: Path, file: BinaryIO, frame: int | None, rules: PixelRules) -> Decoded:
+def _read(kind: Kind, path: Path, file: WatchedFile, frame: int | None, rules: PixelRules) -> Decoded:
     """Return an image that Pillow has no part in, of its own size."""
     if kind == "npy":
         check_frames(path, 1, frame)
@@ -64,9 +84,9 @@ def _read(kind: Kind, path: Path, file: BinaryIO, frame: int | None, rules: Pixe
     return Decoded(shown_channels(path, pixels, rules), several and frame is None)
 
 
-def describe_image(path: Path, rules: PixelRules = USUAL) -> ImageFacts:
-    """Read the header alone; raises `DecodeError`. Pixels may still turn out to be damaged."""
-    with opened(path, rules) as file:
+def describe_here(path: Path, rules: PixelRules, *, alone: bool = False) -> ImageFacts:
+    """Do what `describe_image` does in this thread; raises `Costly`, too, as `read_here` does."""
+    with opened(path, rules, alone=alone) as file:
         kind = _told(path, file)
         if kind in {"picture", "heic"}:
             return describe_picture(path, file, heic=kind == "heic")
@@ -83,7 +103,7 @@ def squared_pixels(pixels: NDArray[np.uint8], size: int, fit: FitName) -> NDArra
     return np.asarray(squared(Image.fromarray(pixels), size, fit))
 
 
-def _told(path: Path, file: BinaryIO) -> Kind:
+def _told(path: Path, file: WatchedFile) -> Kind:
     """Return the kind of file, told by how it begins, else by the suffix; the file is left where it begins."""
     head = file.read(HEAD)
     file.seek(0)

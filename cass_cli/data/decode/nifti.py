@@ -19,7 +19,7 @@ from __future__ import annotations
 import gzip
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ from cass_cli.data.decode.facts import (
 from cass_cli.data.decode.kept import Budget, Kept
 from cass_cli.data.decode.nifti_file import COLOURS, NiftiHeader, read_header
 from cass_cli.data.decode.spread import middle
+from cass_cli.data.decode.watched import WatchedFile
 
 KEPT = 2**29
 SAMPLED = 2**20
@@ -61,15 +62,16 @@ _kept: Kept[Volume] = Kept(KEPT)
 _unpacking = Budget(KEPT)
 
 
-def read_nifti(path: Path, file: BinaryIO, *, frame: int | None, rules: PixelRules) -> Decoded:
+def read_nifti(path: Path, file: WatchedFile, *, frame: int | None, rules: PixelRules) -> Decoded:
     """Return slice `frame`, counted from the left, the back or the feet; None: the middle one. Raises `DecodeError`."""
     header = read_header(path, file)
     check_frames(path, header.slices, frame)
     height, width = header.size
     check_pixels(path, width, height, rules)
+    file.will_take(memory=width * height * 32)
     facts = path.stat()
     key = (str(path), facts.st_size, facts.st_mtime_ns, rules.channels)
-    volume = _kept.get(key, lambda: _read_volume(path, header, rules))
+    volume = _kept.get(key, lambda: _read_volume(path, file, header, rules))
     index = middle(header.slices) if frame is None else frame
     values = np.stack([_slice(header, part, index) for part in volume.parts], axis=-1)  # [H, W, C]
     if header.dtype == COLOURS:
@@ -80,7 +82,7 @@ def read_nifti(path: Path, file: BinaryIO, *, frame: int | None, rules: PixelRul
     return Decoded(in_three(pixels), several_pages=frame is None and header.slices > 1)
 
 
-def describe_nifti(path: Path, file: BinaryIO) -> ImageFacts:
+def describe_nifti(path: Path, file: WatchedFile) -> ImageFacts:
     """Read the header alone; raises `DecodeError`."""
     header = read_header(path, file)
     height, width = header.size
@@ -105,7 +107,7 @@ def _coloured(values: NDArray[Any], rules: PixelRules) -> NDArray[np.uint8]:
     return colours if rules.channels is None else colours[..., list(rules.channels)]
 
 
-def _read_volume(path: Path, header: NiftiHeader, rules: PixelRules) -> Volume:
+def _read_volume(path: Path, file: WatchedFile, header: NiftiHeader, rules: PixelRules) -> Volume:
     """Return the volumes that are shown, unpacked or mapped; raises `DecodeError` for more than is allowed."""
     numbers: tuple[int, ...] = (0,)
     if header.dtype == COLOURS or header.volumes == 1 or (rules.channels is None and not header.vector):
@@ -115,6 +117,7 @@ def _read_volume(path: Path, header: NiftiHeader, rules: PixelRules) -> Volume:
         numbers = rules.channels or tuple(range(header.volumes))
     unpacked = (max(numbers) + 1) * header.volume_bytes
     check_bytes(path, unpacked, rules, what=" unpacked" if header.packed else " of values")
+    file.will_take(memory=unpacked if header.packed else 0)
     if header.packed:
         with _unpacking.taking(min(len(set(numbers)) * header.volume_bytes, KEPT)):
             parts = _unpacked(path, header, numbers)

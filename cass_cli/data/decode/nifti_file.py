@@ -10,7 +10,7 @@ import gzip
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from nibabel.nifti1 import Nifti1Header
@@ -19,6 +19,7 @@ from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
 from cass_cli.data.decode.facts import DecodeError, check_frames
+from cass_cli.data.decode.watched import WatchedFile
 
 HEADER = 540  # bytes of NIfTI-2's, the longer one
 MOST_OFFSET = 2**26  # bytes of header and notes in front of the values
@@ -68,7 +69,7 @@ class NiftiHeader:
         return self.slope == 1 and self.inter == 0
 
 
-def read_header(path: Path, file: BinaryIO) -> NiftiHeader:
+def read_header(path: Path, file: WatchedFile) -> NiftiHeader:
     """Return the header, of which only the first bytes are unpacked; raises `DecodeError` for what is no NIfTI."""
     packed = file.read(2) == GZIP
     file.seek(0)

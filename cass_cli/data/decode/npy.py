@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cass_cli.data.decode.channels import check_channels, chosen, in_three, to_eight_bits
 from cass_cli.data.decode.facts import DecodeError, ImageFacts, PixelRules, check_pixels
+from cass_cli.data.decode.watched import WatchedFile
 
 
-def read_npy(path: Path, file: BinaryIO, rules: PixelRules) -> NDArray[np.uint8]:
+def read_npy(path: Path, file: WatchedFile, rules: PixelRules) -> NDArray[np.uint8]:
     """Return uint8 [H, W, 3]; raises `DecodeError`."""
     shape, fortran, dtype = _header(path, file)
     height, width, channels, first = _layout(path, shape)
@@ -28,12 +29,14 @@ def read_npy(path: Path, file: BinaryIO, rules: PixelRules) -> NDArray[np.uint8]
     begin, held = file.tell(), path.stat().st_size - file.tell()
     if held < needed:
         raise DecodeError(path, f"its values are cut short ({held:,} of {needed:,} bytes)")
+    shown = len(rules.channels) if rules.channels else channels
+    file.will_take(memory=width * height * shown * (1 if dtype.itemsize == 1 else 12 if dtype.itemsize == 2 else 32))
     values: NDArray[Any] = np.memmap(file, dtype, "r", begin, shape, "F" if fortran else "C")
     values = values[..., None] if values.ndim == 2 else np.moveaxis(values, 0, 2) if first else values
     return in_three(np.array(to_eight_bits(chosen(values, rules), rules.window)))
 
 
-def describe_npy(path: Path, file: BinaryIO) -> ImageFacts:
+def describe_npy(path: Path, file: WatchedFile) -> ImageFacts:
     """Read the header alone; raises `DecodeError`."""
     shape, _, dtype = _header(path, file)
     height, width, channels, _ = _layout(path, shape)
@@ -42,7 +45,7 @@ def describe_npy(path: Path, file: BinaryIO) -> ImageFacts:
     return ImageFacts(width, height, mode, bits, format="NPY", pages=1)
 
 
-def _header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _header(path: Path, file: WatchedFile) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Return shape, whether the first axis runs fastest, and type; raises `DecodeError` for other than numbers."""
     try:
         version = np.lib.format.read_magic(file)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import numpy as np
 from PIL import Image, features
@@ -16,6 +16,7 @@ from PIL.ImageFile import ImageFile
 
 from cass_cli.config.schema import FitName
 from cass_cli.data.decode.channels import shown_channels
+from cass_cli.data.decode.cost import check_file, memory_of
 from cass_cli.data.decode.facts import (
     Decoded,
     DecodeError,
@@ -28,6 +29,8 @@ from cass_cli.data.decode.facts import (
 from cass_cli.data.decode.kinds import HEAD
 from cass_cli.data.decode.rgb import bit_depth, needs_turning, to_rgb
 from cass_cli.data.decode.square import seen_size, squared
+from cass_cli.data.decode.tiff_pages import count_pages
+from cass_cli.data.decode.watched import WatchedFile
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "DIB", "WEBP", "GIF", "JPEG2000", "PPM")
 AVIF = features.check("avif")
@@ -41,7 +44,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 def read_picture(
     path: Path,
-    file: BinaryIO,
+    file: WatchedFile,
     *,
     heic: bool,
     frame: int | None,
@@ -51,48 +54,62 @@ def read_picture(
 ) -> Decoded:
     """Return the image, or its `frame`, as `read_image` does; raises `DecodeError`, and all that Pillow raises."""
     image = _open(path, file, heic=heic)
-    several = image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    several = _holds_several(image)
     if frame:
         _seek(path, image, frame)
-    elif several and frame is None:
-        check_frames(path, frames_of(image))
     check_pixels(path, image.width, image.height, rules)
+    if image.format in {"JPEG", "MPO", "JPEG2000"}:
+        check_file(path, image, file)
     if size is not None and image.format in {"JPEG", "MPO"}:
         width, height = seen_size(*image.size, size, fit)
         image.draft(None, (2 * width, 2 * height))  # not smaller than this on either side
+    file.will_take(memory=memory_of(image))
     rgb = to_rgb(image, rules.window)
     if size is not None:
         rgb = squared(rgb, size, fit)
     return Decoded(shown_channels(path, np.asarray(rgb), rules), several and frame is None)
 
 
-def describe_picture(path: Path, file: BinaryIO, *, heic: bool) -> ImageFacts:
+def describe_picture(path: Path, file: WatchedFile, *, heic: bool) -> ImageFacts:
     """Read the header alone; raises `DecodeError`, and all that Pillow raises."""
     image = _open(path, file, heic=heic)
     width, height = reversed(image.size) if needs_turning(image) else image.size
     mode, depth, kind = image.mode, bit_depth(image), image.format or ""
-    frames = frames_of(image)
+    frames = count_pages(file) if kind == "TIFF" else _frames_of(image)
     check_frames(path, frames)
     return ImageFacts(width, height, mode, depth, kind, frames)
 
 
-def frames_of(image: ImageFile) -> int:
+def _holds_several(image: ImageFile) -> bool:
+    """Tell whether there is more than one image, without going through them all."""
+    if image.format == "MPO":
+        return False
+    tags: Any = getattr(image, "tag_v2", None)
+    return bool(tags.next if tags is not None else getattr(image, "is_animated", False))
+
+
+def _frames_of(image: ImageFile) -> int:
     """Return how many images the file holds, for which some formats are read to the end."""
     return 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
 
 
-def _open(path: Path, file: BinaryIO, *, heic: bool) -> ImageFile:
+def _open(path: Path, file: WatchedFile, *, heic: bool) -> ImageFile:
     if heic:
         try:
             from pillow_heif import register_heif_opener
         except ImportError as error:
             raise missing_part(path, "HEIC", "heic") from error
         register_heif_opener(thumbnails=False)  # once or often, it is the same
-        return Image.open(file, formats=("HEIF",))
+        return _header_read(Image.open(file, formats=("HEIF",)), file)
     if not AVIF and file.read(HEAD)[4:11] == b"ftypavi":
         raise DecodeError(path, "this build of Pillow reads no AVIF")
     file.seek(0)
-    return Image.open(file, formats=(*FORMATS, "AVIF") if AVIF else FORMATS)
+    return _header_read(Image.open(file, formats=(*FORMATS, "AVIF") if AVIF else FORMATS), file)
+
+
+def _header_read(image: ImageFile, file: WatchedFile) -> ImageFile:
+    file.header_is_read()
+    return image
 
 
 def _seek(path: Path, image: ImageFile, frame: int) -> None:

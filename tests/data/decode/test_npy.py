@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +110,9 @@ def test_limits_are_held_against_the_header(tmp_path: Path) -> None:
         read_image(path, rules=PixelRules(max_pixels=863))
     with pytest.raises(DecodeError, match="cut short"):
         read_image(path)
-    with pytest.raises(DecodeError, match="200 bytes, more than --max-bytes 199 allows"):
-        read_image(path, rules=PixelRules(max_bytes=199))
+    os.truncate(path, 1_200_000)
+    with pytest.raises(DecodeError, match=r"1\.2 MB, more than --max-file-mb 1 allows"):
+        read_image(path, rules=PixelRules(max_file_mb=1))
     path.write_bytes(b"\x93NUMPY\1\0" + b"\xff" * 9)
     for read in (read_image, describe_image):
         with pytest.raises(DecodeError, match="damaged"):
