@@ -15,6 +15,8 @@ from cass_cli.cli.options import (
     DRAW_SEED,
     IMAGES,
     JSON,
+    MAX_FILE_MB,
+    MAX_PIXELS,
     MOVED,
     PDF,
     PICTURES,
@@ -44,6 +46,8 @@ def attention_maps(
     split: Annotated[str, SPLIT] = "test",
     samples: Annotated[int | None, SAMPLES] = None,
     seed: Annotated[int, DRAW_SEED] = 0,
+    max_pixels: Annotated[int | None, MAX_PIXELS] = None,
+    max_file_mb: Annotated[int | None, MAX_FILE_MB] = None,
     device: Annotated[str | None, DEVICE] = None,
     out: Annotated[Path | None, PICTURES] = None,
     pdf: Annotated[bool, PDF] = False,
@@ -68,6 +72,8 @@ def attention_maps(
         split=split,
         samples=samples,
         seed=seed,
+        max_pixels=max_pixels,
+        max_file_mb=max_file_mb,
         device=device,
     )
     from cass_cli.engine.looking.attention_maps import attention_maps as map_attention

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from cass_cli.cli.options import MAX_FILE_MB, MAX_PIXELS
+
 WHAT, SIZE, MACHINE, OUTPUT = "What", "Size", "Machine", "Output"
 
 
@@ -33,6 +35,8 @@ def benchmark_time(
         Path | None,
         typer.Option(help="Images to train on; without, noise is, which costs the same.", rich_help_panel=WHAT),
     ] = None,
+    max_pixels: Annotated[int | None, MAX_PIXELS] = None,
+    max_file_mb: Annotated[int | None, MAX_FILE_MB] = None,
     epochs: Annotated[
         int | None, typer.Option(help="Epochs that are projected. Default: the preset's.", rich_help_panel=SIZE, min=1)
     ] = None,
@@ -100,6 +104,8 @@ def benchmark_time(
         "method.dino_setting": dino_setting,
         "train.batch_size": batch_size,
         "data.image_size": image_size,
+        "data.max_pixels": max_pixels,
+        "data.max_file_mb": max_file_mb,
         "arms.cnn": cnn,
         "arms.vit": vit,
         "train.device": device,

@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from cass_cli.cli.options import CACHE, DEVICE, JSON, MOVED, PRECISION, RUN, RUN_, RUNS, WORKERS
+from cass_cli.cli.options import (
+    CACHE,
+    DEVICE,
+    JSON,
+    MAX_FILE_MB,
+    MAX_PIXELS,
+    MOVED,
+    PRECISION,
+    RUN,
+    RUN_,
+    RUNS,
+    WORKERS,
+)
 
 
 def ensemble(
@@ -39,6 +51,8 @@ def ensemble(
         bool, typer.Option("--overwrite", help="Replace what is there under this name.", rich_help_panel=RUN_)
     ] = False,
     data: Annotated[Path | None, MOVED] = None,
+    max_pixels: Annotated[int | None, MAX_PIXELS] = None,
+    max_file_mb: Annotated[int | None, MAX_FILE_MB] = None,
     device: Annotated[str | None, DEVICE] = None,
     precision: Annotated[str | None, PRECISION] = None,
     cache: Annotated[str | None, CACHE] = None,
@@ -62,6 +76,8 @@ def ensemble(
 
     flags = {
         "data.path": data,
+        "data.max_pixels": max_pixels,
+        "data.max_file_mb": max_file_mb,
         "data.cache": cache,
         "data.workers": workers,
         "train.device": device,

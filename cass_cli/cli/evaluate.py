@@ -12,6 +12,8 @@ from cass_cli.cli.options import (
     DEVICE,
     FRACTION,
     JSON,
+    MAX_FILE_MB,
+    MAX_PIXELS,
     MOVED,
     OUTPUT,
     PRECISION,
@@ -32,6 +34,8 @@ def evaluate(
     seed: Annotated[int | None, TRIAL_SEED] = None,
     split: Annotated[str, SPLIT] = "test",
     data: Annotated[Path | None, MOVED] = None,
+    max_pixels: Annotated[int | None, MAX_PIXELS] = None,
+    max_file_mb: Annotated[int | None, MAX_FILE_MB] = None,
     resamples: Annotated[
         int, typer.Option(help="Bootstrap resamples behind the intervals; 0: none.", min=0, rich_help_panel=OUTPUT)
     ] = 1000,
@@ -61,6 +65,8 @@ def evaluate(
 
     flags = {
         "data.path": data,
+        "data.max_pixels": max_pixels,
+        "data.max_file_mb": max_file_mb,
         "data.cache": cache,
         "data.workers": workers,
         "train.device": device,

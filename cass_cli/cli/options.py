@@ -92,9 +92,11 @@ BAD_IMAGES = typer.Option(
     metavar="stop|skip",
 )
 MAX_PIXELS = typer.Option(
-    help="Largest image that is decoded, in pixels. Default: 100 million.", rich_help_panel=DATA, min=1
+    help="Largest image that is decoded, in pixels. Default: 100 million, or the run's.", rich_help_panel=DATA, min=1
 )
-MAX_FILE_MB = typer.Option(help="Largest file that is opened, in MB. Default: 2,000.", rich_help_panel=DATA, min=1)
+MAX_FILE_MB = typer.Option(
+    help="Largest file that is opened, in MB. Default: 2,000, or the run's.", rich_help_panel=DATA, min=1
+)
 FRAMES = typer.Option(
     help="Of a file of several images (pages, frames): the first, the middle one, all, or N evenly spread, which "
     "stay in one split. Default: first.",

@@ -15,6 +15,8 @@ from cass_cli.cli.options import (
     DRAW_SEED,
     IMAGES,
     JSON,
+    MAX_FILE_MB,
+    MAX_PIXELS,
     MOVED,
     PDF,
     PICTURES,
@@ -38,6 +40,8 @@ def similarity(
     samples: Annotated[int, SAMPLES] = 128,
     batch_size: Annotated[int, BATCH] = 32,
     seed: Annotated[int, DRAW_SEED] = 0,
+    max_pixels: Annotated[int | None, MAX_PIXELS] = None,
+    max_file_mb: Annotated[int | None, MAX_FILE_MB] = None,
     device: Annotated[str | None, DEVICE] = None,
     out: Annotated[Path | None, PICTURES] = None,
     pdf: Annotated[bool, PDF] = False,
@@ -57,6 +61,8 @@ def similarity(
         split=split,
         samples=samples,
         seed=seed,
+        max_pixels=max_pixels,
+        max_file_mb=max_file_mb,
         device=device,
     )
     from cass_cli.engine.looking.similarity import similarity as compare_layers

@@ -26,6 +26,9 @@ class Layer:
     values: Mapping[str, Any]
 
 
+NOTHING = Layer("flag", {})
+
+
 @dataclass(frozen=True)
 class Resolved:
     """A frozen configuration and, for each dotted key, the layer that decided it."""

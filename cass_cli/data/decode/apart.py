@@ -52,6 +52,7 @@ def _ask(path: Path, rules: PixelRules, request: Mapping[str, Any], seconds: flo
     with _slots:
         try:
             process = _idle.pop() if _idle else _begun()
+            process = process if process.poll() is None else _begun()  # ended meanwhile, by whoever
         except OSError as error:
             raise DecodeError(path, f"costly to decode, and no process could be begun: {error.strerror}") from error
         late = threading.Timer(WAIT if LIMITED else seconds, process.kill)

@@ -51,7 +51,7 @@ def look_at(
     the images as this one takes them: squashed, padded or cropped alike.
     """
     run, files = (of.variant.run, of.files) if isinstance(of, Trial) else (of, of)
-    resolved = saved_settings(run, data=asked.moved_to)
+    resolved = saved_settings(run, asked.settings)
     arms = arms_of_run(files, averaged=averaged)
     if arm is not None and arm not in arms:
         raise RunError(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cass_cli.config.load import Resolved
+from cass_cli.config.load import NOTHING, Layer, Resolved
 from cass_cli.config.schema import Data, FitName
 from cass_cli.data.dataset import find_dataset, frame_rules, pixel_rules
 from cass_cli.data.frames import with_frames
@@ -39,7 +39,7 @@ class SampleRequest:
     split: str = "test"
     samples: int | None = None  # None: 30 as in C.4, or 100 for ISIC 2019
     seed: int = 0
-    moved_to: Path | None = None  # where the run's images are now; None: where it had them
+    settings: Layer = NOTHING  # over those of the run: where its images are now, how large they may be
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cass_cli.config.load import Layer, Resolved, read_saved
+from cass_cli.config.load import NOTHING, Layer, Resolved, read_saved
 from cass_cli.config.schema import ARM_NAMES, ArmName, Config, StartName
 from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.starting_arms import at_start, starting_body
@@ -194,8 +194,8 @@ def _untrained(arm: ArmName, built: Arm, before: str, *, after: Shown) -> Shown:
     )
 
 
-def saved_settings(run: Run, *, data: Path | None = None) -> Resolved:
-    """Return the configuration that `run` was made with; `data`: where its images are now."""
+def saved_settings(run: Run, over: Layer = NOTHING) -> Resolved:
+    """Return the configuration that `run` was made with; `over` says what is otherwise now, such as `data.path`."""
     if not run.config.is_file():
         raise RunError(f"{run.path} has no config.yaml.", hint="Name a run directory of `cass pretrain`.")
-    return settings_over(run.config, [Layer("flag", {"data.path": data})]) if data else read_saved(run.config)
+    return settings_over(run.config, [over]) if over.values else read_saved(run.config)
