@@ -17,13 +17,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cass_cli.config.schema import FitName
 from cass_cli.data.decode.facts import HEADER_SECONDS, MEMORY, SECONDS, Decoded, DecodeError, ImageFacts, PixelRules
 from cass_cli.words import shown
+
+if TYPE_CHECKING:  # importing it takes half a second
+    from cass_cli.config.schema import FitName
 
 MOST = 2
 WAIT = 60  # seconds by the clock, wherever processor time is limited; a disk may be slow

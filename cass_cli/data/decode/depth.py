@@ -27,10 +27,13 @@ def to_uint8(values: NDArray[Any], window: tuple[float, float] | None = None) ->
     low, high = window if window is not None else percentile_window(values)
     if not high > low:
         return np.zeros(values.shape, np.uint8)
-    with np.errstate(over="ignore"):
-        scaled = (values - low) * (255.0 / (high - low))
-    scaled = np.clip(scaled, 0.0, 255.0) + 0.5  # + 0.5: truncation then rounds to the nearest
-    return np.nan_to_num(scaled, copy=False, nan=0.0).astype(np.uint8)
+    with np.errstate(over="ignore"):  # in place: large images have no room for copies
+        values -= low
+        values *= 255.0 / (high - low)
+    np.clip(values, 0.0, 255.0, out=values)
+    values += 0.5  # truncation then rounds to the nearest
+    np.nan_to_num(values, copy=False, nan=0.0)
+    return values.astype(np.uint8)
 
 
 def percentile_window(values: NDArray[Any]) -> tuple[float, float]:
@@ -38,7 +41,7 @@ def percentile_window(values: NDArray[Any]) -> tuple[float, float]:
     finite = values[np.isfinite(values)]
     if finite.size == 0:
         return 0.0, 0.0
-    low, high = np.percentile(finite, (LOW_PERCENTILE, HIGH_PERCENTILE))
+    low, high = np.percentile(finite, (LOW_PERCENTILE, HIGH_PERCENTILE), overwrite_input=True)  # a copy of our own
     if not high > low:
         low, high = finite.min(), finite.max()
     return float(low), float(high)

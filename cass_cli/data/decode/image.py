@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from cass_cli.config.schema import FitName
 from cass_cli.data.decode.apart import describe_apart, read_apart
 from cass_cli.data.decode.channels import shown_channels
 from cass_cli.data.decode.facts import USUAL, Decoded, ImageFacts, PixelRules, check_frames, missing_part
@@ -26,6 +26,9 @@ from cass_cli.data.decode.opening import opened
 from cass_cli.data.decode.picture import describe_picture, read_picture
 from cass_cli.data.decode.square import squared
 from cass_cli.data.decode.watched import Costly, WatchedFile
+
+if TYPE_CHECKING:  # importing it takes half a second
+    from cass_cli.config.schema import FitName
 
 DECODE_RULES = 2  # raise it when the pixels of any format change: caches of decoded images are keyed by it
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, features
 from PIL.ImageFile import ImageFile
 
-from cass_cli.config.schema import FitName
 from cass_cli.data.decode.channels import shown_channels
 from cass_cli.data.decode.cost import check_file, memory_of
 from cass_cli.data.decode.facts import (
@@ -31,6 +30,9 @@ from cass_cli.data.decode.rgb import bit_depth, needs_turning, to_rgb
 from cass_cli.data.decode.square import seen_size, squared
 from cass_cli.data.decode.tiff_pages import count_pages
 from cass_cli.data.decode.watched import WatchedFile
+
+if TYPE_CHECKING:  # importing it takes half a second
+    from cass_cli.config.schema import FitName
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "DIB", "WEBP", "GIF", "JPEG2000", "PPM")
 AVIF = features.check("avif")

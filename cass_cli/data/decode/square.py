@@ -13,10 +13,14 @@ how much of it they fill would tell its format. A median passes over burnt-in le
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from PIL import Image
 
-from cass_cli.config.schema import FitName
+if TYPE_CHECKING:  # importing it takes half a second
+    from cass_cli.config.schema import FitName
+
 
 SMOOTH = Image.Resampling.BILINEAR  # antialiased where it shrinks, as in the paper's loader
 

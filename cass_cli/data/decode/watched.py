@@ -14,7 +14,7 @@ from pathlib import Path
 from time import thread_time
 from typing import NoReturn
 
-PIECES = 50_000  # reads
+PIECES = 20_000  # reads
 HEADER_SECONDS, SECONDS = 0.5, 1.5  # of the processor, between the first read and the last: of the header, and in all
 HEADER, BYTES = 2**24, 2**27  # bytes, in the same way
 MEMORY = 2**29  # bytes that decoding will take
