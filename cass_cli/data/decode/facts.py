@@ -14,7 +14,7 @@ from cass_cli.words import shown
 
 MOST_FRAMES = 100_000  # in a file; one that states more is damaged, or made to keep us busy
 ALLOWED_PIXELS = 100_000_000
-HEADER_SECONDS, SECONDS = 2.0, 5.0  # of the processor, that are given to what is read apart
+HEADER_SECONDS, SECONDS = 1.0, 5.0  # of the processor, that are given to what is read apart
 MEMORY = 1_800_000_000  # bytes, likewise; all three grow with the pixels that are allowed
 
 

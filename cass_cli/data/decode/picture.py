@@ -28,7 +28,7 @@ from cass_cli.data.decode.facts import (
 from cass_cli.data.decode.kinds import HEAD
 from cass_cli.data.decode.rgb import bit_depth, needs_turning, to_rgb
 from cass_cli.data.decode.square import seen_size, squared
-from cass_cli.data.decode.tiff_pages import count_pages
+from cass_cli.data.decode.tiff_directories import check_first, count_pages
 from cass_cli.data.decode.watched import WatchedFile
 
 if TYPE_CHECKING:  # importing it takes half a second
@@ -103,9 +103,12 @@ def _open(path: Path, file: WatchedFile, *, heic: bool) -> ImageFile:
             raise missing_part(path, "HEIC", "heic") from error
         register_heif_opener(thumbnails=False)  # once or often, it is the same
         return _header_read(Image.open(file, formats=("HEIF",)), file)
-    if not AVIF and file.read(HEAD)[4:11] == b"ftypavi":
+    head = file.read(HEAD)
+    if not AVIF and head[4:11] == b"ftypavi":
         raise DecodeError(path, "this build of Pillow reads no AVIF")
     file.seek(0)
+    if head.startswith((b"II", b"MM")):
+        check_first(file)
     return _header_read(Image.open(file, formats=(*FORMATS, "AVIF") if AVIF else FORMATS), file)
 
 

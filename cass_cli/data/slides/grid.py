@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cass_cli.data.slides.reader import Slide
+from cass_cli.data.slides.reader import Slide, SlideError
 from cass_cli.data.slides.tissue import saturation, tissue
 
 PER_TILE = 16  # P
+MOST = 2_000_000  # tiles: of 60 µm a side, those of three whole glasses
 BLOCK = 2048  # pixels a side that are read at once: 17 MB, however large the slide
 
 
@@ -36,9 +37,12 @@ class Grid:
 
 
 def grid_over(slide: Slide, extent: float) -> Grid:
-    """Return the grid of whole tiles within the slide's bounds."""
+    """Return the grid of whole tiles within the slide's bounds; raises `SlideError` for more than any slide has."""
     left, top, width, height = slide.bounds
-    return Grid(left, top, extent, math.floor(height / extent + 1e-6), math.floor(width / extent + 1e-6))
+    grid = Grid(left, top, extent, math.floor(height / extent + 1e-6), math.floor(width / extent + 1e-6))
+    if grid.rows * grid.columns > MOST:
+        raise SlideError(slide.path, f"it states {width:,} × {height:,} pixels, of more than {MOST:,} tiles")
+    return grid
 
 
 def tissue_shares(slide: Slide, grid: Grid, workers: int) -> NDArray[np.float64]:
