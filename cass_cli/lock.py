@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cass_cli.errors import DataError
+from cass_cli.files import open_own
 from cass_cli.words import shown
 
 PATIENCE = 0.2  # seconds between two looks at a lock that another run holds
@@ -25,12 +26,12 @@ def locked(path: Path, *, wait: bool | float = True) -> Iterator[bool]:
     """Hold the lock file `path`; waits when another process has it, or yields False at once or after `wait` seconds.
 
     The system frees the lock when its holder dies, however it dies: there are no stale locks. Raises `DataError`
-    where the file system knows no locks.
+    where the file system knows no locks, `OSError` where the file is none of its own: what is locked is signed.
     """
     until = time.monotonic() + float(wait)
     while True:
-        with path.open("a+b") as file:
-            if _try_lock(file):
+        with os.fdopen(open_own(path, os.O_APPEND), "a+b") as file:
+            if _try_lock(file, path):
                 if not _same_file(path, file):  # its last holder removed it before we got it
                     continue
                 _sign(file)
@@ -45,6 +46,8 @@ def locked(path: Path, *, wait: bool | float = True) -> Iterator[bool]:
 def holder(path: Path) -> str:
     """Return who holds the lock file `path`, as it said itself: "process 4711 on HOST since …"; "" where it did not."""
     try:
+        if not path.is_file():
+            return ""
         with path.open("rb") as file:
             return shown(file.read(LONGEST).decode("utf-8", "replace").strip())
     except OSError:
@@ -61,7 +64,7 @@ def _sign(file: BinaryIO) -> None:
 
 def _same_file(path: Path, file: BinaryIO) -> bool:
     try:
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+        return os.path.samestat(path.lstat(), os.fstat(file.fileno()))
     except FileNotFoundError:
         return False
 
@@ -69,7 +72,7 @@ def _same_file(path: Path, file: BinaryIO) -> bool:
 if sys.platform == "win32":
     import msvcrt
 
-    def _try_lock(file: BinaryIO) -> bool:
+    def _try_lock(file: BinaryIO, path: Path) -> bool:  # noqa: ARG001
         try:
             file.seek(LOCKED_BYTE)
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
@@ -80,14 +83,14 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _try_lock(file: BinaryIO) -> bool:
+    def _try_lock(file: BinaryIO, path: Path) -> bool:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         except OSError as error:
             raise DataError(
-                f"{shown(str(file.name))} cannot be locked: {error.strerror}.",
+                f"{shown(str(path))} cannot be locked: {error.strerror}.",
                 hint="Use a folder on another file system; $CASS_CACHE names that of cached images.",
             ) from error
         return True

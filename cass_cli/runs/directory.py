@@ -144,7 +144,9 @@ def barely_begun(path: Path, *, ours: bool = False) -> bool:
                 file = Path(folder, name)
                 if not (is_draft(file) if ours else DRAFT.fullmatch(name)):
                     found = True
-                    if name not in BEGINNING or (name == "metrics.jsonl" and file.read_bytes().count(b"\n") > 1):
+                    if name not in BEGINNING or not (file.is_file() or file.is_symlink()):
+                        return False
+                    if name == "metrics.jsonl" and file.is_file() and file.read_bytes().count(b"\n") > 1:
                         return False
     return ours or not found
 

@@ -155,6 +155,9 @@ def _check_out(out: Path, slides: dict[str, Path], overwrite: bool) -> None:
             f"{shown(str(out))} is not empty: it holds {shown_list(sorted(held), 3)}.",
             hint=f"{ELSEWHERE[:-1]}, or replace the tiles there with --overwrite.",
         )
+    for path in (out / TABLE, *(out / name for name in slides)):
+        if path.is_symlink() or (path.exists() and path.is_dir() == (path.name == TABLE)):
+            raise RunError(f"{shown(str(path))} is none of this command's.", hint=f"Move it away. {ELSEWHERE}")
     for name in slides:
         others = [path.name for path in _files(out / name) if not _is_tile(path)]
         if others:
