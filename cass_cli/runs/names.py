@@ -18,7 +18,7 @@ from cass_cli.errors import RunError, did_you_mean
 from cass_cli.files import DRAFT
 from cass_cli.runs.directory import Run, barely_begun
 from cass_cli.runs.latest import LATEST, by_name, latest_of
-from cass_cli.runs.own import check_own
+from cass_cli.runs.own import check_no_loop, check_own
 from cass_cli.runs.trials import FOLDER, Trial, Variant, variants_of
 
 
@@ -100,6 +100,8 @@ def find(runs: Path, name: str | None, *, beside: Path | None = None) -> Named:
             raise RunError(what, hint=_others(runs))
     within = [folder / name for folder in (runs, beside) if folder]
     places = [by_name(path) for path in (*within, Path(name).expanduser())]
+    for path in places:
+        check_no_loop(path)
     if found := next((named for path in places if (named := _at(path))), None):
         check_own(found.run.path)
         return found

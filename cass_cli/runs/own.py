@@ -6,6 +6,7 @@ pipe waits for ever. So before anything is done with a run it is looked through.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ def check_own(run: Path) -> None:
     for entry in _entries(root, OWN):
         name = shown(str(run / os.path.relpath(entry.path, root)))
         if entry.is_symlink():
+            check_no_loop(Path(entry.path))
             target = os.path.realpath(entry.path)
             if not target.startswith(root + os.sep):
                 raise RunError(
@@ -34,6 +36,15 @@ def check_own(run: Path) -> None:
                 )
         elif not entry.is_dir(follow_symlinks=False) and not entry.is_file(follow_symlinks=False):
             raise RunError(f"{name} is no file, but a pipe, socket or device.", hint="Remove it.")
+
+
+def check_no_loop(path: Path) -> None:
+    """Raise `RunError` where `path` is, or lies behind, a link that leads back to itself."""
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise RunError(f"{shown(str(path))} is a link that leads to itself.", hint="Remove it.") from error
 
 
 def _entries(folder: str, names: Collection[str] = ()) -> Iterator[os.DirEntry[str]]:
