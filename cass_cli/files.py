@@ -121,7 +121,7 @@ def json_text(value: Any) -> str:
 def append_text(path: Path, text: str, *, hint: str = "") -> None:
     """Write `text` at the end of `path`, in one piece, and to the disk; where it does not fit, nothing changes."""
     with telling(path, hint):
-        descriptor = open_own(path, os.O_APPEND)
+        descriptor = open_own(path, os.O_WRONLY | os.O_APPEND)
         before = os.fstat(descriptor).st_size
         raw = _Draft(descriptor)
         try:
@@ -139,15 +139,15 @@ def append_text(path: Path, text: str, *, hint: str = "") -> None:
         _sync_folder(path.parent)
 
 
-def open_own(path: Path, flags: int = 0) -> int:
-    """Open a file, made where there is none, to change it in its place; return its descriptor.
+def open_own(path: Path | str, flags: int) -> int:
+    """Open a file, made where there is none, to change it in its place; return its descriptor (an opener of `open`).
 
     Raises `OSError` where that would change or await something of others: for a link, a file that has other names too,
     a pipe or a device.
     """
-    no_link(path)
+    no_link(path := Path(path))
     safely = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))  # not known everywhere
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | safely | flags, 0o666)
+    descriptor = os.open(path, os.O_CREAT | safely | flags, 0o666)
     facts = os.fstat(descriptor)
     if stat.S_ISREG(facts.st_mode) and facts.st_nlink <= 1:
         return descriptor

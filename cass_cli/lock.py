@@ -30,8 +30,8 @@ def locked(path: Path, *, wait: bool | float = True) -> Iterator[bool]:
     """
     until = time.monotonic() + float(wait)
     while True:
-        with os.fdopen(open_own(path, os.O_APPEND), "a+b") as file:
-            if _try_lock(file, path):
+        with open(path, "a+b", opener=open_own) as file:
+            if _try_lock(file):
                 if not _same_file(path, file):  # its last holder removed it before we got it
                     continue
                 _sign(file)
@@ -72,7 +72,7 @@ def _same_file(path: Path, file: BinaryIO) -> bool:
 if sys.platform == "win32":
     import msvcrt
 
-    def _try_lock(file: BinaryIO, path: Path) -> bool:  # noqa: ARG001
+    def _try_lock(file: BinaryIO) -> bool:
         try:
             file.seek(LOCKED_BYTE)
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
@@ -83,14 +83,14 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    def _try_lock(file: BinaryIO, path: Path) -> bool:
+    def _try_lock(file: BinaryIO) -> bool:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         except OSError as error:
             raise DataError(
-                f"{shown(str(path))} cannot be locked: {error.strerror}.",
+                f"{shown(str(file.name))} cannot be locked: {error.strerror}.",
                 hint="Use a folder on another file system; $CASS_CACHE names that of cached images.",
             ) from error
         return True

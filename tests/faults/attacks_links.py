@@ -43,7 +43,7 @@ SCENES = {
     "alone": Scene((*_PROBE, "--data", "{data}", "--name", "d", "--init-from", "random", *ARMS), "empty", most=12),
     "pretrain": Scene(NEW, "empty", most=16),
     "pretrain-more": Scene((*GO_ON, "--epochs", "3"), most=18),
-    "pretrain-overwrite": Scene((*NEW, "--seed", "1", "--overwrite"), most=14),
+    "pretrain-overwrite": Scene((*NEW, "--seed", "1", "--overwrite"), most=6),
 }
 
 
@@ -90,7 +90,9 @@ def _written(world: World, of: str) -> list[str]:
         outcome = world.run(scene.command)
     assert outcome.code == 0, f"{of}: {outcome.said}"
     paths = {path.removesuffix(".part") for kind, path in layer.seen if kind not in ("unlink", "rmdir")}
-    return sorted(path for path in paths if ".removed" not in path and path not in ("runs/p", "runs/d"))
+    own = "runs/d" if of == "alone" else "runs/p"  # where there is something, a new run is not begun
+    others = {path for path in paths if ".removed" not in path and path != own}
+    return sorted(path for path in others if scene.state != "empty" or not path.startswith(own))
 
 
 def _folders(world: World) -> list[str]:

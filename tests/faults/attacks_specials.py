@@ -233,7 +233,7 @@ def tiles(world: World, *, sample: int | None = None) -> Iterator[Attack]:
 def _tiled(world: World, place: str, plant: Plant) -> Result:
     from tests.data.slides.drawn import glass, stain, write_slide
 
-    command = ("tile", "{work}/slides", "--size", "32", "--out", "{work}/tiles", "--min-tissue", "0", "--overwrite")
+    command = ("tile", "{work}/slides", "--size", "32", "--out", "{work}/tiles", "--tissue", "0", "--overwrite")
 
     def put(world: World, path: Path) -> None:
         pixels = glass(64, 64)

@@ -113,7 +113,7 @@ class PartialFile:
     def __init__(self, path: Path, header: Header) -> None:
         self.path, self.header = path, header
         self.states: NDArray[np.uint8] = np.zeros(header.rows, np.uint8)
-        self.file = os.fdopen(open_own(path), "r+b", buffering=0)
+        self.file = open(path, "r+b", buffering=0, opener=open_own)  # noqa: SIM115 - `close` does
         self.row = self._flushed = 0
         self._end = header.offset  # where the next image goes
         if read_header(self.file) == header:
