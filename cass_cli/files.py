@@ -121,7 +121,7 @@ def json_text(value: Any) -> str:
 def append_text(path: Path, text: str, *, hint: str = "") -> None:
     """Write `text` at the end of `path`, in one piece, and to the disk; where it does not fit, nothing changes."""
     with telling(path, hint):
-        descriptor = open_own(path, os.O_WRONLY | os.O_APPEND)
+        descriptor = open_own(path, os.O_RDWR | os.O_APPEND)
         before = os.fstat(descriptor).st_size
         raw = _Draft(descriptor)
         try:
