@@ -43,7 +43,7 @@ SCENES = {
     "alone": Scene((*_PROBE, "--data", "{data}", "--name", "d", "--init-from", "random", *ARMS), "empty", most=12),
     "pretrain": Scene(NEW, "empty", most=16),
     "pretrain-more": Scene((*GO_ON, "--epochs", "3"), most=18),
-    "pretrain-overwrite": Scene((*NEW, "--seed", "1", "--overwrite"), most=6),
+    "pretrain-overwrite": Scene((*NEW, "--epochs", "1", "--overwrite"), most=6),
 }
 
 
@@ -74,7 +74,8 @@ def planted(
     plant(world, world.work / path)
     before, folders = outside(world), _folders(world)
     found = contained(world, command)
-    words = named or [part for part in Path(path).parts if part not in ("runs", "p", "finetune")]
+    parts = [part for part in Path(path).parts if part not in ("runs", "p", "d", "finetune")]
+    words = named or [*parts, f"'{Path(path).name}'"]
     result = verdict(world, found, before, named=words)
     made = sorted(set(_folders(world)) - set(folders))
     return Result("wrote outside", f"{made}: {result.seen}") if made else result
@@ -82,7 +83,7 @@ def planted(
 
 @cache
 def _written(world: World, of: str) -> list[str]:
-    """Return what the command, left alone, writes in the world, but for the run folder: as a link it is a user's."""
+    """Return what the command, left alone, writes in the world, but for the folders that may be links of a user."""
     scene = SCENES[of]
     world.make(STATES[scene.state], scene.state)
     world.restore(scene.state)
@@ -91,7 +92,7 @@ def _written(world: World, of: str) -> list[str]:
     assert outcome.code == 0, f"{of}: {outcome.said}"
     paths = {path.removesuffix(".part") for kind, path in layer.seen if kind not in ("unlink", "rmdir")}
     own = "runs/d" if of == "alone" else "runs/p"  # where there is something, a new run is not begun
-    others = {path for path in paths if ".removed" not in path and path != own}
+    others = {path for path in paths if ".removed" not in path and path not in ("runs", own)}
     return sorted(path for path in others if scene.state != "empty" or not path.startswith(own))
 
 
