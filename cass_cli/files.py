@@ -16,6 +16,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -52,18 +53,20 @@ _live: set[Path] = set()  # drafts that this process is writing or removing
 
 
 @contextmanager
-def whole_file(path: Path, *, hint: str = "", durable: bool = True) -> Iterator[BinaryIO]:
+def whole_file(path: Path, *, hint: str = "", durable: bool = True, asked: bool = False) -> Iterator[BinaryIO]:
     """Open a draft to write; when the block ends well, put it in the place of `path`, else remove it.
 
-    The folder is made where there is none. A link stays one; a pipe or device is written to as it is. `durable` waits
-    until the file is on the disk, so that what it makes superfluous may go. Raises `RunError`, with `hint`, where the
-    file cannot be written: what was there before is then still there.
+    The folder is made where there is none. A link or pipe under that name is replaced, and never written through; but
+    where a user `asked` for this very path, a link stays one, and a pipe or device is written to as it is. `durable`
+    waits until the file is on the disk, so that what it makes superfluous may go. Raises `RunError`, with `hint`, where
+    the file cannot be written: what was there before is then still there.
     """
-    path = _behind_links(path)
-    if path.exists() and not path.is_file():
+    if asked and path.exists() and not path.is_file():
         with telling(path, hint), path.open("wb") as special:
             yield special
         return
+    if asked and path.is_symlink():
+        path = Path(os.path.realpath(path))
     with telling(path, hint):
         path.parent.mkdir(parents=True, exist_ok=True)
         draft, descriptor = _draft(path)
@@ -90,18 +93,18 @@ def whole_file(path: Path, *, hint: str = "", durable: bool = True) -> Iterator[
 
 
 @contextmanager
-def whole_text(path: Path, *, hint: str = "") -> Iterator[TextIO]:
+def whole_text(path: Path, *, hint: str = "", asked: bool = False) -> Iterator[TextIO]:
     """Do the same for text: UTF-8, names that are not keeping their bytes, line ends as they are given."""
-    with whole_file(path, hint=hint) as binary:
+    with whole_file(path, hint=hint, asked=asked) as binary:
         text = io.TextIOWrapper(binary, encoding="utf-8", errors="surrogateescape", newline="", write_through=True)
         yield text
         text.flush()
         text.detach()
 
 
-def write_text(path: Path, text: str, *, hint: str = "") -> None:
-    """Write `text` to `path`, whole or not at all."""
-    with whole_text(path, hint=hint) as file:
+def write_text(path: Path, text: str, *, hint: str = "", asked: bool = False) -> None:
+    """Write `text` to `path`, whole or not at all; `asked` as for `whole_file`."""
+    with whole_text(path, hint=hint, asked=asked) as file:
         file.write(text)
 
 
@@ -118,7 +121,7 @@ def json_text(value: Any) -> str:
 def append_text(path: Path, text: str, *, hint: str = "") -> None:
     """Write `text` at the end of `path`, in one piece, and to the disk; where it does not fit, nothing changes."""
     with telling(path, hint):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        descriptor = open_own(path, os.O_RDWR | os.O_APPEND)
         before = os.fstat(descriptor).st_size
         raw = _Draft(descriptor)
         try:
@@ -134,6 +137,29 @@ def append_text(path: Path, text: str, *, hint: str = "") -> None:
             raw.abandon()
     if not before:
         _sync_folder(path.parent)
+
+
+def open_own(path: Path | str, flags: int) -> int:
+    """Open a file, made where there is none, to change it in its place; return its descriptor (an opener of `open`).
+
+    Raises `OSError` where that would change or await something of others: for a link, a file that has other names too,
+    a pipe or a device.
+    """
+    no_link(path := Path(path))
+    safely = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"))  # not known everywhere
+    descriptor = os.open(path, os.O_CREAT | safely | flags, 0o666)
+    facts = os.fstat(descriptor)
+    if stat.S_ISREG(facts.st_mode) and facts.st_nlink <= 1:
+        return descriptor
+    os.close(descriptor)
+    what = "has another name too (a hard link)" if stat.S_ISREG(facts.st_mode) else "is no file, but a pipe or device"
+    raise OSError(errno.EPERM, f"'{path.name}' {what}")
+
+
+def no_link(path: Path) -> None:
+    """Raise `OSError` where `path` is a link."""
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, f"'{path.name}' is a link, which is not followed; remove it")
 
 
 def remove(path: Path) -> None:
@@ -259,10 +285,6 @@ def _draft(path: Path) -> tuple[Path, int]:
             descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
             _live.add(draft)
             return draft, descriptor
-
-
-def _behind_links(path: Path) -> Path:
-    return path.resolve() if path.is_symlink() else path
 
 
 def _left_over(folder: Path, *, deep: bool) -> Iterable[Path]:

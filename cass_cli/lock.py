@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cass_cli.errors import DataError
+from cass_cli.files import open_own
 from cass_cli.words import shown
 
 PATIENCE = 0.2  # seconds between two looks at a lock that another run holds
@@ -25,11 +26,11 @@ def locked(path: Path, *, wait: bool | float = True) -> Iterator[bool]:
     """Hold the lock file `path`; waits when another process has it, or yields False at once or after `wait` seconds.
 
     The system frees the lock when its holder dies, however it dies: there are no stale locks. Raises `DataError`
-    where the file system knows no locks.
+    where the file system knows no locks, `OSError` where the file is none of its own: what is locked is signed.
     """
     until = time.monotonic() + float(wait)
     while True:
-        with path.open("a+b") as file:
+        with open(path, "a+b", opener=open_own) as file:
             if _try_lock(file):
                 if not _same_file(path, file):  # its last holder removed it before we got it
                     continue
@@ -45,6 +46,8 @@ def locked(path: Path, *, wait: bool | float = True) -> Iterator[bool]:
 def holder(path: Path) -> str:
     """Return who holds the lock file `path`, as it said itself: "process 4711 on HOST since …"; "" where it did not."""
     try:
+        if not path.is_file():
+            return ""
         with path.open("rb") as file:
             return shown(file.read(LONGEST).decode("utf-8", "replace").strip())
     except OSError:
@@ -61,7 +64,7 @@ def _sign(file: BinaryIO) -> None:
 
 def _same_file(path: Path, file: BinaryIO) -> bool:
     try:
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+        return os.path.samestat(path.lstat(), os.fstat(file.fileno()))
     except FileNotFoundError:
         return False
 

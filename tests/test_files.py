@@ -77,18 +77,58 @@ def test_a_row_that_does_not_fit_leaves_none(tmp_path: Path, monkeypatch: pytest
     assert path.read_text() == "one\n"
 
 
-def test_links_and_devices_stay(tmp_path: Path) -> None:
+def test_links_and_devices_that_a_user_asks_for_stay(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("target")
-    write_text(tmp_path / "link", "text")
+    write_text(tmp_path / "link", "text", asked=True)
     assert ((tmp_path / "link").is_symlink(), (tmp_path / "target").read_text()) == (True, "text")
-    write_text(Path(os.devnull), "text")
+    write_text(Path(os.devnull), "text", asked=True)
     assert not Path(os.devnull).is_file()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_no_other_link_is_written_through(tmp_path: Path, there: bool) -> None:
+    others, link = tmp_path / "others", tmp_path / "link"
+    if there:
+        others.write_text("theirs")
+    link.symlink_to(others)
+    write_text(link, "ours")
+    assert (link.is_symlink(), link.read_text()) == (False, "ours")
+    assert others.exists() == there
+    assert not there or others.read_text() == "theirs"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes have no names here")
+def test_a_pipe_is_replaced_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    write_text(tmp_path / "pipe", "text")
+    assert (tmp_path / "pipe").read_text() == "text"
+
+
+def plant(path: Path, others: Path, how: str) -> None:
+    if how == "pipe":
+        os.mkfifo(path)
+    elif how == "hard link":
+        os.link(others, path)
+    else:
+        path.symlink_to(others if how == "link" else others.with_name("gone"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links are for administrators, and pipes have no names")
+@pytest.mark.parametrize("how", ["link", "dangling link", "hard link", "pipe"])
+def test_nothing_is_added_to_a_file_of_others(tmp_path: Path, how: str) -> None:
+    others, path = tmp_path / "others", tmp_path / "rows"
+    others.write_text("theirs\n")
+    plant(path, others, how)
+    with pytest.raises(RunError, match=r"'rows' (is a link|has another name|is no file)"):
+        append_text(path, "ours\n")
+    assert others.read_text() == "theirs\n"
+    assert not (tmp_path / "gone").exists()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
 def test_a_full_device_is_said() -> None:
     with pytest.raises(RunError, match="/dev/full: the disk is full"):
-        write_text(Path("/dev/full"), "text")
+        write_text(Path("/dev/full"), "text", asked=True)
 
 
 def test_what_is_removed_goes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,5 +51,5 @@ def compare(
     comparison = tabulate(trials_by_method(trials), metric=metric, notes=older_notes(trials))
     for path, render in ((csv, as_csv), (markdown, as_markdown), (latex, as_latex)):
         if path is not None:
-            write_text(path, render(comparison))
+            write_text(path, render(comparison), asked=True)
     show_comparison(comparison, as_json=as_json)

@@ -50,9 +50,10 @@ def predict(
     device: Annotated[str | None, DEVICE] = None,
     precision: Annotated[str | None, PRECISION] = None,
     workers: Annotated[int, WORKERS] = 0,
-    out: Annotated[Path, typer.Option(help="CSV that is written; - is stdout.", rich_help_panel=OUTPUT)] = Path(
-        "predictions.csv"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="CSV that is written; - is stdout.", rich_help_panel=OUTPUT, show_default="predictions.csv"),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace --out if it exists.", rich_help_panel=OUTPUT)
     ] = False,
@@ -72,7 +73,8 @@ def predict(
     from cass_cli.runs.directory import settings_over
     from cass_cli.runs.names import find
 
-    if as_json and str(out) == "-":
+    place = out or Path("predictions.csv")
+    if as_json and str(place) == "-":
         raise ConfigError("--json and --out - both want stdout.", hint="Name a file with --out.")
     trial = find(runs, run).trial(variant, fraction=label_fraction, seed=seed)
     with loading():
@@ -98,5 +100,5 @@ def predict(
     )
     with counting("Predicting") as progress:
         counted = (progress(i, job.images) or answer for i, answer in enumerate(job.answers, start=1))
-        tally = write_predictions(counted, job.arms, out, overwrite=overwrite)
-    show_predictions(tally, job.arms, job.candidate, out, as_json=as_json)
+        tally = write_predictions(counted, job.arms, place, overwrite=overwrite, asked=out is not None)
+    show_predictions(tally, job.arms, job.candidate, place, as_json=as_json)

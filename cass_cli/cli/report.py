@@ -46,5 +46,5 @@ def report(
     check_replaceable(path)
     with working("Comparing images" if check_leaks else "Writing"):
         found = gather_report(opened, check_leaks=check_leaks)
-        size = write_report(found, path)
+        size = write_report(found, path, asked=out is not None)
     show_written(found, path, size, as_json=as_json)

@@ -212,6 +212,8 @@ def _processor() -> str:
 
 def _read(path: Path) -> dict[str, dict[str, float]]:
     """Return what was measured before; nothing where the file is missing or damaged."""
+    if not path.is_file():  # a pipe would be waited for
+        return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         return {str(key): {str(k): float(v) for k, v in gains.items()} for key, gains in found.items()}

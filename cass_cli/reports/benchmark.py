@@ -17,7 +17,7 @@ from rich.table import Table
 
 from cass_cli.engine.timing.job import Benchmark, Projection, Round
 from cass_cli.engine.timing.measure import Timing
-from cass_cli.files import whole_text, write_json
+from cass_cli.files import telling, whole_text, write_json
 from cass_cli.reports.curves import COLOURS, DPI
 from cass_cli.reports.pictures import write_picture
 from cass_cli.reports.printing import print_json
@@ -87,6 +87,8 @@ def show_benchmark(benchmark: Benchmark, folder: Path, *, hourly_cost: float | N
 def save_benchmark(benchmark: Benchmark, out: Path, *, hourly_cost: float | None) -> Path:
     """Write result.json, hours.csv and hours.png to a new folder in `out`, and return it."""
     folder = out / f"benchmark-time-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
+    with telling(folder, "Choose another --out."):
+        folder.mkdir(parents=True)
     write_json(folder / "result.json", {"environment": environment(), **asdict(benchmark)})
     rows = list(_rows(benchmark, hourly_cost))
     with whole_text(folder / "hours.csv") as file:

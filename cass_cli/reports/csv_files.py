@@ -16,10 +16,13 @@ def numbers(values: Iterable[float]) -> list[str]:
     return ["" if math.isnan(value) else f"{value:.6g}" for value in values]
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
-    """Write a CSV whose names, in the first column, keep bytes that are not UTF-8; whole or not at all."""
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]], *, asked: bool = False) -> Path:
+    """Write a CSV whose names, in the first column, keep bytes that are not UTF-8; whole or not at all.
+
+    `asked`: a user named this very path, so a link stays one.
+    """
     lines = list(rows)
-    with whole_text(path) as file:
+    with whole_text(path, asked=asked) as file:
         writer = csv.writer(
             file, lineterminator="\n", quoting=quoting_for([cell for line in lines for cell in line[:1]])
         )

@@ -51,7 +51,7 @@ def check_replaceable(path: Path) -> None:
     """Raise `RunError` unless `path` is free or holds a report of cass."""
     if path.is_dir():
         raise RunError(f"{path} is a folder.", hint="Name a file with --out, as in --out report.html.")
-    if path.exists() and MARK not in _beginning(path):
+    if path.exists() and not (path.is_file() and MARK in _beginning(path)):  # a pipe would be waited for
         raise RunError(
             f"{path} exists, and is no report of cass, so it is not overwritten.", hint="Choose another --out."
         )
@@ -62,10 +62,10 @@ def _beginning(path: Path) -> str:
         return file.read(MARK_WITHIN)
 
 
-def write_report(report: Report, path: Path) -> int:
-    """Write the page and return its size in bytes."""
+def write_report(report: Report, path: Path, *, asked: bool) -> int:
+    """Write the page and return its size in bytes; where a user `asked` for this path, a link stays one."""
     check_replaceable(path)
-    write_text(path, render(report))
+    write_text(path, render(report), asked=asked)
     return path.stat().st_size
 
 

@@ -46,7 +46,7 @@ def write_rows(path: Path, found: Inspection) -> None:
     header = ["image", "split", *found.label_columns, *facts]
     try:
         rows = ([row.image, row.split, *row.labels, *(getattr(row, fact) for fact in facts)] for row in found.rows)
-        write_csv(path, header, rows)
+        write_csv(path, header, rows, asked=True)
     except OSError as error:
         raise DataError(f"Cannot write {shown(str(path))}: {error.strerror or error}.") from error
 

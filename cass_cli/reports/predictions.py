@@ -59,16 +59,16 @@ class Tally:
 
 
 def write_predictions(
-    predictions: Iterable[Prediction], arms: TunedArms, out: Path, *, overwrite: bool = False
+    predictions: Iterable[Prediction], arms: TunedArms, out: Path, *, overwrite: bool = False, asked: bool = False
 ) -> Tally:
     """Write a row an image to the CSV `out` ("-": stdout) as the predictions come; the file appears when complete.
 
-    Raises `RunError` when it exists, unless `overwrite`.
+    Raises `RunError` when it exists, unless `overwrite`. Where a user `asked` for this path, a link stays one.
     """
     if out.exists() and not overwrite:
         raise RunError(f"{out} exists already.", hint="Choose another --out, or replace it with --overwrite.")
     tally, columns = Tally(), prediction_columns(arms)
-    with _opened(out) as file:
+    with _opened(out, asked=asked) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         for p in predictions:
@@ -140,12 +140,12 @@ def _show_tally(tally: Tally, arms: TunedArms, candidate: str, out: Path) -> Non
 
 
 @contextmanager
-def _opened(out: Path) -> Iterator[IO[str]]:
+def _opened(out: Path, *, asked: bool) -> Iterator[IO[str]]:
     """Open `out` for writing so that it is there whole or not at all."""
     if str(out) == "-":
         yield sys.stdout
         return
-    with whole_text(out, hint="Choose another --out.") as file:
+    with whole_text(out, hint="Choose another --out.", asked=asked) as file:
         yield file
 
 

@@ -20,6 +20,7 @@ from cass_cli.config.recipes import resolve_over
 from cass_cli.errors import RunError
 from cass_cli.files import DRAFT, append_text, is_draft, remove, telling, whole_file, write_text
 from cass_cli.runs.latest import INSTEAD, LATEST
+from cass_cli.runs.own import check_no_loop
 from cass_cli.runs.rows import AnyRow, read_rows, rows_until
 from cass_cli.runs.writers import LOCKS
 
@@ -144,7 +145,9 @@ def barely_begun(path: Path, *, ours: bool = False) -> bool:
                 file = Path(folder, name)
                 if not (is_draft(file) if ours else DRAFT.fullmatch(name)):
                     found = True
-                    if name not in BEGINNING or (name == "metrics.jsonl" and file.read_bytes().count(b"\n") > 1):
+                    if name not in BEGINNING or not (file.is_file() or file.is_symlink()):
+                        return False
+                    if name == "metrics.jsonl" and file.is_file() and file.read_bytes().count(b"\n") > 1:
                         return False
     return ours or not found
 
@@ -171,6 +174,7 @@ def check_new(out: Path, name: str, *, overwrite: bool = False) -> Run:
     if name in ("", ".", "..") or Path(name).name != name or name.lower() in (LATEST, INSTEAD, LOCKS):
         raise RunError(f"'{name}' cannot name a run.", hint="Use a plain name; --runs says in which folder.")
     run = Run(out / name)
+    check_no_loop(run.path)
     if run.path.exists() and not barely_begun(run.path):
         if not overwrite:
             raise RunError(

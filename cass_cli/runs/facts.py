@@ -39,6 +39,8 @@ from cass_cli.runs.trials import FOLDER, Trial, Variant, method_name, variants_o
 from cass_cli.scores.over_seeds import SeedSummary, summarise_seeds
 from cass_cli.words import count
 
+MOST_BYTES, MOST_PIXELS = 20_000_000, 50_000_000  # of a figure in a report, far beyond those that cass draws
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -282,9 +284,14 @@ def _figures(folder: Path, damage: _Damage) -> tuple[Path, ...]:
 
 def _check_figure(path: Path) -> bool:
     try:
-        with Image.open(path) as image:
+        size = path.stat().st_size
+        with Image.open(path, formats=["PNG"]) as image:  # which only reads its head
+            if size > MOST_BYTES or image.width * image.height > MOST_PIXELS:
+                raise RunError(
+                    f"{path} is too large for a report: {image.width} × {image.height}, {size / 1e6:,.0f} MB."
+                )
             image.load()
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow's for a broken PNG
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow's for a broken PNG
         raise RunError(f"{path} is damaged: it is no readable figure.") from error
     return True
 

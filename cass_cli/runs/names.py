@@ -18,6 +18,7 @@ from cass_cli.errors import RunError, did_you_mean
 from cass_cli.files import DRAFT
 from cass_cli.runs.directory import Run, barely_begun
 from cass_cli.runs.latest import LATEST, by_name, latest_of
+from cass_cli.runs.own import check_no_loop, check_own
 from cass_cli.runs.trials import FOLDER, Trial, Variant, variants_of
 
 
@@ -90,7 +91,7 @@ class Named:
 def find(runs: Path, name: str | None, *, beside: Path | None = None) -> Named:
     """Return what `name` means: a name or path below `runs` (or else `beside`), or a path; None is the latest run.
 
-    Raises `RunError` where there is nothing of cass.
+    Raises `RunError` where there is nothing of cass, or in the run something that is not of it.
     """
     if name is None:
         name = LATEST
@@ -99,7 +100,10 @@ def find(runs: Path, name: str | None, *, beside: Path | None = None) -> Named:
             raise RunError(what, hint=_others(runs))
     within = [folder / name for folder in (runs, beside) if folder]
     places = [by_name(path) for path in (*within, Path(name).expanduser())]
+    for path in places:
+        check_no_loop(path)
     if found := next((named for path in places if (named := _at(path))), None):
+        check_own(found.run.path)
         return found
     for path in places:
         if path.parent.name == FOLDER and (path.parent.parent / "config.yaml").is_file():

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from cass_cli.errors import DataError, RunError
-from cass_cli.files import telling
+from cass_cli.files import no_link, telling
 from cass_cli.lock import holder, locked
 
 LOCKS = ".locks"
@@ -65,6 +65,8 @@ def _folder(run: Path) -> Iterator[Path]:
 
 def _make(folder: Path) -> None:
     """Make the folder; that of all locks is as open to others as the folder of runs that it lies in."""
+    for path in (folder.parent, folder):
+        no_link(path)
     if not folder.parent.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with suppress(OSError):

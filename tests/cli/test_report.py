@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import http.server
 import json
+import os
 import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,44 @@ def test_bad_input_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[st
     mine.write_text("mine")
     assert run(["report", str(write_run(tmp_path / "one")), "--out", str(mine)]) == 2
     assert "is no report of cass" in capsys.readouterr().err and mine.read_text() == "mine"
+
+
+def sparse(path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(path)
+    os.truncate(path, 10**9)
+
+
+@pytest.mark.parametrize(
+    ("draw_it", "said"),
+    [
+        (sparse, "too large"),
+        (lambda path: Image.new("1", (9000, 9000)).save(path), "too large"),
+        (lambda path: path.write_bytes(Image.new("1", (8, 8)).tobytes()), "no readable figure"),
+        (lambda path: path.write_text("<svg onload='x()'/>"), "no readable figure"),
+        (lambda path: Image.new("RGB", (8, 8)).save(path, "GIF"), "no readable figure"),
+    ],
+)
+def test_what_is_no_png_of_ordinary_size_is_left_out_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], draw_it: Callable[[Path], object], said: str
+) -> None:
+    made = write_run(tmp_path / "one")
+    (made / "figures").mkdir(exist_ok=True)
+    draw_it(made / "figures" / "similarity.png")
+    value = reported(capsys, str(made))
+    assert any("similarity.png" in each and said in each for each in value["damaged"])
+    assert "data:image" not in Path(value["report"]).read_text().partition("similarity")[2].partition("</figure>")[0]
+    assert value["bytes"] < 1_000_000
+
+
+def test_only_a_link_that_is_asked_for_is_written_through(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = write_run(tmp_path / "one")
+    (tmp_path / "mine.html").symlink_to("there.html")
+    reported(capsys, str(made), "--out", str(tmp_path / "mine.html"))
+    assert (tmp_path / "mine.html").is_symlink() and "Run one" in (tmp_path / "there.html").read_text()
+    (made / "report.html").symlink_to(tmp_path / "others.html")
+    assert run(["report", str(made)]) == 2
+    assert "report.html is a link" in "".join(capsys.readouterr().err.splitlines())
+    assert not (tmp_path / "others.html").exists()
 
 
 def test_leaks_are_measured_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

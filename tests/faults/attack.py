@@ -33,7 +33,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # before Py
 import torch
 
 from cass_cli.engine import fastest
-from tests.faults import attacks_changed, attacks_disk, attacks_processes
+from tests.faults import attacks_changed, attacks_disk, attacks_links, attacks_processes, attacks_specials
 from tests.faults.outcome import BAD, GOOD, Attack, Result
 from tests.faults.world import JOBS, READERS, World
 
@@ -43,6 +43,8 @@ GROUPS: dict[str, Callable[..., Iterator[Attack]]] = {
     "signals": attacks_processes.signals,
     "pairs": attacks_processes.pairs,
     **{f"disk/{job.name}": partial(attacks_disk.attacks, job=job) for job in (*JOBS, *READERS)},
+    **{f"links/{of}": partial(attacks_links.attacks, of=of) for of in attacks_links.SCENES},
+    **attacks_specials.GROUPS,
 }
 MUTATIONS = "mutations"
 OUT = Path("benchmarks/results/attacks.md")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -68,6 +69,22 @@ def test_the_lock_of_a_link_is_that_of_the_run(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("p")
     with writing_run(tmp_path / "p"), refused(str(tmp_path / "link")), writing_run(tmp_path / "link"):
         pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links are for administrators")
+@pytest.mark.parametrize("place", [".locks", ".locks/p", ".locks/p/run", ".locks/p/finetune-a"])
+def test_a_link_among_the_locks_is_not_followed(tmp_path: Path, place: str) -> None:
+    """What is locked is signed: through a link that would write over a file of others."""
+    others = tmp_path / "others"
+    others.mkdir()
+    (others / "run").write_text("theirs")
+    link = tmp_path / "runs" / place
+    link.parent.mkdir(parents=True)
+    link.symlink_to(others / "run" if "/p/" in place else others)
+    what = re.escape(repr(link.name))
+    with pytest.raises(RunError, match=f"{what} is a link"), writing_finetuning(tmp_path / "runs/p", "a"):
+        pass
+    assert [(path.name, path.read_text()) for path in others.iterdir()] == [("run", "theirs")]
 
 
 def test_a_folder_of_runs_goes_only_if_it_was_made(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,11 +57,10 @@ def cached_file(job: DecodeJob) -> CacheFile:
     """
     header, folder = header_of(job.table, job.size, job.fit), image_folder()
     path = folder / (header.key + FINISHED)
-    with _disk_errors(folder, header):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = path.with_suffix(LOCK)
-        lock.touch()
-    with locked(lock):
+    with ExitStack() as stack:
+        with _disk_errors(folder, header):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            stack.enter_context(locked(path.with_suffix(LOCK)))
         found = finished_states(path, header)
         notes = ("A damaged cache file was built anew.",) if found is None and path.exists() else ()
         bad, first_mended = _retried(job, found) if found is not None else ([], None)

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from cass_cli.config.schema import FitName
 from cass_cli.data.decode.image import DECODE_RULES
 from cass_cli.data.sample_table import SampleTable
+from cass_cli.files import open_own
 
 MAGIC = b"CASSIMG1"
 PAGE = 4096
@@ -89,6 +90,8 @@ def read_header(file: BinaryIO) -> Header | None:
 
 def finished_states(path: Path, header: Header) -> NDArray[np.uint8] | None:
     """Return the states [N] of a finished file that is just what `header` asks for and of the right length."""
+    if not path.is_file():  # a pipe would be waited for
+        return None
     try:
         with path.open("rb") as file:
             found = read_header(file)
@@ -110,7 +113,7 @@ class PartialFile:
     def __init__(self, path: Path, header: Header) -> None:
         self.path, self.header = path, header
         self.states: NDArray[np.uint8] = np.zeros(header.rows, np.uint8)
-        self.file = path.open("r+b" if path.exists() else "w+b", buffering=0)
+        self.file = open(path, "r+b", buffering=0, opener=open_own)  # noqa: SIM115 - `close` does
         self.row = self._flushed = 0
         self._end = header.offset  # where the next image goes
         if read_header(self.file) == header:

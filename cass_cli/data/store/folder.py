@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def list_caches() -> tuple[CacheEntry, ...]:
     """Return every cache file, the last used first; a damaged one counts no images."""
     folder = image_folder()
     paths = [p for p in folder.iterdir() if p.suffix in {FINISHED, PARTIAL}] if folder.is_dir() else []
-    entries = [_entry(path) for path in paths]
+    entries = [_entry(path) for path in paths if path.is_file()]
     return tuple(sorted(entries, key=lambda entry: -entry.last_used))
 
 
@@ -64,13 +65,9 @@ def clear_caches(*, unused_days: float = 0.0, partial_only: bool = False) -> int
         if (partial_only and entry.complete) or time.time() - entry.last_used < unused_days * 86_400 > 0:
             continue
         lock = entry.path.with_suffix(LOCK)
-        with locked(lock, wait=False) as ours:
-            if not ours:
-                continue
-            try:
+        with suppress(OSError), locked(lock, wait=False) as ours:  # on Windows a file in use stays
+            if ours:
                 entry.path.unlink()
                 freed += entry.bytes
                 lock.unlink()
-            except OSError:  # on Windows a file in use stays
-                continue
     return freed

@@ -155,7 +155,12 @@ def _check_out(out: Path, slides: dict[str, Path], overwrite: bool) -> None:
             f"{shown(str(out))} is not empty: it holds {shown_list(sorted(held), 3)}.",
             hint=f"{ELSEWHERE[:-1]}, or replace the tiles there with --overwrite.",
         )
+    if (out / TABLE).is_dir() and not (out / TABLE).is_symlink():
+        raise RunError(f"{shown(str(out / TABLE))} is a folder, not a table.", hint=f"Move it away. {ELSEWHERE}")
     for name in slides:
+        if (out / name).is_symlink() or ((out / name).exists() and not (out / name).is_dir()):
+            what = f"{shown(str(out / name))} is a link or a file, not a folder of tiles."
+            raise RunError(what, hint=f"Move it away. {ELSEWHERE}")
         others = [path.name for path in _files(out / name) if not _is_tile(path)]
         if others:
             raise RunError(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -439,6 +440,31 @@ def test_images_are_held_in_memory_where_the_cache_directory_cannot_be_used(
     monkeypatch.setattr("cass_cli.data.store.store.available_memory", lambda: 0)
     with pytest.raises(DataError, match="cannot be used"):
         build(table, "disk")
+
+
+@pytest.mark.parametrize("ending", [".part", ".lock"])
+@pytest.mark.parametrize("how", ["link", "dangling link", "hard link", "pipe"])
+def test_nothing_is_written_through_what_others_left_in_the_cache(
+    table: SampleTable, tmp_path: Path, ending: str, how: str
+) -> None:
+    build(table)
+    made = next(image_folder().glob("*.img"))
+    made.unlink()
+    others, planted = tmp_path / "others", made.with_suffix(ending)
+    planted.unlink(missing_ok=True)
+    others.write_text("theirs")
+    if how == "pipe":
+        os.mkfifo(planted)
+    elif how == "hard link":
+        os.link(others, planted)
+    else:
+        planted.symlink_to(others if how == "link" else others.with_name("gone"))
+    store = build(table)
+    assert np.array_equal(everything(store), expected(table))
+    assert re.search(rf"\{ending}' (is a link|has another name|is no file)", store.notes[0])
+    assert others.read_text() == "theirs" and not (tmp_path / "gone").exists()
+    list_caches(), clear_caches()
+    assert others.read_text() == "theirs" and not (tmp_path / "gone").exists()
 
 
 def test_cached_images_are_for_the_user_alone(table: SampleTable) -> None:

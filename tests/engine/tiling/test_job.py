@@ -147,3 +147,19 @@ def test_how_far_it_is_is_told(slides: Path, tmp_path: Path) -> None:
     tile_job(request, lambda *now: told.append(now))
     assert [now for now in told if now[0] == "Tiles"] == [("Tiles", i, 48) for i in range(1, 49)]
     assert told[0] == ("Looking at slides", 0, 6)
+
+
+def test_links_and_a_folder_of_others_stay_when_tiles_are_replaced(tmp_path: Path) -> None:
+    pixels = glass(64, 64)
+    stain(pixels, 0, 0, 64, 64)
+    slide, out, others = write_slide(tmp_path / "s.svs", pixels, levels=(1,)), tmp_path / "t", tmp_path / "others"
+    tiled(slide, out=out)
+    (out / "s").rename(others)
+    (out / "s").symlink_to(others)
+    assert "not a folder of tiles" in refused(slide, out=out, overwrite=True)
+    (out / "s").unlink()
+    (out / "tiles.csv").unlink()
+    (out / "tiles.csv").mkdir()
+    (out / "tiles.csv" / "mine").touch()
+    assert "is a folder, not a table" in refused(slide, out=out, overwrite=True)
+    assert [path.name for path in others.iterdir()] == ["s_x0_y0.png"]
