@@ -1,6 +1,6 @@
 """What mkdocs calls while it builds the site (`hooks` in mkdocs.yml): pages from outside `docs/`, and filled-in lines.
 
-README, CONTRIBUTING and CHANGELOG are pages where they lie. Whatever a page links to is on the site too, so that it
+README, CONTRIBUTING, CHANGELOG and SECURITY are pages where they lie. Whatever a page links to is on the site too, so that it
 can be read without a network. Lines such as `[Table: answers](PATH)` become what `fill.py` makes of that file.
 """
 

@@ -1,7 +1,7 @@
 """Where a file of the repository lies on the site, and links that lead there from either.
 
 On GitHub a link from one file to another is a relative path. The site has every file that a page links to: pages of
-`docs/` at its top, README, CONTRIBUTING and CHANGELOG as pages, anything else below `files/`. So one link serves both,
+`docs/` at its top, README, CONTRIBUTING, CHANGELOG and SECURITY as pages, anything else below `files/`. So one link serves both,
 and nothing on the site leads out of it.
 """
 
@@ -13,7 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 REPO = Path(__file__).parents[2]
-PAGES = {"README.md": "index.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+PAGES = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "security.md",
+}
 COPIED = {".json", ".png", ".csv", ".svg"}
 """Files that a browser shows, or saves, as they are; other files become a page that shows their text."""
 

@@ -53,7 +53,7 @@ def contained(world: World, command: Sequence[str], *, given: bytes = b"") -> Me
                 break
             said += part
             continue
-        time.sleep(0.005)
+        time.sleep(0.01)
     os.close(reads)
     for process in reversed(_family(child)):
         with suppress(ProcessLookupError):
@@ -127,7 +127,8 @@ def _processor(process: int) -> float:
 
 
 def _resident(process: int) -> int:
-    """Return the bytes of memory that a process holds."""
+    """Return the bytes of memory that a process holds, but for files that are mapped, which the system may drop."""
     with suppress(OSError, IndexError):
-        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * PAGE
+        fields = Path(f"/proc/{process}/statm").read_text().split()
+        return (int(fields[1]) - int(fields[2])) * PAGE
     return 0
