@@ -1,7 +1,7 @@
 """What mkdocs calls while it builds the site (`hooks` in mkdocs.yml): pages from outside `docs/`, and filled-in lines.
 
-README, CONTRIBUTING, CHANGELOG and SECURITY are pages where they lie. Whatever a page links to is on the site too, so that it
-can be read without a network. Lines such as `[Table: answers](PATH)` become what `fill.py` makes of that file.
+README, CONTRIBUTING, CHANGELOG and SECURITY are pages where they lie. Whatever a page links to is on the site too, so
+that it can be read without a network. Lines such as `[Table: answers](PATH)` become what `fill.py` makes of that file.
 """
 
 from __future__ import annotations

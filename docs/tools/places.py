@@ -1,8 +1,8 @@
 """Where a file of the repository lies on the site, and links that lead there from either.
 
 On GitHub a link from one file to another is a relative path. The site has every file that a page links to: pages of
-`docs/` at its top, README, CONTRIBUTING, CHANGELOG and SECURITY as pages, anything else below `files/`. So one link serves both,
-and nothing on the site leads out of it.
+`docs/` at its top, README, CONTRIBUTING, CHANGELOG and SECURITY as pages, anything else below `files/`. So one link
+serves both, and nothing on the site leads out of it.
 """
 
 from __future__ import annotations
