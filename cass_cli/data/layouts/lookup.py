@@ -106,6 +106,7 @@ def _absent_error(absent: list[str], total: int, root: Path, table: Path) -> Dat
 
 
 SEVERAL = 20  # files of one name, of which it is dear to find the best
+LONGEST = 4096  # bytes of a path, at most, on any usual system
 
 
 class Index:
@@ -139,6 +140,8 @@ class Index:
         name = raw.removeprefix(self.root)
         if name in self.exact:
             return [name]
+        if len(name) > LONGEST:
+            return []
         for tidy in dict.fromkeys((name, name.replace("\\", "/"))):  # CSVs written on Windows
             if tidy.startswith("/"):
                 continue
@@ -156,7 +159,7 @@ class Index:
     def near(self, raw: str) -> tuple[list[str], str]:
         """Return the paths that `raw` fits when bent, and how it was: (none, "") where it fits nothing."""
         folder, _, file = raw.replace("\\", "/").rpartition("/")
-        if not file or ".." in folder.split("/"):
+        if not file or len(raw) > LONGEST or ".." in folder.split("/"):
             return [], ""
         stem = _stem(file)
         parts = [*folder.split("/"), file]
