@@ -13,7 +13,11 @@ from tests.faults.world import World
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="attacks look into /proc")
 
-QUICK = {"disk/pretrain": 3, "disk/paper": 1, "disk/probe": 1, "changed/pretraining": 3, "changed/arms": 1}
+QUICK = {"disk/pretrain": 3, "disk/paper": 1, "disk/probe": 1, "changed/pretraining": 3, "changed/arms": 1} | {
+    "hostile/npz": 3,
+    "hostile/tables": 2,
+    "hostile/medimeta": 2,
+}
 
 
 @pytest.fixture(scope="module")
