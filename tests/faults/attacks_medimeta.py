@@ -71,4 +71,4 @@ def _medimeta_traps() -> Iterator[Trap]:
         yield Trap(f"list of a set is {name}", write, (*named, "train.txt"))
 
 
-MEDIMETA = Scene("table", _medimeta, "", _medimeta_traps)
+MEDIMETA = Scene("table", _medimeta, "", _medimeta_traps, optional=INFO)

@@ -39,13 +39,13 @@ def _traps() -> Iterator[Trap]:
         )
     for name, write in places(TABLE).items():
         yield Trap(f"table is {name}", write, ("labels.csv",))
-        yield Trap(f"named table is {name}", write, ("labels.csv",), ("--labels", "{work}/set/labels.csv"))
+        yield Trap(f"named table is {name}", write, ("labels.csv", "theirs"), ("--labels", "{work}/set/labels.csv"))
     for name, make in _lists().items():
         options = ("--split-list", "test={work}/set/test.txt")
         yield Trap(f"list of {name}", _late(LIST, make), ("test.txt", "test"), options)
         yield Trap(f"found list of {name}", _late(LIST, make), ("test.txt", "test"))
     for name, write in places(LIST).items():
-        yield Trap(f"list is {name}", write, ("test.txt",), ("--split-list", "test={work}/set/test.txt"))
+        yield Trap(f"list is {name}", write, ("test.txt", "theirs"), ("--split-list", "test={work}/set/test.txt"))
     for file, write in _sidecars():
         yield Trap(f"sidecar {file}", write, (Path(file).stem,))
     for name, data in {"of 2 GB": 2 * GIGA, "of zeros": 1000}.items():

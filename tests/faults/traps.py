@@ -37,6 +37,7 @@ class Scene:
     data: str
     traps: Callable[[], Iterator[Trap]]
     unsound: Callable[[Path], str] = lambda _folder: ""  # why what was read whole, is not
+    optional: str = ""  # a file that may as well not be there, if nothing is to be learnt from it
 
 
 def attacks(world: World, scene: Scene, prefix: str, *, sample: int | None = None) -> Iterator[Attack]:
@@ -67,6 +68,9 @@ def _spring(world: World, scene: Scene, trap: Trap) -> Result:
         return result
     expected, reading = _intact[world, scene.intact], _reading(found.outcome.said)
     differ = [f"{key}: {expected[key]} → {reading[key]}" for key in expected if expected[key] != reading[key]]
+    if differ and scene.optional:
+        (folder / scene.optional).rename(world.work / "aside")
+        differ = [] if _reading(world.run(("inspect", data, "--json")).said) == reading else differ
     unsound = [why] if (why := scene.unsound(folder)) else []
     return Result("silent difference", "; ".join([*differ, *unsound])) if differ or unsound else result
 

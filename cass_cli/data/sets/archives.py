@@ -15,6 +15,7 @@ from cass_cli.data.layouts.columns import Columns
 from cass_cli.data.layouts.csv_layout import HowToRead
 from cass_cli.data.layouts.label_columns import is_none
 from cass_cli.data.layouts.lookup import Index
+from cass_cli.data.layouts.npz import MOST_CLASSES, MOST_LABELS
 from cass_cli.data.layouts.records import Records
 from cass_cli.data.layouts.split_values import SPLITS, read_list
 from cass_cli.data.layouts.tables import Table
@@ -24,7 +25,6 @@ from cass_cli.errors import DataError, did_you_mean
 from cass_cli.words import shown, shown_list
 
 MOST_BYTES = 1_000_000  # of an info.yaml
-MOST_LABELS = 20_000_000  # of a task: images × classes
 MEDMNIST = (
     *("pathmnist", "chestmnist", "dermamnist", "octmnist", "pneumoniamnist", "retinamnist", "breastmnist"),
     *("bloodmnist", "tissuemnist", "organamnist", "organcmnist", "organsmnist"),
@@ -108,7 +108,10 @@ def _task(path: Path) -> NDArray[np.int64]:
             if header.dtype.kind not in "iub" or len(header.shape) not in (1, 2) or header.values > MOST_LABELS:
                 raise ValueError(f"it is {header.dtype} {list(header.shape)}; whole numbers [N] or [N, C] are read")
             file.seek(header.length)
-            return header.array(np.frombuffer(file.read(), np.uint8)).astype(np.int64)
+            values = header.array(np.frombuffer(file.read(), np.uint8))
+        if values.max(initial=0) >= MOST_CLASSES or values.min(initial=0) < -1:
+            raise ValueError(f"it holds {values.min()} to {values.max()}: classes are 0 to {MOST_CLASSES - 1:,}")
+        return np.asarray(values, dtype=np.int64)
     except (OSError, ValueError) as error:
         raise DataError(f"{shown(str(path))} cannot be read: {shown(str(error))}.") from error
 
