@@ -81,10 +81,10 @@ def header_in(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NpyHeader:
 def values_in(archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: NpyHeader) -> NDArray[Any]:
     """Return an array, read into memory; raises ValueError or BadZipFile where its bytes are not those once packed."""
     data = np.empty(info.file_size, np.uint8)
-    place = memoryview(data)
+    place = 0
     for block in _blocks(archive, info):
-        place[: len(block)] = block
-        place = place[len(block) :]
+        data[place : place + len(block)] = np.frombuffer(block, np.uint8)
+        place += len(block)
     return header.array(data[header.length :])
 
 
@@ -130,7 +130,8 @@ def _begin(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
     file = archive.fp
     assert file is not None, "the archive is open"
     file.seek(info.header_offset + 26)  # the local header's name and extra field follow 30 bytes
-    return info.header_offset + 30 + sum(struct.unpack("<2H", file.read(4)))
+    name, extra = struct.unpack("<2H", file.read(4))
+    return int(info.header_offset + 30 + name + extra)
 
 
 def _regular(path: Path) -> IO[bytes]:
