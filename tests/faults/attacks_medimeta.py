@@ -45,7 +45,7 @@ def _medimeta_traps() -> Iterator[Trap]:
         "a number to the base of 60": _info("{0: a, 1: b}", "n: " + "1" + ":59" * 20_000),
         "a fraction to the base of 60": _info("{0: a, 1: b}", "n: " + "1" + ":59" * 2_000 + ".5"),
         "a date that is none": _info("{0: a, 1: b}", "n: 2020-99-99"),
-        "escapes": _info('{0: "\\e[31ma", 1: b}'),
+        "escapes": _info("{0: a, 1: b}").replace("name: X", 'name: "\\e[31mX"'),
         "a task elsewhere": _info("{0: a, 1: b}").replace("name: t", "name: ../../victim/theirs"),
         "zeros": "\0" * 100,
     }

@@ -16,7 +16,6 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="attacks look in
 QUICK = {"disk/pretrain": 3, "disk/paper": 1, "disk/probe": 1, "changed/pretraining": 3, "changed/arms": 1} | {
     "hostile/npz": 3,
     "hostile/tables": 2,
-    "hostile/medimeta": 2,
 }
 
 

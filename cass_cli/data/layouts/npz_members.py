@@ -27,6 +27,7 @@ from cass_cli.words import shown
 
 END, END64, LOCATOR = b"PK\5\6", b"PK\6\6", b"PK\6\7"
 TAIL = 22 + 65_535 + 20 + 56  # bytes in which a zip says where its directory lies
+WIDE = 0xFFFF  # of members, where zip64 counts them
 MOST_DIRECTORY = 1_000_000  # bytes of it: a set has six members
 MOST_DEFLATED = 1_032  # times its size is what deflate unpacks at the very most
 LIKELY, SMALL = 100, 100_000_000  # times its size is what images do not unpack to, beyond so many bytes
@@ -38,9 +39,12 @@ def opened_npz(path: Path) -> Iterator[zipfile.ZipFile]:
     """Open an archive; whatever goes wrong in the block leaves as a `DataError` with a short reason."""
     try:
         with _regular(path) as file:
-            if _directory_size(file) > MOST_DIRECTORY:
+            size, stated = _directory(file)
+            if size > MOST_DIRECTORY:
                 raise ValueError("its directory lists far more than a few arrays")
             with zipfile.ZipFile(file) as archive:
+                if stated not in (len(archive.infolist()), WIDE):
+                    raise ValueError(f"it states {stated:,} arrays and lists {len(archive.infolist()):,}")
                 yield archive
     except DataError:
         raise
@@ -141,15 +145,18 @@ def _regular(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _directory_size(file: IO[bytes]) -> int:
-    """Return how many bytes of directory the end of a zip states, which are all read when it is opened; 0 for none."""
+def _directory(file: IO[bytes]) -> tuple[int, int]:
+    """Return how many bytes, and members, the end of a zip states its directory to have; (0, WIDE) for no end.
+
+    All of these bytes are read when the archive is opened. The count is not looked at then.
+    """
     file.seek(0, os.SEEK_END)
     file.seek(max(0, file.tell() - TAIL))
     tail = file.read()
     at = len(tail) - 22 if tail[-22:-18] == END and tail[-2:] == b"\0\0" else tail.rfind(END)
-    if at < 0 or at + 16 > len(tail):
-        return 0
-    size = int.from_bytes(tail[at + 12 : at + 16], "little")
+    if at < 0 or at + 22 > len(tail):
+        return 0, WIDE
+    count, size = struct.unpack("<HL", tail[at + 10 : at + 16])
     if at >= 76 and tail[at - 20 : at - 16] == LOCATOR and tail[at - 76 : at - 72] == END64:
         size = max(size, int.from_bytes(tail[at - 36 : at - 28], "little"))
-    return size
+    return size, count

@@ -20,6 +20,7 @@ DELIMITERS = (",", "\t", ";", "|")
 SAMPLED = 20  # rows that decide which delimiter it is
 CLOSED = "\0"  # in no text; read as a row behind the last one, unless a quote is open
 MOST_COLUMNS, MOST_CELLS = 5_000, 20_000_000
+WIDEST = 16_384  # columns of a spreadsheet, the empty ones with them
 OURS = "image,split,"  # how a table begins that cass wrote: its names may be any bytes
 
 
@@ -75,6 +76,8 @@ def _rows(path: Path, text: str) -> list[list[str]]:
     delimiter = delimiter or _delimiter(text, spaces=path.suffix.lower() == ".txt")
     if text.count(delimiter) > MOST_CELLS:
         raise DataError(f"{shown(str(path))} has more than {MOST_CELLS:,} cells.", hint="Keep the columns that matter.")
+    if (columns := text.partition("\n")[0].count(delimiter)) > WIDEST:
+        raise DataError(f"{shown(str(path))} has {columns + 1:,} columns.", hint=f"At most {MOST_COLUMNS:,} are read.")
     try:
         lines = list(csv.reader(chain(io.StringIO(text, newline=""), [CLOSED]), delimiter=delimiter))
     except (csv.Error, TypeError, ValueError) as error:  # these two: a delimiter that can be none

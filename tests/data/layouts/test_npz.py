@@ -125,6 +125,15 @@ def test_pixels_are_held_against_their_checksum(tmp_path: Path, packed: Callable
         read_images(path, "train")
 
 
+def test_members_that_the_directory_hides_are_missed(tmp_path: Path) -> None:
+    path = tmp_path / "set.npz"
+    data = zipped(deflated(IMAGES, ARRAY), deflated("test_images.npy", ARRAY))
+    at = data.index(b"PK\1\2") + 32  # the length of a comment, which swallows the second member
+    path.write_bytes(data[:at] + bytes([46 + len("test_images.npy")]) + data[at + 1 :])
+    with pytest.raises(DataError, match="states 2 arrays and lists 1"):
+        load_samples(path)
+
+
 def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "set.npz")
     with pytest.raises(DataError, match="no regular file"):
