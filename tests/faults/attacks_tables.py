@@ -204,4 +204,4 @@ def _sidecars() -> Iterator[tuple[str, Write]]:
     yield "upwards", replaced("upwards", Path(".."))
 
 
-TABLES = Scene("table", pictures, "", _traps)
+TABLES = Scene("table", pictures, "", _traps, optional=TABLE)

@@ -121,6 +121,7 @@ class Index:
         self.by_file: dict[str, list[str]] = {}
         self.by_stem: dict[str, list[str]] = {}
         self.bare = {stem_of(name): name for name in scan.images}  # path without its suffix → image
+        self.deepest = max((name.count("/") for name in scan.images), default=0) + 1
         self._folded: dict[str, list[str]] | None = None
         for name in scan.images:
             file = name.rpartition("/")[2]
@@ -129,6 +130,8 @@ class Index:
 
     def has(self, raw: str) -> bool:
         """Whether `raw` may name an image, by its file name alone."""
+        if len(raw) > LONGEST:
+            return False
         if file_of(raw) != raw and self.has(file_of(raw)):
             return True
         file = raw.replace("\\", "/").rpartition("/")[2]
@@ -163,7 +166,9 @@ class Index:
             return [], ""
         stem = _stem(file)
         parts = [*folder.split("/"), file]
-        for skipped in range(1, len(parts)):  # the end of the path, whole: told without looking at all files so called
+        for skipped in range(
+            max(1, len(parts) - self.deepest), len(parts)
+        ):  # the end of the path, whole: told without looking at all files so called
             end = "/".join(parts[skipped:])
             if end in self.exact or end in self.bare:
                 return [end if end in self.exact else self.bare[end]], _SHORTENED
