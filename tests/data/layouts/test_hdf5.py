@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from cass_cli.data.decode.facts import DecodeError
+from cass_cli.data.duplicates import exact_duplicates
 from cass_cli.data.samples import read_sample
 from cass_cli.data.sources import load_samples
 from cass_cli.data.store.store import build_store
@@ -143,6 +145,20 @@ def test_a_chunk_that_inflates_is_not_unpacked(pcam: Path) -> None:
             array.id.write_direct_chunk((row, 0, 0, 0), zlib.compress(bytes(40_000_000)))
     with pytest.raises(DataError, match="and holds 27,648"):
         load_samples(pcam)
+
+
+def test_a_damaged_chunk_is_told_and_has_no_copies(pcam: Path) -> None:
+    path, pixels = pcam / f"{STEM}test_x.h5", np.full((2, 96, 96, 3), 77, dtype=np.uint8)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=pixels, fletcher32=True, chunks=(1, 96, 96, 3))
+    data = bytearray(path.read_bytes())
+    data[data.rindex(bytes([77] * 100)) + 50] ^= 1
+    path.write_bytes(data)
+    table = load_samples(pcam)
+    assert len(exact_duplicates(table)) == 0
+    with pytest.raises(DecodeError, match="not to be had from the archive"):
+        for row in range(len(table)):
+            read_sample(table, row)
 
 
 def test_gzip_as_h5py_writes_it_is_read(pcam: Path) -> None:
