@@ -14,6 +14,7 @@ from cass_cli.data.layouts.contents import contents
 from cass_cli.data.layouts.split_values import read_list
 from cass_cli.data.layouts.tables import read_table
 from cass_cli.data.sources import load_samples
+from cass_cli.data.splits import split_rows
 from cass_cli.errors import DataError
 from tests.data.files import touch
 
@@ -85,3 +86,10 @@ def test_endless_names_in_a_table_cost_no_time(tmp_path: Path, name: str) -> Non
     with pytest.raises(DataError, match="image"):
         load_samples(tmp_path)
     assert time.process_time() - began < 2
+
+
+def test_a_splits_csv_is_read_within_the_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_BYTES", 100)
+    (tmp_path / "splits.csv").write_text("image,split\n" + "a.png,train\n" * 20)
+    with pytest.raises(DataError, match="more than 100 bytes"):
+        split_rows(tmp_path / "splits.csv")
