@@ -6,6 +6,7 @@ Everything is a pure function of the table and an explicit seed.
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from cass_cli.data.frames import ending_of
 from cass_cli.data.layouts.columns import LEFT_OUT
+from cass_cli.data.layouts.contents import contents
 from cass_cli.data.layouts.label_columns import CLASS_PREFIX
 from cass_cli.data.sample_table import SampleTable
 from cass_cli.data.stratify import nested_order, stratify_classes, stratify_units
@@ -272,12 +274,10 @@ def split_rows(path: Path) -> list[dict[str, str]]:
     The label of an image of several classes is their names joined by ";". Raises DataError for a file that cannot be
     read, is no splits.csv, or has lost or gained cells.
     """
+    text = io.StringIO(contents(path).decode("utf-8-sig", "surrogateescape"), newline="")
     try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            reader = csv.DictReader(file)
-            columns, rows = reader.fieldnames or (), list(reader)
-    except OSError as error:
-        raise DataError(f"Cannot read {shown(str(path))}: {error.strerror or error}.") from error
+        reader = csv.DictReader(text)
+        columns, rows = reader.fieldnames or (), list(reader)
     except csv.Error as error:
         raise DataError(f"{shown(str(path))} is damaged: {error}.") from error
     if not rows or not {"image", "split"} <= {*columns}:

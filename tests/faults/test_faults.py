@@ -16,6 +16,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="attacks look in
 QUICK = {
     **{"disk/pretrain": 3, "disk/paper": 1, "disk/probe": 1, "changed/pretraining": 3, "changed/arms": 1},
     **{"links/ensemble": 3, "links/predict": 2, "links/reading": 2},
+    **{"hostile/npz": 3, "hostile/tables": 2, "images": 4, "slides": 2},
 }
 
 

@@ -97,7 +97,7 @@ def _slice(header: NiftiHeader, values: NDArray[Any], index: int) -> NDArray[Any
     """Return slice `index` of [X, Y, Z] as it is shown, [H, W]: both axes of the patient run from the far end."""
     patient: NDArray[Any] = values.transpose(header.axes)
     patient = patient[tuple(slice(None, None, -1) if flipped else slice(None) for flipped in header.flipped)]
-    shown: NDArray[Any] = patient.take(index, axis=header.along)[::-1, ::-1].T
+    shown: NDArray[Any] = np.moveaxis(patient, header.along, 0)[index][::-1, ::-1].T  # `take` would copy the volume
     return shown
 
 

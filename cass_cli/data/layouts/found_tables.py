@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from shlex import quote
 
@@ -20,6 +19,7 @@ from cass_cli.data.layouts.vocabulary import split_in, tokens
 from cass_cli.errors import DataError
 from cass_cli.words import shown, shown_list
 
+BEGINNING = 100_000  # letters of a text, which may be one endless line
 SPLIT = "split of the file"  # the column that tables of one split each are given when they are joined
 
 
@@ -83,7 +83,8 @@ def _tables_among(scan: Scan) -> list[str]:
     found = []
     for name in scan.texts:
         with suppress(OSError), (scan.root / name).open(encoding="utf-8", errors="replace") as file:
-            widths = {len(line.replace(",", " ").split()) for line in islice(file, SAMPLED) if line.strip()}
+            lines = file.read(BEGINNING).splitlines()[:SAMPLED]
+            widths = {len(line.replace(",", " ").split()) for line in lines if line.strip()}
             if len(widths) == 1 and widths.pop() > 1:
                 found.append(name)
     return found

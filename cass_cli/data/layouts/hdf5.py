@@ -5,6 +5,8 @@ Only the labels are read here; pixels are read by the cache, one image at a time
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cass_cli.data.layouts.records import Records
+from cass_cli.data.layouts.hdf5_arrays import own_array
+from cass_cli.data.layouts.records import MOST_IMAGES, Records
 from cass_cli.data.layouts.tables import read_table
 from cass_cli.errors import DataError
 from cass_cli.words import shown
@@ -77,33 +80,46 @@ def pcam_file(file: Path, split: str, what: str) -> Path:
 
 def open_images(path: Path) -> Any:
     """Return the images [N, H, W, 3], uint8, of a file, read as they are asked for; raises `DataError`."""
-    try:
-        images = _own(hdf5(path).File(path, "r"), "x")
-    except (OSError, KeyError) as error:
-        raise DataError(f"{shown(str(path))} cannot be read as HDF5 with images 'x': {error}.") from error
-    if images.dtype != np.uint8 or len(images.shape) != 4 or images.shape[3] != 3:
-        raise DataError(f"{shown(str(path))} holds {images.dtype} {list(images.shape)}; uint8 [N, H, W, 3] is read.")
-    return images
-
-
-def _own(file: Any, name: str) -> Any:
-    """Return an array of the file; raises KeyError for what is none, or lies in another file."""
-    found = file[name] if file.get(name, getlink=True).__class__.__name__ == "HardLink" else None
-    if found is None or not hasattr(found, "dtype") or found.external:
-        raise KeyError(f"{name} is no array of this file")
-    return found
+    with _told(path, "images 'x'"):
+        images = own_array(hdf5(path).File(_regular(path), "r"), "x", path.stat().st_size)
+        if images.dtype != np.uint8 or len(images.shape) != 4 or images.shape[3] != 3 or 0 in images.shape[1:]:
+            raise DataError(
+                f"{shown(str(path))} holds {images.dtype} {list(images.shape)}; uint8 [N, H, W, 3] is read."
+            )
+        if len(images) > MOST_IMAGES:
+            raise ValueError(f"it states {len(images):,} images")
+        return images
 
 
 def _labels(path: Path, rows: int) -> NDArray[np.int64]:
     """Return int64 [N] of 0 and 1."""
-    try:
-        with hdf5(path).File(path, "r") as file:
-            labels: NDArray[np.int64] = np.asarray(_own(file, "y")).reshape(-1).astype(np.int64)
-    except (OSError, KeyError) as error:
-        raise DataError(f"{shown(str(path))} cannot be read as HDF5 with labels 'y': {error}.") from error
-    if len(labels) != rows or not np.isin(labels, (0, 1)).all():
-        raise DataError(f"{shown(str(path))} holds {len(labels):,} labels for {rows:,} images, or others than 0 and 1.")
+    with _told(path, "labels 'y'"), hdf5(path).File(_regular(path), "r") as file:
+        array = own_array(file, "y", path.stat().st_size)
+        if array.size != rows or array.dtype.kind not in "iub":
+            raise DataError(f"{shown(str(path))} holds {array.size:,} labels for {rows:,} images, or no whole numbers.")
+        labels: NDArray[np.int64] = np.asarray(array).reshape(-1).astype(np.int64)
+    if not np.isin(labels, (0, 1)).all():
+        raise DataError(f"{shown(str(path))} holds other labels than 0 and 1.")
     return labels
+
+
+@contextmanager
+def _told(path: Path, what: str) -> Iterator[None]:
+    """Whatever goes wrong in the block leaves as a `DataError` with a short reason."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:  # HDF5 raises almost anything on hostile bytes
+        reason = shown(str(error) or type(error).__name__)[:300]
+        raise DataError(f"{shown(str(path))} cannot be read as HDF5 with {what}: {reason}.") from error
+
+
+def _regular(path: Path) -> Path:
+    """Return the path; raises ValueError where no file is there, as opening a pipe or a device could block."""
+    if not path.is_file():
+        raise ValueError("it is no regular file")
+    return path
 
 
 def _slides(path: Path, rows: int) -> list[str]:

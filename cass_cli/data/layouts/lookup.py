@@ -106,6 +106,7 @@ def _absent_error(absent: list[str], total: int, root: Path, table: Path) -> Dat
 
 
 SEVERAL = 20  # files of one name, of which it is dear to find the best
+LONGEST = 4096  # bytes of a path, at most, on any usual system
 
 
 class Index:
@@ -120,6 +121,7 @@ class Index:
         self.by_file: dict[str, list[str]] = {}
         self.by_stem: dict[str, list[str]] = {}
         self.bare = {stem_of(name): name for name in scan.images}  # path without its suffix → image
+        self.deepest = max((name.count("/") for name in scan.images), default=0) + 1
         self._folded: dict[str, list[str]] | None = None
         for name in scan.images:
             file = name.rpartition("/")[2]
@@ -128,6 +130,8 @@ class Index:
 
     def has(self, raw: str) -> bool:
         """Whether `raw` may name an image, by its file name alone."""
+        if len(raw) > LONGEST:
+            return False
         if file_of(raw) != raw and self.has(file_of(raw)):
             return True
         file = raw.replace("\\", "/").rpartition("/")[2]
@@ -139,6 +143,8 @@ class Index:
         name = raw.removeprefix(self.root)
         if name in self.exact:
             return [name]
+        if len(name) > LONGEST:
+            return []
         for tidy in dict.fromkeys((name, name.replace("\\", "/"))):  # CSVs written on Windows
             if tidy.startswith("/"):
                 continue
@@ -156,11 +162,13 @@ class Index:
     def near(self, raw: str) -> tuple[list[str], str]:
         """Return the paths that `raw` fits when bent, and how it was: (none, "") where it fits nothing."""
         folder, _, file = raw.replace("\\", "/").rpartition("/")
-        if not file or ".." in folder.split("/"):
+        if not file or len(raw) > LONGEST or ".." in folder.split("/"):
             return [], ""
         stem = _stem(file)
         parts = [*folder.split("/"), file]
-        for skipped in range(1, len(parts)):  # the end of the path, whole: told without looking at all files so called
+        for skipped in range(
+            max(1, len(parts) - self.deepest), len(parts)
+        ):  # the end of the path, whole: told without looking at all files so called
             end = "/".join(parts[skipped:])
             if end in self.exact or end in self.bare:
                 return [end if end in self.exact else self.bare[end]], _SHORTENED

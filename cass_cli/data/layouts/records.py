@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+MOST_IMAGES = 5_000_000  # of a set; a file that states more is damaged, or made to keep us busy
+
 
 @dataclass(frozen=True)
 class Records:

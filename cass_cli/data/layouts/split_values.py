@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from cass_cli.data.layouts.cells import bit, is_bits, is_missing
+from cass_cli.data.layouts.contents import contents
 from cass_cli.data.layouts.vocabulary import SHORT_SPLITS, SPLIT_COLUMNS, plain, split_in, split_name, tokens
 from cass_cli.errors import ConfigError, DataError
 from cass_cli.words import count, shown, shown_list
@@ -112,11 +113,8 @@ def usual_lists(files: Collection[str]) -> dict[str, list[str]]:
 
 
 def read_list(path: Path) -> list[str]:
-    """Return the lines of a text list, without blank ones; raises `DataError` where it cannot be read."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()
-    except OSError as error:
-        raise DataError(f"Cannot read {shown(str(path))}: {error.strerror or error}.") from error
+    """Return the lines of a text list, without blank ones; raises `DataError` as `contents` does."""
+    lines = re.split(r"\r\n?|\n", contents(path).decode("utf-8-sig", "surrogateescape"))
     return [line.strip() for line in lines if line.strip()]
 
 

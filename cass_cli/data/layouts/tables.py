@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import codecs
 import csv
-import gzip
 import io
-import zlib
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
+from cass_cli.data.layouts.contents import contents
 from cass_cli.data.layouts.vocabulary import plain
 from cass_cli.errors import DataError
 from cass_cli.words import shown, shown_list
 
 DELIMITERS = (",", "\t", ";", "|")
 SAMPLED = 20  # rows that decide which delimiter it is
+CLOSED = "\0"  # in no text; read as a row behind the last one, unless a quote is open
+MOST_COLUMNS, MOST_CELLS = 5_000, 20_000_000
+WIDEST = 16_384  # columns of a spreadsheet, the empty ones with them
 OURS = "image,split,"  # how a table begins that cass wrote: its names may be any bytes
 
 
@@ -55,7 +59,7 @@ def read_table(path: Path, *, is_image: Callable[[str], bool] = lambda _: False,
             f"Row {ragged + 1} of {shown(str(path))} has {len(lines[ragged])} cells, its header {len(header)}.",
             hint="Quote cells that hold the delimiter.",
         )
-    twice = [name for name in dict.fromkeys(header) if header.count(name) > 1]
+    twice = [name for name, times in Counter(header).items() if times > 1]
     if twice:
         raise DataError(f"{shown(str(path))} has several columns named {shown_list(twice)}.")
     cells = zip(*(lines if headless else lines[1:]), strict=True)
@@ -70,14 +74,30 @@ def _rows(path: Path, text: str) -> list[list[str]]:
     if first.strip().lower().startswith("sep=") and len(first.strip()) == 5:  # Excel's own first line
         delimiter, text = first.strip()[4], rest
     delimiter = delimiter or _delimiter(text, spaces=path.suffix.lower() == ".txt")
+    if text.count(delimiter) > MOST_CELLS:
+        raise DataError(f"{shown(str(path))} has more than {MOST_CELLS:,} cells.", hint="Keep the columns that matter.")
+    if (columns := text.partition("\n")[0].count(delimiter)) > WIDEST:
+        raise DataError(f"{shown(str(path))} has {columns + 1:,} columns.", hint=f"At most {MOST_COLUMNS:,} are read.")
     try:
-        lines = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if any(row)]
-    except csv.Error as error:
+        lines = list(csv.reader(chain(io.StringIO(text, newline=""), [CLOSED]), delimiter=delimiter))
+    except (csv.Error, TypeError, ValueError) as error:  # these two: a delimiter that can be none
         raise DataError(f"{shown(str(path))} is no readable CSV: {error}.") from error
-    lines = _without_comments(lines)
-    while lines and len(lines[0]) > 1 and all(len(row) == len(lines[0]) and not row[-1].strip() for row in lines):
-        lines = [row[:-1] for row in lines]
+    if lines.pop() != [CLOSED]:
+        raise DataError(f"{shown(str(path))} has a quote that is never closed, from row {len(lines) + 1:,} on.")
+    lines = _without_trailing(_without_comments([row for row in lines if any(row)]))
+    if lines and len(lines[0]) > MOST_COLUMNS:
+        raise DataError(
+            f"{shown(str(path))} has {len(lines[0]):,} columns.", hint=f"At most {MOST_COLUMNS:,} are read."
+        )
     return lines
+
+
+def _without_trailing(lines: list[list[str]]) -> list[list[str]]:
+    """Return the rows without the last columns that are empty in all of them, but for the first column."""
+    if len({len(row) for row in lines}) != 1:
+        return lines
+    filled = max(next((i for i in range(len(row), 1, -1) if row[i - 1].strip()), 1) for row in lines)
+    return [row[:filled] for row in lines] if filled < len(lines[0]) else lines
 
 
 def _without_comments(lines: list[list[str]]) -> list[list[str]]:
@@ -102,17 +122,10 @@ def _delimiter(text: str, *, spaces: bool) -> str:
 
 
 def _read_text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"Cannot read {shown(str(path))}: {error.strerror or error}.") from error
-    try:
-        data = gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{shown(str(path))} is damaged: {error}.") from error
+    data = contents(path)
     wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return data.decode("utf-16" if wide else "utf-8-sig")
+        text = data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         if data.startswith(OURS.encode()):
             return data.decode("utf-8", "surrogateescape")
@@ -122,3 +135,9 @@ def _read_text(path: Path) -> str:
             f"{error.start:,} (line {line:,}).",
             hint="Save it as UTF-8 (in a spreadsheet: 'CSV UTF-8').",
         ) from error
+    if "\0" in text:
+        raise DataError(
+            f"{shown(str(path))} holds zero bytes: it is no text, or UTF-16 without its mark.",
+            hint="Save it as UTF-8 (in a spreadsheet: 'CSV UTF-8').",
+        )
+    return text

@@ -10,10 +10,12 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from cass_cli.data.decode.npy_header import npy_header
 from cass_cli.data.layouts.columns import Columns
 from cass_cli.data.layouts.csv_layout import HowToRead
 from cass_cli.data.layouts.label_columns import is_none
 from cass_cli.data.layouts.lookup import Index
+from cass_cli.data.layouts.npz import MOST_CLASSES, MOST_LABELS
 from cass_cli.data.layouts.records import Records
 from cass_cli.data.layouts.split_values import SPLITS, read_list
 from cass_cli.data.layouts.tables import Table
@@ -99,12 +101,19 @@ def _is_task(task: Any) -> bool:
 def _task(path: Path) -> NDArray[np.int64]:
     """Return the labels of a task: class indices [N], or 0 and 1 [N, C]."""
     try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{shown(str(path))} cannot be read: {error}.") from error
-    if values.dtype.kind not in "iub" or values.ndim not in (1, 2):
-        raise DataError(f"{shown(str(path))} is {values.dtype} {list(values.shape)}; whole numbers are read.")
-    return np.asarray(values, dtype=np.int64)
+        if not path.is_file():
+            raise ValueError("there is no such file")
+        with path.open("rb") as file:
+            header = npy_header(file, path.stat().st_size)
+            if header.dtype.kind not in "iub" or len(header.shape) not in (1, 2) or header.values > MOST_LABELS:
+                raise ValueError(f"it is {header.dtype} {list(header.shape)}; whole numbers [N] or [N, C] are read")
+            file.seek(header.length)
+            values = header.array(np.frombuffer(file.read(), np.uint8))
+        if values.max(initial=0) >= MOST_CLASSES or values.min(initial=0) < -1:
+            raise ValueError(f"it holds {values.min()} to {values.max()}: classes are 0 to {MOST_CLASSES - 1:,}")
+        return np.asarray(values, dtype=np.int64)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{shown(str(path))} cannot be read: {shown(str(error))}.") from error
 
 
 def _cells(values: NDArray[np.int64], classes: dict[int, str]) -> list[str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from cass_cli.data.decode.facts import DecodeError
+from cass_cli.data.duplicates import exact_duplicates
 from cass_cli.data.samples import read_sample
 from cass_cli.data.sources import load_samples
 from cass_cli.data.store.store import build_store
@@ -113,6 +116,57 @@ def test_a_group_or_an_array_of_another_file_is_no_array_of_this_one(pcam: Path)
                 written["x"] = h5py.ExternalLink("secret.h5", "/x")
         with pytest.raises(DataError, match="no array of this file"):
             load_samples(pcam)
+
+
+HARMFUL = {
+    "lie in others": lambda file, key: file.create_dataset(key, (2, 96, 96, 3), "u1", external="secret.bin"),
+    "bytes of values": lambda file, key: file.create_dataset(key, (10**12, 96, 96, 3), "u1"),
+    "bytes of values, and 0": lambda file, key: file.create_dataset(key, (2, 96, 96, 3), "u1", chunks=(1, 96, 96, 3)),
+    "not read": lambda file, key: file.create_dataset(key, data=np.zeros((2, 9, 9, 3), "u1"), scaleoffset=0),
+    "no array of this file": lambda file, key: file.create_dataset(key, data=h5py.Empty("u1")),
+}
+
+
+@pytest.mark.parametrize("message", HARMFUL)
+@pytest.mark.parametrize("key", ["x", "y"])
+def test_values_lie_in_the_file_and_can(pcam: Path, message: str, key: str) -> None:
+    (pcam / "secret.bin").write_bytes(bytes(2 * 96 * 96 * 3))
+    (pcam / f"{STEM}test_{key}.h5").unlink()
+    with h5py.File(pcam / f"{STEM}test_{key}.h5", "w") as file:
+        HARMFUL[message](file, key)
+    with pytest.raises(DataError, match=message):
+        load_samples(pcam)
+
+
+def test_a_chunk_that_inflates_is_not_unpacked(pcam: Path) -> None:
+    with h5py.File(pcam / f"{STEM}test_x.h5", "w") as file:
+        array = file.create_dataset("x", (2, 96, 96, 3), "u1", chunks=(1, 96, 96, 3), compression="gzip")
+        for row in range(2):
+            array.id.write_direct_chunk((row, 0, 0, 0), zlib.compress(bytes(40_000_000)))
+    with pytest.raises(DataError, match="and holds 27,648"):
+        load_samples(pcam)
+
+
+def test_a_damaged_chunk_is_told_and_has_no_copies(pcam: Path) -> None:
+    path, pixels = pcam / f"{STEM}test_x.h5", np.full((2, 96, 96, 3), 77, dtype=np.uint8)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x", data=pixels, fletcher32=True, chunks=(1, 96, 96, 3))
+    data = bytearray(path.read_bytes())
+    data[data.rindex(bytes([77] * 100)) + 50] ^= 1
+    path.write_bytes(data)
+    table = load_samples(pcam)
+    assert len(exact_duplicates(table)) == 0
+    with pytest.raises(DecodeError, match="not to be had from the archive"):
+        for row in range(len(table)):
+            read_sample(table, row)
+
+
+def test_gzip_as_h5py_writes_it_is_read(pcam: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 96, 96, 3), dtype=np.uint8)
+    with h5py.File(pcam / f"{STEM}test_x.h5", "w") as file:
+        file.create_dataset("x", data=pixels, compression="gzip", shuffle=True)
+    table = load_samples(pcam)
+    assert np.array_equal(read_sample(table, table.names.index("test/000001")), pixels[1])
 
 
 def test_a_folder_with_that_ending_is_a_folder(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_archive_members_are_read(tmp_path: Path, mode: str) -> None:
 def test_archive_too_large_for_memory_is_unpacked_to_the_cache_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cass_cli.data.samples.fits_in_memory", lambda _: False)
+    monkeypatch.setattr("cass_cli.data.layouts.npz_members.fits_in_memory", lambda _: False)
     images = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE), np.uint8)
     np.savez_compressed(tmp_path / "a.npz", val_images=images)
     table = SampleTable(tmp_path / "a.npz", ("val/000002",))
