@@ -32,6 +32,7 @@ FULL = {
     errno.EDQUOT: "the quota is used up",
     errno.EFBIG: "it is larger than files may be here (ulimit -f)",
 }
+NO_FILE = "it is no file, but a pipe or device"
 BUFFER = 1 << 20  # bytes
 LONGEST = 100  # bytes of a file's name that its draft bears
 
@@ -56,10 +57,10 @@ _live: set[Path] = set()  # drafts that this process is writing or removing
 def whole_file(path: Path, *, hint: str = "", durable: bool = True, asked: bool = False) -> Iterator[BinaryIO]:
     """Open a draft to write; when the block ends well, put it in the place of `path`, else remove it.
 
-    The folder is made where there is none. A link or pipe under that name is replaced, and never written through; but
-    where a user `asked` for this very path, a link stays one, and a pipe or device is written to as it is. `durable`
-    waits until the file is on the disk, so that what it makes superfluous may go. Raises `RunError`, with `hint`, where
-    the file cannot be written: what was there before is then still there.
+    The folder is made where there is none. A link under that name is replaced, and never written through; but where a
+    user `asked` for this very path, a link stays one, and a pipe or device is written to as it is. `durable` waits until
+    the file is on the disk, so that what it makes superfluous may go. Raises `RunError`, with `hint`, where the file
+    cannot be written, or is a pipe or device that nobody asked for: what was there before is then still there.
     """
     if asked and path.exists() and not path.is_file():
         with telling(path, hint), path.open("wb") as special:
@@ -69,6 +70,8 @@ def whole_file(path: Path, *, hint: str = "", durable: bool = True, asked: bool 
         path = Path(os.path.realpath(path))
     with telling(path, hint):
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not (path.is_file() or path.is_dir() or path.is_symlink()):
+            raise OSError(errno.EPERM, NO_FILE)
         draft, descriptor = _draft(path)
     raw = _Draft(descriptor)
     try:
@@ -152,8 +155,8 @@ def open_own(path: Path | str, flags: int) -> int:
     if stat.S_ISREG(facts.st_mode) and facts.st_nlink <= 1:
         return descriptor
     os.close(descriptor)
-    what = "has another name too (a hard link)" if stat.S_ISREG(facts.st_mode) else "is no file, but a pipe or device"
-    raise OSError(errno.EPERM, f"'{path.name}' {what}")
+    what = f"'{path.name}' has another name too (a hard link)" if stat.S_ISREG(facts.st_mode) else NO_FILE
+    raise OSError(errno.EPERM, what)
 
 
 def no_link(path: Path) -> None:
