@@ -58,9 +58,9 @@ def whole_file(path: Path, *, hint: str = "", durable: bool = True, asked: bool 
     """Open a draft to write; when the block ends well, put it in the place of `path`, else remove it.
 
     The folder is made where there is none. A link under that name is replaced, and never written through; but where a
-    user `asked` for this very path, a link stays one, and a pipe or device is written to as it is. `durable` waits until
-    the file is on the disk, so that what it makes superfluous may go. Raises `RunError`, with `hint`, where the file
-    cannot be written, or is a pipe or device that nobody asked for: what was there before is then still there.
+    user `asked` for this very path, a link stays one, and a pipe or device is written to as it is. `durable` waits
+    until the file is on the disk, so that what it makes superfluous may go. Raises `RunError`, with `hint`, where the
+    file cannot be written, or is a pipe or device that nobody asked for: what was there before is then still there.
     """
     if asked and path.exists() and not path.is_file():
         with telling(path, hint), path.open("wb") as special:
