@@ -14,7 +14,10 @@ from torch import Tensor, nn
 
 from cass_cli.errors import ModelError
 from cass_cli.models.sealed import load_file
+from cass_cli.models.torch_file import load_torch
+from cass_cli.words import shown
 
+LONGEST = 100  # characters of a tensor's name, in a message
 # Where training scripts put the model's tensors inside a checkpoint.
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "state_dict_ema")
 
@@ -79,14 +82,20 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        return _unwrap(torch.load(path, map_location="cpu", weights_only=True))
-    except ModelError:
+        return _unwrap(load_torch(path, old=True))
+    except MemoryError:
         raise
     except Exception as error:
         raise ModelError(
-            f"{path} is not a readable weight file: {str(error).splitlines()[0]}",
+            f"{path} is not a readable weight file: {first_words(error)}.",
             hint="cass reads .safetensors files and PyTorch state dicts that hold tensors only.",
         ) from error
+
+
+def first_words(error: Exception) -> str:
+    """Return the first line of what an error says, fit for a message."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return shown(lines[0])[: 3 * LONGEST].removesuffix(".")
 
 
 def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -120,7 +129,7 @@ def _unwrap(loaded: Any) -> dict[str, Tensor]:
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]
     if not isinstance(loaded, dict) or not loaded or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise ModelError("The file holds no state dict of tensors.")
+        raise ValueError("it holds no state dict of tensors")
     return {str(key).removeprefix("module."): value for key, value in loaded.items()}
 
 
@@ -142,4 +151,4 @@ def _head_prefixes(model: nn.Module) -> tuple[str, ...]:
 
 def _some(names: list[str], most: int = 4) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(shown(name)[:LONGEST] for name in names[:most]) + more

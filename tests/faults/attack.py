@@ -33,16 +33,30 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # before Py
 import torch
 
 from cass_cli.engine import fastest
-from tests.faults import attacks_changed, attacks_disk, attacks_processes
+from tests.faults import (
+    attacks_changed,
+    attacks_disk,
+    attacks_foreign,
+    attacks_foreign_records,
+    attacks_processes,
+    foreign,
+)
+from tests.faults import attacks_foreign_settings as foreign_settings
+from tests.faults import attacks_foreign_states as foreign_states
 from tests.faults.outcome import BAD, GOOD, Attack, Result
 from tests.faults.world import JOBS, READERS, World
 
 Row = tuple[str, str, str, str, str]  # kind, name, what, how it ended, what was seen
+FOREIGN = (
+    *(attacks_foreign.cards, attacks_foreign.tensors, foreign_states.states, foreign_settings.settings),
+    *(attacks_foreign_records.records, attacks_foreign_records.logs),
+)
 GROUPS: dict[str, Callable[..., Iterator[Attack]]] = {
     **{f"changed/{of}": partial(attacks_changed.attacks, of=of) for of in attacks_changed.SCENES},
     "signals": attacks_processes.signals,
     "pairs": attacks_processes.pairs,
     **{f"disk/{job.name}": partial(attacks_disk.attacks, job=job) for job in (*JOBS, *READERS)},
+    **{f"foreign/{of.__name__}": partial(foreign.attacks, of=of) for of in FOREIGN},
 }
 MUTATIONS = "mutations"
 OUT = Path("benchmarks/results/attacks.md")
