@@ -20,12 +20,17 @@ class TooMuch(ValueError):  # noqa: N818 - as of Python's own
 
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     """Return what a file holds; raise `ValueError` where it has more than `most` bytes, or would never end."""
+    check_size(path, most)
+    return path.read_bytes()
+
+
+def check_size(path: Path, most: int) -> None:
+    """Raise `ValueError` where a file has more than `most` bytes, or would never end."""
     found = path.stat()
     if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):  # opening a pipe waits for who writes
         raise ValueError("it is a pipe or a device, not a file")
     if found.st_size > most:
         raise ValueError(f"it has {found.st_size / 1e6:,.1f} MB, and at most {most / 1e6:,g} MB are read")
-    return path.read_bytes()
 
 
 def any_json(text: bytes) -> Any:

@@ -176,17 +176,20 @@ def to_yaml(resolved: Resolved) -> str:
     return "\n".join(lines) + "\n"
 
 
+ASKED_ANEW = {"data.download"}  # a run may come from a stranger, whose word fetches nothing and writes nowhere
 SINCE_EVER = {"data", "arms", "augment", "method", "optim", "train"}  # the sections that every saved file has
 
 
 def read_saved(path: Path) -> Resolved:
     """Read what `to_yaml` wrote, origins included.
 
-    Raises `RunError` for anything else: settings and sections that came later have their defaults.
+    `ASKED_ANEW` is not taken from it. Raises `RunError` for anything else: settings and sections that came later have
+    their defaults.
     """
     try:
         layer = read_config_file(path, "the file")
-        resolved = resolve([layer])
+        told = {key: value for key, value in layer.values.items() if key not in ASKED_ANEW}
+        resolved = resolve([Layer(layer.origin, told)])
     except ConfigError as error:
         raise RunError(f"{path} is damaged: {error.what.replace(f'{path} ', 'it ')}", hint=RESTORE) from error
     begun = {key.partition(".")[0] for key in layer.values}

@@ -21,10 +21,12 @@ from cass_cli.data.sample_table import SampleTable
 from cass_cli.data.stratify import nested_order, stratify_classes, stratify_units
 from cass_cli.errors import ConfigError, DataError, did_you_mean
 from cass_cli.files import whole_text
+from cass_cli.reading import check_size
 from cass_cli.words import count, shown, shown_list
 
 SPLITS = ("train", "val", "test")
 PRECEDENCE = ("train", "test", "val")  # which split a class of one or two images goes to first
+MOST_BYTES = 256_000_000  # of a splits.csv: two million images
 UNKNOWN = "-1"  # the cell of a class of which it is not known whether an image shows it
 
 Labels = NDArray[np.int64] | NDArray[np.int8]  # class indices [N], or 0/1 [N, C]; -1 in either is not known
@@ -273,12 +275,13 @@ def split_rows(path: Path) -> list[dict[str, str]]:
     read, is no splits.csv, or has lost or gained cells.
     """
     try:
+        check_size(path, MOST_BYTES)
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             reader = csv.DictReader(file)
             columns, rows = reader.fieldnames or (), list(reader)
     except OSError as error:
         raise DataError(f"Cannot read {shown(str(path))}: {error.strerror or error}.") from error
-    except csv.Error as error:
+    except (csv.Error, ValueError) as error:
         raise DataError(f"{shown(str(path))} is damaged: {error}.") from error
     if not rows or not {"image", "split"} <= {*columns}:
         raise DataError(f"{shown(str(path))} is no splits.csv: columns image and split (train, val, test) are needed.")

@@ -15,9 +15,9 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from cass_cli.errors import ModelError, RunError, did_you_mean
+from cass_cli.errors import ModelError, did_you_mean
 from cass_cli.models.card import ArmCard, read_card
-from cass_cli.models.header import check_form, read_header
+from cass_cli.models.header import Header, check_form, read_header
 from cass_cli.models.sealed import load_file, write_sealed
 from cass_cli.models.weights import WeightReport, check_finite, first_words, load_weights
 from cass_cli.words import shown
@@ -200,28 +200,42 @@ def save_arm(path: Path, model: nn.Module, card: ArmCard) -> None:
 def load_arm(path: Path) -> tuple[nn.Module, ArmCard]:
     """Return the network saved as `path`.safetensors with `path`.json, and what the JSON says of it.
 
-    It is built only where the file's header says that its tensors are those of the card. Raises `RunError` for the
-    card, `ModelError` for the tensors.
+    Raises `RunError` and `ModelError` as `check_arm` does, and `ModelError` for tensors that are not finite.
     """
+    card, header = check_arm(path)
     try:
-        card = read_card(path.with_suffix(".json"))
+        model: nn.Module = timm.create_model(card.model, **card.options)
+        tensors = load_file(path.with_suffix(".safetensors"), header)
+        model.load_state_dict(tensors, strict=True)
+    except Exception as error:
+        raise _no_arm(path, error) from error
+    check_finite(tensors, path.with_suffix(".safetensors"))
+    return model, card
+
+
+def check_arm(path: Path) -> tuple[ArmCard, Header]:
+    """Return the card of `path`.json, and the header of `path`.safetensors.
+
+    Raises `RunError` for a damaged card; `ModelError` unless timm has the network that it names, and the header says
+    that the tensors are those of that network. None is built for that, and no tensor is read.
+    """
+    card = read_card(path.with_suffix(".json"))
+    try:
         check_name(card.model)
         header = read_header(path.with_suffix(".safetensors"))
         with torch.device("meta"):
             form = timm.create_model(card.model, **card.options).state_dict()
-        check_form(header, form, of=f"a {card.model} of its card")
-        model: nn.Module = timm.create_model(card.model, **card.options)
-        tensors = load_file(path.with_suffix(".safetensors"), header)
-        model.load_state_dict(tensors, strict=True)
-    except RunError:  # of the card
-        raise
+        check_form(header, form, of=f"the {card.model} of its card")
     except Exception as error:
-        raise ModelError(
-            f"{path}.safetensors with {path.name}.json is not an arm saved by cass: {first_words(error)}",
-            hint="Name a run directory that `cass pretrain` finished.",
-        ) from error
-    check_finite(tensors, path.with_suffix(".safetensors"))
-    return model, card
+        raise _no_arm(path, error) from error
+    return card, header
+
+
+def _no_arm(path: Path, error: Exception) -> ModelError:
+    return ModelError(
+        f"{path}.safetensors with {path.name}.json is not an arm saved by cass: {first_words(error)}.",
+        hint="Name a run directory that `cass pretrain` finished.",
+    )
 
 
 def _download(name: str, options: Mapping[str, Any]) -> nn.Module:

@@ -46,7 +46,7 @@ def read_header(path: Path) -> Header:
             parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
             tensors = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in parts.items()}
             return Header(tensors, file.metadata() or {})
-    except SafetensorError as error:
+    except (SafetensorError, RuntimeError) as error:  # PyTorch cannot map files beyond the memory
         raise ValueError("its header is not that of a safetensors file, or the file was cut short") from error
 
 

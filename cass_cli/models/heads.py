@@ -177,7 +177,7 @@ def load_head(path: Path) -> LayerHead:
         head = LayerHead(card, weight, bias, source=f"{path}.safetensors")
     except Exception as error:
         raise ModelError(
-            f"{path}.safetensors with {path.name}.json is not a head saved by cass: {first_words(error)}",
+            f"{path}.safetensors with {path.name}.json is not a head saved by cass: {first_words(error)}.",
             hint="Fine-tune again.",
         ) from error
     check_finite(tensors, path.with_suffix(".safetensors"))

@@ -17,6 +17,8 @@ from cass_cli.models.sealed import load_file
 from cass_cli.models.torch_file import load_torch
 from cass_cli.words import shown
 
+MOST_BYTES = 1_000_000_000  # of a weight file, or for larger networks
+BYTES_A_NUMBER = 64  # of the network: with an optimiser's state a file has 16
 LONGEST = 100  # characters of a tensor's name, in a message
 # Where training scripts put the model's tensors inside a checkpoint.
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "state_dict_ema")
@@ -45,8 +47,9 @@ def load_weights(model: nn.Module, path: Path) -> WeightReport:
     the classification head may be absent (it then keeps its random start); anything else that is missing,
     unexpected, of another shape or not finite raises `ModelError` naming the tensors.
     """
-    given = _fit_to_model(read_tensors(path), model)
     wanted = model.state_dict()
+    _check_size(path, numbers=sum(tensor.numel() for tensor in wanted.values()))
+    given = _fit_to_model(read_tensors(path), model)
     head = _head_prefixes(model)
     missing = [key for key in wanted if key not in given]
     unexpected = [key for key in given if key not in wanted]
@@ -73,6 +76,16 @@ def load_weights(model: nn.Module, path: Path) -> WeightReport:
     left_random = [key for key in wanted if key not in given]
     model.load_state_dict(wanted | given, strict=True)
     return WeightReport(path.name, len(wanted) - len(left_random), len(wanted), tuple(left_random))
+
+
+def _check_size(path: Path, *, numbers: int) -> None:
+    """Raise `ModelError` where a file is far too large for a network of so many `numbers`."""
+    most = max(MOST_BYTES, BYTES_A_NUMBER * numbers)
+    if path.is_file() and path.stat().st_size > most:
+        raise ModelError(
+            f"{path} has {path.stat().st_size / 1e9:,.1f} GB, and the network {numbers / 1e6:,.1f} million numbers.",
+            hint="Name a file that holds the weights of this network alone.",
+        )
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

@@ -38,7 +38,7 @@ def read_manifest(folder: Path) -> Digests | None:
         return None
     hint = "Put it back as it was; or delete it, and nothing is compared."
     files = read_json(folder / NAME, ManifestRecord, hint=hint).files
-    if elsewhere := [name for name in files if Path(name).name != name or "\0" in name]:
+    if elsewhere := [name for name in files if Path(name).name != name or name in ("", "..") or "\0" in name]:
         what = f"{folder / NAME} is damaged: it is of files that do not lie beside it, {shown_list(elsewhere, 3)}."
         raise RunError(what, hint=hint)
     return files

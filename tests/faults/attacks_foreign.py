@@ -19,7 +19,6 @@ from tests.faults.foreign import (
     folder,
     header,
     holes,
-    link,
     no_card,
     on_card,
     pipe,
@@ -37,7 +36,7 @@ CNN, VIT = f"{TUNED}/arms/cnn", f"{TUNED}/arms/vit"
 BIG = 10**9
 
 OPTIONS: dict[str, tuple[Any, ...]] = {
-    "num_classes": (BIG, 10**6, 3, 0, -1, 2.5, "2", True, None, 10**30, [2]),
+    "num_classes": (BIG, 10**6, 3, -1, "2", None, 10**30),
     "depth": (100_000,),
     "checkpoint_path": ("/victim/kept.json", "kept.safetensors"),
     "pretrained": (True,),
@@ -45,60 +44,44 @@ OPTIONS: dict[str, tuple[Any, ...]] = {
     "pretrained_cfg_overlay": ({"file": "kept"},),
     "cache_dir": ("../victim/cache",),
     "features_only": (True,),
-    "scriptable": (True,),
-    "global_pool": ("",),
-    "drop_rate": (0.9,),
     "in_chans": (10**6,),
-    "layers": ([1000, 1000, 1000, 1000],),
     "channels": ([10**6] * 4,),
     "device": ("cuda",),
-    "dtype": ("float64",),
     "output_stride": (7, "8", 10**9),
 }
 OPTIONS_VIT: dict[str, tuple[Any, ...]] = {
-    "img_size": (10**6, 10**9, 0, -32, 64, 2048, "32", [32, 32], 10**30),
+    "img_size": (10**9, 64, 2048, "32", [32, 32]),
     "embed_dim": (10**6,),
     "depth": (100_000,),
     "patch_size": (1,),
-    "dynamic_img_size": (True,),
     "reg_tokens": (BIG,),
-    "mlp_ratio": (1e9,),
-    "norm_layer": ("torch.nn.Module",),
 }
 MODELS = {
     "of the hub": "hf-hub:timm/resnet18.a1_in1k",
     "of the hub by its old name": "hf_hub:timm/resnet18.a1_in1k",
     "of a folder": "local-dir:../victim",
-    "of this folder": "local-dir:.",
     "of a web page": "http://127.0.0.1:9/resnet18",
     "a path": "../victim/kept.json",
     "another": "resnet50",
     "one of a billion": "vit_giant_patch14_clip_224",
     "of no such tag": "test_resnet.nothing",
-    "empty": "",
     "long": "a" * 10**6,
     "with an escape": "test_resnet\x1b[31m\x07",
-    "of two lines": "test_resnet\nvit",
     "with a zero": "test_resnet\0",
 }
 VALUES: dict[str, dict[str, Any]] = {
     "size of a million": {"input_size": [3, 10**6, 10**6]},
     "size oblong": {"input_size": [3, 32, 64]},
     "size of one channel": {"input_size": [1, 32, 32]},
-    "size of billions": {"input_size": [3, 10**12, 10**12]},
     "size of a number with 300 digits": {"input_size": [3, 10**300, 10**300]},
     "means beyond numbers": {"mean": [1e308] * 3},
     "deviations of nearly nothing": {"std": [1e-300] * 3},
     "classes by the million": {"classes": [str(i) for i in range(10**6)]},
     "classes of other names": {"classes": ["a", "b"]},
-    "classes with escapes": {"classes": ["\x1b[31mdark", "light\x07"]},
     "classes twice": {"classes": ["dark", "dark"]},
     "epochs with 5000 digits": {"epochs": 10**4000},
     "labels with 30 digits": {"labels": 10**30},
-    "a long method": {"method": "m" * 10**6},
-    "an escape as method": {"method": "\x1b]0;mine\x07"},
 }
-FINE = {"a long method", "an escape as method", "epochs with 5000 digits", "labels with 30 digits"}
 
 
 def cards() -> Iterator[Foreign]:
@@ -111,10 +94,9 @@ def cards() -> Iterator[Foreign]:
     for name, model in MODELS.items():
         yield Foreign(f"model {name}", f"{CNN}.json", on_card(model=model), PAPER)
     for name, values in VALUES.items():
-        fine = name in FINE
-        yield Foreign(name, f"{CNN}.json", on_card(**values), PAPER, fine=fine)
+        yield Foreign(name, f"{CNN}.json", on_card(**values), PAPER)
     pretrained = f"{RUN}/arms/vit.json"
-    for command in (LOOK, TUNE, ("attention-maps", *LOOK[1:]), ("feature-maps", *LOOK[1:])):
+    for command in (LOOK, TUNE):
         name = f"pretrained for {command[0]}"
         yield Foreign(f"{name} depth", pretrained, on_card(options__depth=10**5), command)
         yield Foreign(f"{name} classes", pretrained, on_card(options__num_classes=BIG), command)
@@ -133,7 +115,6 @@ def broken_json() -> dict[str, Change]:
         "of lists": text(lambda: "[" + "[]," * 10**7 + "[]]"),
         "of objects": text(lambda: '{"options": [' + '{"":{}},' * 3 * 10**6 + "{}]}"),
         "a pipe": pipe,
-        "a device": lambda path: (path.unlink(), path.symlink_to("/dev/zero")),
         "a folder": folder,
         "in another encoding": text('{"model": "x"}'.encode("utf-16")),
         "of a number": text(lambda: "1" * 10**6),
@@ -198,7 +179,6 @@ def odd_tensors() -> dict[str, Change]:
         "a header of exabytes": text(lambda: header({}, length=10**18)),
         "a header longer than the file": text(lambda: header({}, length=10**6)),
         "a header of 90 MB": text(lambda: header(b" " * 9 * 10**7)),
-        "a header of nothing": text(lambda: header(b"")),
         "a header nested deep": text(lambda: header(b'{"a":' + b"[" * 10**5)),
         "a header that is a list": text(lambda: header([])),
         "a million names": text(lambda: _names(10**6, 6)),
@@ -216,11 +196,8 @@ def odd_tensors() -> dict[str, Change]:
         "eighths of numbers": _first(lambda t: t.to(torch.float8_e4m3fn)),
         "doubles": _first(lambda t: t.double()),
         "complex numbers": _first(lambda t: t.to(torch.complex64)),
-        "whole numbers": _first(lambda t: t.long()),
-        "truths": _first(lambda t: t.bool()),
         "no numbers": _first(lambda t: torch.full_like(t, float("nan"))),
         "transposed": _first(lambda t: t.transpose(0, 1)),
-        "none of the first": _first(lambda t: t[:0]),
         "one missing": _tensors(lambda t: t.pop(next(iter(t)))),
         "one more": _tensors(lambda t: t.update(more=torch.zeros(3))),
         "three gigabytes more": _sparse_extra,
@@ -232,8 +209,6 @@ def odd_tensors() -> dict[str, Change]:
         "four gigabytes of zeros": holes(4 * 10**9),
         "a pipe": pipe,
         "a folder": folder,
-        "a device": lambda path: (path.unlink(), path.symlink_to("/dev/zero")),
-        "of others": link("victim/kept.json"),
     }
 
 
@@ -242,7 +217,7 @@ def tensors() -> Iterator[Foreign]:
     for name, change in odd_tensors().items():
         yield Foreign(f"arm {name}", f"{CNN}.safetensors", no_card(change), PAPER, "cnn")
     heads = f"{PROBED}/arms/cnn-head"
-    kept = ("exabytes", "trillion", "gigabytes", "eighths", "escapes", "complex", "pipe", "device", "overlap", "names")
+    kept = ("exabytes", "trillion", "three gigabytes", "eighths", "escapes", "million names")
     for name, change in odd_tensors().items():
         if any(word in name for word in kept):
             yield Foreign(f"head {name}", f"{heads}.safetensors", no_card(change), PREDICT, "cnn-head")

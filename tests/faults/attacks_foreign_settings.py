@@ -16,14 +16,11 @@ YAML: dict[str, str | bytes] = {
     "aliases": "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + LAUGHS,
     "aliases as settings": "x: &a [1, 1]\noptim: {betas: *a}\n",
     "an alias of itself": "optim: &a {betas: *a}\n",
-    "an alias of what is not there": "optim: *a\n",
     "merged": "optim:\n  <<: {lr: 0.1}\n",
-    "merged aliases": "a: &a {lr: 1}\noptim: {<<: *a}\n",
     "code": "optim: !!python/object/apply:os.system ['echo > victim-was-here']\n",
     "a name of Python": "optim: {lr: !!python/name:os.system }\n",
     "another tag": "optim: !mine {lr: 1}\n",
     "nested lists": "optim: {betas: " + "[" * 10**5 + "]" * 10**5 + "}\n",
-    "nested tables": "optim: " + "{a: " * 5000 + "1" + "}" * 5000 + "\n",
     "nested by lines": "".join(" " * i + "a:\n" for i in range(600)),
     "nested by dashes": "- " * 5000 + "\n",
     "a key of a list": "? [a, b]\n: 1\n",
@@ -48,22 +45,16 @@ YAML: dict[str, str | bytes] = {
     "not a number": "optim: {lr: .nan}\n",
     "a great number": "optim: {lr: 1e999}\n",
     "a date": "arms: {cnn: 2020-01-01}\n",
-    "no date": "arms: {cnn: 2020-13-45}\n",
     "bytes": "arms: {cnn: !!binary aGVsbG8=}\n",
-    "no base 64": "arms: {cnn: !!binary '*'}\n",
     "a set": "optim: !!set {lr, lr_min}\n",
-    "an order": "optim: !!omap [lr: 1]\n",
-    "pairs": "!!pairs [a: 1, a: 2]\n",
     "two documents": "optim: {lr: 0.1}\n---\noptim: {lr: 0.2}\n",
     "a directive": "%YAML 9.9\n---\na: 1\n",
     "another encoding": "optim: {lr: 0.1}\n".encode("utf-16"),
     "no encoding": b"\xff\xfe\xfd\n",
     "zeros": bytes(1000),
     "a list": "[1, 2]\n",
-    "a text": "mine\n",
 }
 SAVED = ("aliases", "merged", "code", "nested lists", "a key with escapes", "many unknown keys", "ten megabytes")
-SAVED += ("a hexadecimal number", "a number of sixties", "a section twice", "zeros")
 VALUES: dict[str, dict[str, Any]] = {
     "image size": {"data__image_size": 10**6},
     "batch size": {"finetune__batch_size": 10**12},
@@ -80,7 +71,6 @@ VALUES: dict[str, dict[str, Any]] = {
     "a model with escapes": {"arms__cnn": "\x1b[31m\x07"},
     "a long model": {"arms__cnn": "r" * 50_000},
     "weights of others": {"arms__weights": {"cnn": "/dev/zero", "vit": "/etc/passwd"}},
-    "a layout": {"data__layout": "\x1b[31m"},
     "images elsewhere": {"data__path": "/proc/self"},
     "images of a device": {"data__path": "/dev/zero"},
     "images of a pipe": {"data__path": "/nowhere/\x1b[31m"},
@@ -93,7 +83,6 @@ VALUES: dict[str, dict[str, Any]] = {
     "a size of pixels": {"data__max_pixels": 10**30},
     "the probe's size": {"finetune__probe_size": 10**6},
     "the probe's layers": {"finetune__layers": 10**30},
-    "teachers": {"method__targets": "local-dir:/tmp"},
 }
 UNUSED = {"weights of others", "splits of a device", "images elsewhere", "a model of the hub", "a model of a folder"}
 UNUSED |= {"a model with escapes", "a long model", "a pattern without end", "a device", "a device with escapes"}
@@ -122,6 +111,6 @@ def settings() -> Iterator[Foreign]:
         yield Foreign(f"shown {name}", f"{RUN}/config.yaml", on_settings(**VALUES[name]), command)
         yield Foreign(f"gone on with {name}", f"{RUN}/config.yaml", on_settings(**VALUES[name]), GO_ON)
     variant = f"{RUN}/finetune/pretrained-paper/config.yaml"
-    for name in ("image size", "a download", "labels of a device", "splits of a device", "a layout"):
+    for name in ("image size", "a download", "labels of a device", "splits of a device"):
         fine = name == "splits of a device"
         yield Foreign(f"evaluated {name}", variant, on_settings(**VALUES[name]), PAPER, fine=fine)

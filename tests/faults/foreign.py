@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -49,8 +50,13 @@ def attacks(world: World, *, of: Callable[[], Iterator[Foreign]], sample: int | 
         yield Attack("foreign run", name, partial(_attempt, world, foreign), foreign.file)
 
 
+COMMANDS = ("finetuning.evaluate", "finetuning.predict", "finetuning.job", "looking.similarity", "pretraining.job")
+
+
 def _attempt(world: World, foreign: Foreign) -> Result:
     world.make(STATES["tuned"], "tuned")
+    for name in (*(f"cass_cli.engine.{command}" for command in COMMANDS), "matplotlib.pyplot"):
+        import_module(name)  # once here, and not in each process that is attacked
     world.restore("tuned")
     (world.victim / "kept.json").write_text('{"mine": "and nobody else\'s"}')
     os.utime(world.victim, (1e9, 1e9))

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import attack
 from tests.faults.attack import GROUPS
 from tests.faults.outcome import BAD
 from tests.faults.world import World
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="attacks look into /proc")
 
-QUICK = {"disk/pretrain": 3, "disk/paper": 1, "disk/probe": 1, "changed/pretraining": 3, "changed/arms": 1}
+FOREIGN = {f"foreign/{of.__name__}": 2 for of in attack.FOREIGN}
+QUICK = {"disk/pretrain": 3, "disk/paper": 1, "disk/probe": 1, "changed/pretraining": 3, "changed/arms": 1, **FOREIGN}
 
 
 @pytest.fixture(scope="module")
