@@ -20,6 +20,7 @@ from torch import Tensor
 from cass_cli.words import shown
 
 MOST_SAID = 16_000_000  # bytes of a pickle: 300 a tensor
+MOST_STEPS = 1_000_000  # of an older file's pickle: 40 a tensor
 OLD_PICKLES = 4  # before the tensors of an older file: two numbers, a table of sizes, and what it holds
 NO_TENSORS = "it is no file of tensors that PyTorch wrote, or is damaged"
 
@@ -68,8 +69,8 @@ def _check_pickles(file: IO[bytes]) -> None:
     try:
         for _ in range(OLD_PICKLES):
             begins = file.tell()
-            for _ in pickletools.genops(file):
-                if file.tell() - begins > MOST_SAID:
+            for number, _ in enumerate(pickletools.genops(file)):
+                if number > MOST_STEPS or file.tell() - begins > MOST_SAID:
                     raise ValueError(f"what it says of its tensors has more than {MOST_SAID / 1e6:.0f} MB")
     except ValueError as error:
         raise ValueError(str(error) if "tensors" in str(error) else NO_TENSORS) from error

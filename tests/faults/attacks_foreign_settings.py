@@ -93,7 +93,7 @@ def settings() -> Iterator[Foreign]:
     for name, content in YAML.items():
         yield Foreign(f"file {name}", "mine.yaml", text(content), FILE, fine=name in ("bytes", "ten megabytes"))
         if name in SAVED:
-            yield Foreign(f"run {name}", f"{RUN}/config.yaml", text(content), REPORT, "config.yaml")
+            yield Foreign(f"run {name}", f"{RUN}/config.yaml", text(content), REPORT, fine=True)
     for name in ("nested lists", "aliases as settings", "a hexadecimal number", "a number of sixties", "code"):
         value = str(YAML[name]).partition(": {")[2].rstrip("}\n") or "!!python/name:os.system"
         key = "optim.betas" if "betas" in value else "train.seed"
@@ -101,8 +101,8 @@ def settings() -> Iterator[Foreign]:
         yield Foreign(f"assigned {name}", "mine.yaml", text(""), (*WEIGHTS, *TINY, "--set", assigned[:120_000]))
     for name, change in {"a pipe": pipe, "a folder": folder, "a device": link("../../../../dev/zero")}.items():
         yield Foreign(f"file {name}", "mine.yaml", change, FILE, "mine.yaml")
-    yield Foreign("run a pipe", f"{RUN}/config.yaml", pipe, REPORT)
-    yield Foreign("run three gigabytes", f"{RUN}/config.yaml", holes(3 * 10**9, b"data:\n"), REPORT, "config.yaml")
+    yield Foreign("run a pipe", f"{RUN}/config.yaml", pipe, REPORT, fine=True)
+    yield Foreign("run three gigabytes", f"{RUN}/config.yaml", holes(3 * 10**9, b"data:\n"), REPORT, fine=True)
     for name, values in VALUES.items():
         change = on_settings(**values)
         yield Foreign(f"wish for {name}", f"{RUN}/config.yaml", change, TUNE, fine=name in UNUSED)

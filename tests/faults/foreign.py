@@ -121,6 +121,16 @@ def text(content: str | bytes | Callable[[], str | bytes]) -> Change:
     return change
 
 
+def unrecorded(change: Change) -> Change:
+    """Return the change, of a file that no manifest remembers: a stranger's would have been made from theirs."""
+
+    def changed(path: Path) -> None:
+        (path.parent / "manifest.json").unlink(missing_ok=True)
+        change(path)
+
+    return changed
+
+
 def holes(size: int, start: bytes = b"") -> Change:
     """Return a change to a file of so many bytes that takes no space."""
 

@@ -38,6 +38,7 @@ def saved(value: Any, **how: Any) -> Callable[[Path], object]:
 
 OLD = {"_use_new_zipfile_serialization": False}
 SHARED = torch.zeros(1000)
+OLD_BEGINNING = b"".join(pickle.dumps(each, 2) for each in (0x1950A86A20F9469CFC6C, 1001, {})) + b"\x80\x02"
 
 
 @pytest.mark.parametrize("how", [{}, OLD])
@@ -67,6 +68,7 @@ def test_an_older_file_is_read_where_it_is_asked_for(tmp_path: Path) -> None:
         (lambda path: path.write_bytes(pickle.dumps(Calls())), "no file of tensors"),
         (lambda path: repacked(path, deflate=True), "packed"),
         (lambda path: repacked(path, pickled=b"\x80\x02" + b"]" * 20_000_000 + b"."), "more than 16 MB"),
+        (lambda path: path.write_bytes(OLD_BEGINNING + b"]" * 20_000_000 + b"."), "more than 16 MB"),
         (saved({"a": torch.zeros(1, dtype=torch.float16).expand(10**9)}), "1,000,000,000 numbers"),
         (saved({f"a{i}": SHARED for i in range(1000)}), "1,000,000 numbers"),
         (saved({"a": torch.empty(10**12, device="meta")}), "no place"),
