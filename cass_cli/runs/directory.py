@@ -151,9 +151,17 @@ def barely_begun(path: Path, *, ours: bool = False) -> bool:
                 file = Path(folder, name)
                 if not (is_draft(file) if ours else DRAFT.fullmatch(name)):
                     found = True
-                    if name not in BEGINNING or (name == "metrics.jsonl" and file.read_bytes().count(b"\n") > 1):
+                    if name not in BEGINNING or (name == "metrics.jsonl" and _has_rows(file)):
                         return False
     return ours or not found
+
+
+def _has_rows(log: Path) -> bool:
+    """Whether a log holds more than a row, or is none of cass."""
+    try:
+        return read_bytes(log).count(b"\n") > 1
+    except ValueError:
+        return True
 
 
 def _raise(error: OSError) -> None:

@@ -121,7 +121,7 @@ def logs() -> Iterator[Foreign]:
         "of three gigabytes": holes(3 * 10**9, SPLITS.encode()),
         "of one line": text(lambda: SPLITS + '"' + "a" * 10**7),
         "a pipe": pipe,
-        "of a million rows": text(lambda: SPLITS + "".join(f"{i}.png,train,a,,ok\n" for i in range(10**6))),
+        "of a hundred thousand rows": text(lambda: SPLITS + "".join(f"{i}.png,train,a,,ok\n" for i in range(10**5))),
         "of many columns": text(lambda: ",".join(f"c{i}" for i in range(10**6)) + "\n"),
     }.items():
         yield Foreign(f"splits {name}", f"{RUN}/splits.csv", unrecorded(change), PAPER)

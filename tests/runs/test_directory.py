@@ -125,3 +125,4 @@ def test_a_log_without_end_is_not_read(tmp_path: Path) -> None:
     for read in (run.metrics_mark, lambda: run.rewind(1, {"bytes": 10, "sha256": ""})):
         with pytest.raises(RunError, match=r"metrics\.jsonl is damaged: it has 1,000,000\.0 MB"):
             read()
+    assert not barely_begun(tmp_path, ours=True)
