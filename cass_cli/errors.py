@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
+LONGEST = 100  # characters of a name that may be a misspelled one: comparing takes the square of their number
+
 
 class CassError(Exception):
     """Something the user can mend: what went wrong and where, then what to try."""
@@ -49,5 +51,5 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the user asked for i
 
 def did_you_mean(name: str, known: list[str] | tuple[str, ...]) -> str:
     """Return ` Did you mean 'x'?` for the closest of `known`, or an empty string."""
-    close = get_close_matches(name, known, n=1, cutoff=0.6)
+    close = get_close_matches(name, known, n=1, cutoff=0.6) if len(name) <= LONGEST else []
     return f" Did you mean '{close[0]}'?" if close else ""

@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+import yaml  # written with it, read by `plain_yaml` alone
 from pydantic import BaseModel, ValidationError
 
+from cass_cli.config.plain_yaml import MOST_BYTES, plain_yaml
 from cass_cli.config.schema import Config
 from cass_cli.errors import ConfigError, RunError, did_you_mean
-from cass_cli.words import shown_list
+from cass_cli.reading import read_bytes
+from cass_cli.saved import short
+from cass_cli.words import shown, shown_list
 
 RESTORE = "Restore it from a copy, or start again."
+MOST_TOLD, MOST_CLOSE = 20, 10  # problems that are listed, and for which a setting of a close name is looked for
+LONGEST = 200  # characters of a key, in a message
 ASSIGNED = "--set"  # the origin of what it, or a mapping in Python, says
 
 
@@ -70,7 +75,8 @@ def resolve(layers: list[Layer]) -> Resolved:
                 merged[key] = value
                 origins[key] = layer.origin
             else:
-                problems.append(f"{layer.origin}: there is no setting '{key}'.{_nearest_key(key, keys)}")
+                close = _nearest_key(key, keys) if len(problems) < MOST_CLOSE else ""
+                problems.append(f"{layer.origin}: there is no setting '{shown(key)[:LONGEST]}'.{close}")
     try:
         config = Config.model_validate(_nest(merged))
     except ValidationError as error:
@@ -78,14 +84,16 @@ def resolve(layers: list[Layer]) -> Resolved:
         config = Config()
     if problems:
         hint = "`cass pretrain --dry-run` shows every setting; `--set key.sub=value` takes any of them."
-        raise ConfigError("\n".join(dict.fromkeys(problems)), hint=hint)
+        told = list(dict.fromkeys(problems))
+        more = [f"and {len(told) - MOST_TOLD:,} more"] if len(told) > MOST_TOLD else []
+        raise ConfigError("\n".join([*told[:MOST_TOLD], *more]), hint=hint)
     return Resolved(config, origins)
 
 
 def read_config_file(path: Path, origin: str) -> Layer:
     """Read a YAML file of nested settings; an `about` section is prose for people and left aside."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = plain_yaml(read_bytes(path, MOST_BYTES).decode("utf-8"))
         if document is None:
             document = {}
         if not isinstance(document, dict):
@@ -94,13 +102,11 @@ def read_config_file(path: Path, origin: str) -> Layer:
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(f"Cannot read the configuration {path}: {reason}.", hint="Check the path.") from error
-    except (
-        yaml.YAMLError,
-        ValueError,
-        RecursionError,
-    ) as error:  # or no date; what holds itself
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not valid YAML: it is no UTF-8.", hint="Save it as UTF-8.") from error
+    except ValueError as error:  # also of a date that is none
         raise ConfigError(
-            f"{path} is not valid YAML: {error}", hint="Compare it with `cass presets show demo`."
+            f"{path} is not valid YAML: {error}.", hint="Compare it with `cass presets show demo`."
         ) from error
 
 
@@ -117,10 +123,11 @@ def parse_assignments(assignments: Sequence[str] | Mapping[str, Any]) -> Layer:
         if not equals or not key.strip():
             raise ConfigError(f"--set {text!r} is not of the form key.sub=value.", hint="Example: --set optim.lr=1e-4")
         try:
-            value = yaml.safe_load(raw) or _bare(raw)
-        except (yaml.YAMLError, ValueError) as error:  # no date, or too long a number
+            value = plain_yaml(raw) or _bare(raw)
+        except ValueError as error:
             raise ConfigError(
-                f"--set {key}: {raw!r} is not valid YAML.", hint="Quote text that holds : or #."
+                f"--set {shown(key)[:LONGEST]}: {short(raw)} is not valid YAML: {error}.",
+                hint="Quote text that holds : or #.",
             ) from error
         values[key.strip()] = value
     return Layer(ASSIGNED, values)
@@ -144,7 +151,7 @@ def flag_layer(flags: Mapping[str, Any]) -> Layer:
 
 def _bare(raw: str) -> Any:
     """Return what YAML reads as nothing: signs such as | and > begin a text that never comes, and are meant as such."""
-    value = yaml.safe_load(raw)
+    value = plain_yaml(raw)
     return raw if value == "" and raw.strip() and raw.strip()[0] not in "'\"" else value
 
 
@@ -172,17 +179,20 @@ def to_yaml(resolved: Resolved) -> str:
     return "\n".join(lines) + "\n"
 
 
+ASKED_ANEW = {"data.download"}  # a run may come from a stranger, whose word fetches nothing and writes nowhere
 SINCE_EVER = {"data", "arms", "augment", "method", "optim", "train"}  # the sections that every saved file has
 
 
 def read_saved(path: Path) -> Resolved:
     """Read what `to_yaml` wrote, origins included.
 
-    Raises `RunError` for anything else: settings and sections that came later have their defaults.
+    `ASKED_ANEW` is not taken from it. Raises `RunError` for anything else: settings and sections that came later have
+    their defaults.
     """
     try:
         layer = read_config_file(path, "the file")
-        resolved = resolve([layer])
+        told = {key: value for key, value in layer.values.items() if key not in ASKED_ANEW}
+        resolved = resolve([Layer(layer.origin, told)])
     except ConfigError as error:
         raise RunError(f"{path} is damaged: {error.what.replace(f'{path} ', 'it ')}", hint=RESTORE) from error
     begun = {key.partition(".")[0] for key in layer.values}
@@ -225,10 +235,10 @@ def _nearest_key(key: str, keys: Mapping[str, str]) -> str:
 
 
 def _explain(item: Any, origins: Mapping[str, str]) -> str:
-    location = [str(part) for part in item["loc"]]
+    location = [shown(str(part))[:LONGEST] for part in item["loc"]]
     key = ".".join(location[:2])
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "value_error":
         return message if not key else f"{location[0]}.{message}"
-    given = f" (given: {item['input']!r}, from {origins.get(key, 'the configuration')})"
+    given = f" (given: {short(item['input'])}, from {origins.get(key, 'the configuration')})"
     return f"{'.'.join(location)}: {message[0].lower()}{message[1:]}{given}"

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from cass_cli.config.load import Layer, read_config_file
+from cass_cli.config.plain_yaml import plain_yaml
 from cass_cli.errors import ConfigError, did_you_mean
 
 # In a checkout the presets lie beside the package; in a wheel, inside it.
@@ -57,7 +56,7 @@ def preset_layer(name: str) -> Layer:
 
 def preset_about(name: str) -> About:
     """Return what the preset `name` says of its data."""
-    return About(**yaml.safe_load(preset_path(name).read_text(encoding="utf-8"))["about"])
+    return About(**plain_yaml(preset_path(name).read_text(encoding="utf-8"))["about"])
 
 
 def preset_data_path(name: str) -> Path:

@@ -15,6 +15,7 @@ import torch
 
 from cass_cli.errors import RunError
 from cass_cli.files import whole_file
+from cass_cli.models.torch_file import load_torch
 
 FORMAT = 1
 MARK = b"cass-sha256:"
@@ -36,18 +37,20 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Return what `save_checkpoint` wrote, on the CPU; raise `RunError` for anything else."""
     if not path.is_file():
         raise RunError(f"There is no checkpoint {path}.", hint="The run stopped before its first one: start it again.")
-    damaged = RunError(f"{path} is not a checkpoint of cass, or is damaged.", hint="Start the run again.")
     try:
+        state = load_torch(path)
         if not _intact(path):
-            raise damaged
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        if state.pop("format") != FORMAT:
-            raise RunError(f"{path} was written by another version of cass.", hint="Resume it with that version.")
-    except (RunError, MemoryError):
-        raise
-    except Exception as error:
-        raise damaged from error
-    return state
+            raise ValueError("it is not what was saved")
+    except (OSError, ValueError) as error:
+        what = f"{path} is not a checkpoint of cass, or is damaged: {error}."
+        raise RunError(what, hint="Start the run again.") from error
+    version = state.pop("format", None) if isinstance(state, dict) else None
+    if not isinstance(version, int):
+        raise RunError(f"{path} is not a checkpoint of cass.", hint="Start the run again.")
+    if version != FORMAT:
+        raise RunError(f"{path} was written by another version of cass.", hint="Resume it with that version.")
+    found: dict[str, Any] = state
+    return found
 
 
 class _Hashed:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from cass_cli.errors import ConfigError
+from cass_cli.words import shown
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of malloc.h
 KEPT = {TRIM_THRESHOLD: 2**31 - 1, MMAP_THRESHOLD: 2**30}  # bytes
@@ -22,7 +23,7 @@ def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ConfigError(f"There is no device '{name}'.", hint="Use auto, cpu, cuda or cuda:0.") from None
+        raise ConfigError(f"There is no device '{shown(name)}'.", hint="Use auto, cpu, cuda or cuda:0.") from None
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise ConfigError(

@@ -181,9 +181,18 @@ def _load(folder: Path, batches: Mapping[int, NDArray[np.int64]], images: int) -
 def _saved(path: Path, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], tuple[int, ...]] | None:
     """Return the features of `rows` that a file holds, and their widths; None where it is not there, or not whole."""
     try:
+        if any(part.compress_type != zipfile.ZIP_STORED for part in _parts(path)):  # that could unpack to gigabytes
+            return None
         with np.load(path, allow_pickle=False) as saved:  # which holds the contents against their checksums
             held, values, widths = (saved[name] for name in ("rows", "values", "widths"))
     except (OSError, ValueError, KeyError, EOFError, TypeError, NotImplementedError, zipfile.BadZipFile, zlib.error):
         return None
+    except MemoryError:  # for an array that is said to be larger than the file
+        return None
     whole = np.array_equal(held, rows) and values.shape == (len(rows), widths.sum()) and values.dtype == np.float32
     return (values, tuple(widths.tolist())) if whole else None
+
+
+def _parts(path: Path) -> list[zipfile.ZipInfo]:
+    with zipfile.ZipFile(path) as archive:
+        return archive.infolist()

@@ -12,7 +12,7 @@ import torch
 
 from cass_cli.config.schema import ARM_NAMES, ArmName, Config, StartName
 from cass_cli.errors import ModelError, RunError
-from cass_cli.models.arms import Arm, build_arm
+from cass_cli.models.arms import Arm, build_arm, check_arm
 from cass_cli.models.card import read_card
 from cass_cli.models.heads import Joined, LayerHead, LearningHead
 from cass_cli.runs.directory import Run
@@ -71,7 +71,7 @@ def starting_body(run: Run, config: Config, name: str, *, seed: int) -> Arm:
         init = "pretrained" if run.arm(name).is_file() else "imagenet"
     if init in ("pretrained", "averaged"):
         path = run.arm(name, averaged=init == "averaged")
-        card = read_card(path.with_suffix(".json"))
+        card, _ = check_arm(path.with_suffix(""))
         return build_arm(
             card.model,
             image_size=config.data.image_size,

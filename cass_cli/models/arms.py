@@ -15,10 +15,14 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from cass_cli.errors import ModelError, RunError, did_you_mean
+from cass_cli.errors import ModelError, did_you_mean
 from cass_cli.models.card import ArmCard, read_card
+from cass_cli.models.header import Header, check_form, read_header
 from cass_cli.models.sealed import load_file, write_sealed
-from cass_cli.models.weights import WeightReport, check_finite, load_weights
+from cass_cli.models.weights import WeightReport, check_finite, first_words, load_weights
+from cass_cli.words import shown
+
+LONGEST = 100  # characters of a name, in a message
 
 
 @dataclass(frozen=True)
@@ -68,11 +72,7 @@ def build_arm(
 @cache
 def arm_options(name: str, *, image_size: int, outputs: int, output_stride: int | None = None) -> Mapping[str, Any]:
     """Return the keyword arguments for `timm.create_model`, after checking that `name` can take size and stride."""
-    if not timm.is_model(name):
-        raise ModelError(
-            f"timm has no model '{name}'.{did_you_mean(name.partition('.')[0], timm.list_models())}",
-            hint="`python -c \"import timm; print(timm.list_models('resnet*'))\"` lists names.",
-        )
+    check_name(name)
     options: dict[str, Any] = {"num_classes": outputs}
     with torch.device("meta"):
         plain = timm.create_model(name, num_classes=outputs)
@@ -94,6 +94,24 @@ def arm_options(name: str, *, image_size: int, outputs: int, output_stride: int 
         options.pop("img_size", None)
         _dry_forward(name, options, image_size)
     return options
+
+
+def check_name(name: str) -> None:
+    """Raise `ModelError` unless `name` is that of a model that timm itself has.
+
+    timm also knows names that load from elsewhere, hf-hub:… and local-dir:…, which could stand in a stranger's file.
+    """
+    said = shown(name) if len(name) <= LONGEST else f"{shown(name[:LONGEST])}…"
+    if ":" in name or "/" in name or "\\" in name:
+        raise ModelError(
+            f"'{said}' would be loaded from elsewhere, and cass builds timm's own models only.",
+            hint="Name the model as timm.list_models() does; a file with its weights is named by --weights.",
+        )
+    if not timm.is_model(name):
+        raise ModelError(
+            f"timm has no model '{said}'.{did_you_mean(name.partition('.')[0], timm.list_models())}",
+            hint="`python -c \"import timm; print(timm.list_models('resnet*'))\"` lists names.",
+        )
 
 
 def _check_stride(name: str, options: Mapping[str, Any], image_size: int) -> None:
@@ -180,21 +198,44 @@ def save_arm(path: Path, model: nn.Module, card: ArmCard) -> None:
 
 
 def load_arm(path: Path) -> tuple[nn.Module, ArmCard]:
-    """Return the network saved as `path`.safetensors with `path`.json, and what the JSON says of it."""
+    """Return the network saved as `path`.safetensors with `path`.json, and what the JSON says of it.
+
+    Raises `RunError` and `ModelError` as `check_arm` does, and `ModelError` for tensors that are not finite.
+    """
+    card, header = check_arm(path)
     try:
-        card = read_card(path.with_suffix(".json"))
         model: nn.Module = timm.create_model(card.model, **card.options)
-        tensors = load_file(path.with_suffix(".safetensors"))
+        tensors = load_file(path.with_suffix(".safetensors"), header)
         model.load_state_dict(tensors, strict=True)
-    except RunError:  # of the card
-        raise
     except Exception as error:
-        raise ModelError(
-            f"{path}.safetensors with {path.name}.json is not an arm saved by cass: {error}",
-            hint="Name a run directory that `cass pretrain` finished.",
-        ) from error
+        raise _no_arm(path, error) from error
     check_finite(tensors, path.with_suffix(".safetensors"))
     return model, card
+
+
+def check_arm(path: Path) -> tuple[ArmCard, Header]:
+    """Return the card of `path`.json, and the header of `path`.safetensors.
+
+    Raises `RunError` for a damaged card; `ModelError` unless timm has the network that it names, and the header says
+    that the tensors are those of that network. None is built for that, and no tensor is read.
+    """
+    card = read_card(path.with_suffix(".json"))
+    try:
+        check_name(card.model)
+        header = read_header(path.with_suffix(".safetensors"))
+        with torch.device("meta"):
+            form = timm.create_model(card.model, **card.options).state_dict()
+        check_form(header, form, of=f"the {card.model} of its card")
+    except Exception as error:
+        raise _no_arm(path, error) from error
+    return card, header
+
+
+def _no_arm(path: Path, error: Exception) -> ModelError:
+    return ModelError(
+        f"{path}.safetensors with {path.name}.json is not an arm saved by cass: {first_words(error)}.",
+        hint="Name a run directory that `cass pretrain` finished.",
+    )
 
 
 def _download(name: str, options: Mapping[str, Any]) -> nn.Module:

@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
 from annotated_types import Len
-from pydantic import AllowInfNan, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # as pydantic asks for: that of Python 3.11 forgets what is not required
 
-from cass_cli.config.schema import FitName
+from cass_cli.config.schema import Deviation, FitName, Mean
 from cass_cli.data.views.spec import ImageSpec
+from cass_cli.errors import RunError
 from cass_cli.models.sealed import check_card
-from cass_cli.saved import read_json, with_more
+from cass_cli.saved import NonNegativeInt, read_json
+from cass_cli.words import count
+
+Side = Annotated[int, Field(ge=16, le=2048)]  # in pixels, as the settings have it
 
 
-@with_more
+@with_config(ConfigDict(extra="forbid"))
 class Options(TypedDict):
-    """Arguments of timm.create_model."""
+    """The arguments of timm.create_model that cass gives, and no others: some have timm read or fetch files."""
 
-    num_classes: NonNegativeInt
+    num_classes: Annotated[int, Field(ge=0, le=1_000_000)]
+    img_size: NotRequired[Side]
+    output_stride: NotRequired[Literal[8, 16]]
 
 
 class CardRecord(TypedDict):
@@ -29,9 +35,9 @@ class CardRecord(TypedDict):
 
     model: str
     options: Options
-    input_size: Annotated[Sequence[PositiveInt], Len(3, 3)]
-    mean: Annotated[Sequence[FiniteFloat], Len(3, 3)]
-    std: Annotated[Sequence[Annotated[PositiveFloat, AllowInfNan(False)]], Len(3, 3)]
+    input_size: tuple[Literal[3], Side, Side]
+    mean: Annotated[Sequence[Mean], Len(3, 3)]
+    std: Annotated[Sequence[Deviation], Len(3, 3)]
     fit: NotRequired[FitName]
     classes: NotRequired[Sequence[str]]
     multilabel: NotRequired[bool]
@@ -100,11 +106,27 @@ class ArmCard:
         return {key: value for key, value in values.items() if value is not None}
 
 
+HINT = "Restore it from a copy, or train the arm again."
 _OF_SOME = ("multilabel", "method", "epochs", "averaged", "started_from", "labels", "best_epoch")
 
 
 def read_card(path: Path) -> ArmCard:
     """Return what the JSON at `path` says; raise `RunError` if it is damaged."""
-    found = read_json(path, CardRecord, hint="Restore it from a copy, or train the arm again.")
+    found = read_json(path, CardRecord, hint=HINT)
     check_card(path)
+    if wrong := _amiss(found):
+        raise RunError(f"{path} is damaged: {wrong}.", hint=HINT)
     return ArmCard.from_dict(found)
+
+
+def _amiss(found: CardRecord) -> str:
+    """Return what in a card does not fit together, "" where all does."""
+    options, (_, height, width) = found["options"], found["input_size"]
+    outputs, classes = options["num_classes"], found.get("classes", ())
+    if height != width or options.get("img_size", width) != width:
+        return f"images of {height} × {width} for a network of {options.get('img_size', width)}"
+    if classes and len(classes) != outputs:
+        return f"{count(len(classes), 'class', 'classes')} for {count(outputs, 'output')}"
+    if len(set(classes)) < len(classes):
+        return "classes of the same name"
+    return ""

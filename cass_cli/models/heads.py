@@ -18,19 +18,24 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from operator import itemgetter
 from pathlib import Path
+from typing import Annotated
 
 import torch
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
 from cass_cli.errors import ModelError
 from cass_cli.models.arms import load_arm
+from cass_cli.models.header import Header, check_form, read_header
 from cass_cli.models.layers import arm_features
 from cass_cli.models.sealed import check_card, load_file, write_sealed
-from cass_cli.models.weights import check_finite
-from cass_cli.saved import read_json
+from cass_cli.models.weights import check_finite, first_words
+from cass_cli.saved import NonNegativeInt, read_json
+from cass_cli.words import count
 
 ENDING = "-head"  # of a head's file, after the name of the arm that it makes a classifier
+FileName = Annotated[str, Field(pattern=r"^(cnn|vit)(-start)?$")]  # of an arm beside the head
+WIDEST = 10_000_000  # features of all arms that a head reads
 START = "-start"  # of an arm's file, after its name: the arm as it began, beside what it has learned
 
 
@@ -38,8 +43,8 @@ START = "-start"  # of an arm's file, after its name: the arm as it began, besid
 class HeadCard:
     """What a head's JSON says: what it reads, and how it was fitted. A field added later needs a default."""
 
-    arms: tuple[str, ...]  # whose features it reads, in this order
-    layers: PositiveInt  # of each arm, from the last
+    arms: Annotated[tuple[FileName, ...], Field(min_length=1, max_length=2)]  # whose features it reads, in this order
+    layers: Annotated[int, Field(ge=1, le=1_000_000_000)]  # of each arm, from the last
     mirrored: bool  # features are the mean of the image's and its mirror image's
     classes: tuple[str, ...]
     multilabel: bool
@@ -163,15 +168,24 @@ def load_head(path: Path) -> LayerHead:
     card = read_json(path.with_suffix(".json"), HeadCard, hint="Fine-tune again.")
     check_card(path.with_suffix(".json"))
     try:
-        tensors = load_file(path.with_suffix(".safetensors"))
+        header = read_header(path.with_suffix(".safetensors"))
+        check_form(
+            header, _form(header, len(card.classes)), of=f"a head of {count(len(card.classes), 'class', 'classes')}"
+        )
+        tensors = load_file(path.with_suffix(".safetensors"), header)
         weight, bias = itemgetter("weight", "bias")(tensors)
-        if weight.shape[:1] != bias.shape or bias.shape != (len(card.classes),):
-            raise ValueError(f"weights {list(weight.shape)} and {list(bias.shape)} for {len(card.classes)} classes")
         head = LayerHead(card, weight, bias, source=f"{path}.safetensors")
     except Exception as error:
         raise ModelError(
-            f"{path}.safetensors with {path.name}.json is not a head saved by cass: {error}",
+            f"{path}.safetensors with {path.name}.json is not a head saved by cass: {first_words(error)}.",
             hint="Fine-tune again.",
         ) from error
     check_finite(tensors, path.with_suffix(".safetensors"))
     return head
+
+
+def _form(header: Header, classes: int) -> dict[str, Tensor]:
+    """Return the tensors of a head without numbers: as many features as it says, up to `WIDEST`."""
+    _, shape = header.tensors.get("weight", ("", ()))
+    features = min(shape[1], WIDEST) if len(shape) == 2 else 0
+    return {"weight": torch.empty(classes, features, device="meta"), "bias": torch.empty(classes, device="meta")}

@@ -14,14 +14,13 @@ from typing import Any
 
 import safetensors.torch as plain
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from cass_cli.errors import RunError
 from cass_cli.files import json_text, whole_file, write_text
+from cass_cli.models.header import LENGTH, Header, read_header
 
 SEAL, CARD, ABOUT = "sha256", "card", "__metadata__"  # among what a safetensors file says of itself
-LENGTH = 8  # bytes that say how long the header is, to whole multiples of which it is filled up
 
 
 def write_sealed(path: Path, tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> None:
@@ -44,14 +43,13 @@ def sealed(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> tuple[byt
     return len(text).to_bytes(LENGTH, "little"), text, memoryview(data)[LENGTH + length :]
 
 
-def load_file(path: Path) -> dict[str, Tensor]:
+def load_file(path: Path, header: Header | None = None) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file; raise `ValueError` where they are not those that were saved.
 
-    A file of another program, which holds no digest, is taken as it is.
+    A file of another program, which holds no digest, is taken as it is. `header` is its own, where it was read.
     """
+    said = (header or read_header(path)).about.get(SEAL)
     tensors: dict[str, Tensor] = plain.load_file(path)
-    with safe_open(path, framework="pt") as file:
-        said = (file.metadata() or {}).get(SEAL)
     if said not in (None, _digest(tensors)):
         raise ValueError("its tensors are not those that were saved: the file was damaged or changed")
     return tensors
@@ -60,9 +58,8 @@ def load_file(path: Path) -> dict[str, Tensor]:
 def check_card(path: Path) -> None:
     """Raise `RunError` where the JSON at `path` is not the one that was written beside its tensors."""
     try:
-        with safe_open(path.with_suffix(".safetensors"), framework="pt") as file:
-            said = (file.metadata() or {}).get(CARD)
-    except (OSError, SafetensorError):  # no tensors, or damaged ones: whoever reads them says so
+        said = read_header(path.with_suffix(".safetensors")).about.get(CARD)
+    except (OSError, ValueError):  # no tensors, or damaged ones: whoever reads them says so
         return
     if said not in (None, _digest_of(path.read_bytes())):
         raise RunError(f"{path} was changed since cass wrote it.", hint="Put it back as it was, or train again.")

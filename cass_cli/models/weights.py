@@ -14,7 +14,12 @@ from torch import Tensor, nn
 
 from cass_cli.errors import ModelError
 from cass_cli.models.sealed import load_file
+from cass_cli.models.torch_file import load_torch
+from cass_cli.words import shown
 
+MOST_BYTES = 1_000_000_000  # of a weight file, or for larger networks
+BYTES_A_NUMBER = 64  # of the network: with an optimiser's state a file has 16
+LONGEST = 100  # characters of a tensor's name, in a message
 # Where training scripts put the model's tensors inside a checkpoint.
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "state_dict_ema")
 
@@ -42,8 +47,9 @@ def load_weights(model: nn.Module, path: Path) -> WeightReport:
     the classification head may be absent (it then keeps its random start); anything else that is missing,
     unexpected, of another shape or not finite raises `ModelError` naming the tensors.
     """
-    given = _fit_to_model(read_tensors(path), model)
     wanted = model.state_dict()
+    _check_size(path, numbers=sum(tensor.numel() for tensor in wanted.values()))
+    given = _fit_to_model(read_tensors(path), model)
     head = _head_prefixes(model)
     missing = [key for key in wanted if key not in given]
     unexpected = [key for key in given if key not in wanted]
@@ -72,6 +78,16 @@ def load_weights(model: nn.Module, path: Path) -> WeightReport:
     return WeightReport(path.name, len(wanted) - len(left_random), len(wanted), tuple(left_random))
 
 
+def _check_size(path: Path, *, numbers: int) -> None:
+    """Raise `ModelError` where a file is far too large for a network of so many `numbers`."""
+    most = max(MOST_BYTES, BYTES_A_NUMBER * numbers)
+    if path.is_file() and path.stat().st_size > most:
+        raise ModelError(
+            f"{path} has {path.stat().st_size / 1e9:,.1f} GB, and the network {numbers / 1e6:,.1f} million numbers.",
+            hint="Name a file that holds the weights of this network alone.",
+        )
+
+
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Return the named tensors of a safetensors file or a PyTorch checkpoint (tensors only, no code)."""
     if not path.is_file():
@@ -79,14 +95,20 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        return _unwrap(torch.load(path, map_location="cpu", weights_only=True))
-    except ModelError:
+        return _unwrap(load_torch(path, old=True))
+    except MemoryError:
         raise
     except Exception as error:
         raise ModelError(
-            f"{path} is not a readable weight file: {str(error).splitlines()[0]}",
+            f"{path} is not a readable weight file: {first_words(error)}.",
             hint="cass reads .safetensors files and PyTorch state dicts that hold tensors only.",
         ) from error
+
+
+def first_words(error: Exception) -> str:
+    """Return the first line of what an error says, fit for a message."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return shown(lines[0])[: 3 * LONGEST].removesuffix(".")
 
 
 def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -120,7 +142,7 @@ def _unwrap(loaded: Any) -> dict[str, Tensor]:
         if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
             loaded = loaded[key]
     if not isinstance(loaded, dict) or not loaded or not all(isinstance(v, Tensor) for v in loaded.values()):
-        raise ModelError("The file holds no state dict of tensors.")
+        raise ValueError("it holds no state dict of tensors")
     return {str(key).removeprefix("module."): value for key, value in loaded.items()}
 
 
@@ -142,4 +164,4 @@ def _head_prefixes(model: nn.Module) -> tuple[str, ...]:
 
 def _some(names: list[str], most: int = 4) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return ", ".join(shown(name)[:LONGEST] for name in names[:most]) + more

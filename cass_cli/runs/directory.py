@@ -19,9 +19,10 @@ from cass_cli.config.load import Layer, Resolved, read_saved
 from cass_cli.config.recipes import resolve_over
 from cass_cli.errors import RunError
 from cass_cli.files import DRAFT, append_text, is_draft, remove, telling, whole_file, write_text
+from cass_cli.reading import read_bytes
 from cass_cli.runs.latest import INSTEAD, LATEST
 from cass_cli.runs.own import check_no_loop
-from cass_cli.runs.rows import AnyRow, read_rows, rows_until
+from cass_cli.runs.rows import HINT, AnyRow, read_rows, rows_until
 from cass_cli.runs.writers import LOCKS
 
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow", "safetensors")
@@ -86,7 +87,7 @@ class Run:
 
     def metrics_mark(self) -> dict[str, Any]:
         """Return the length in bytes and a digest of metrics.jsonl, for a checkpoint to hold."""
-        text = self.metrics.read_bytes() if self.metrics.is_file() else b""
+        text = self._log() if self.metrics.is_file() else b""
         return {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
 
     def rewind(self, epochs: int, mark: Mapping[str, Any] | None) -> str:
@@ -101,7 +102,7 @@ class Run:
             kept = rows_until(self.metrics, epochs)
             write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in kept))
             return ""
-        text = self.metrics.read_bytes()[: mark["bytes"]]
+        text = self._log()[: mark["bytes"]]
         if hashlib.sha256(text).hexdigest() != mark["sha256"]:
             raise RunError(
                 f"{self.metrics} was changed since the checkpoint beside it was saved.",
@@ -110,6 +111,12 @@ class Run:
         with whole_file(self.metrics) as file:
             file.write(text)
         return ""
+
+    def _log(self) -> bytes:
+        try:
+            return read_bytes(self.metrics)
+        except ValueError as error:
+            raise RunError(f"{self.metrics} is damaged: {error}.", hint=HINT) from error
 
 
 # What a run or fine-tuning writes before it has anything that would be a pity to lose.
@@ -147,9 +154,17 @@ def barely_begun(path: Path, *, ours: bool = False) -> bool:
                     found = True
                     if name not in BEGINNING or not (file.is_file() or file.is_symlink()):
                         return False
-                    if name == "metrics.jsonl" and file.is_file() and file.read_bytes().count(b"\n") > 1:
+                    if name == "metrics.jsonl" and file.is_file() and _has_rows(file):
                         return False
     return ours or not found
+
+
+def _has_rows(log: Path) -> bool:
+    """Whether a log holds more than a row, or is none of cass."""
+    try:
+        return read_bytes(log).count(b"\n") > 1
+    except ValueError:
+        return True
 
 
 def _raise(error: OSError) -> None:

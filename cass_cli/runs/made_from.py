@@ -14,10 +14,12 @@ from typing import Any
 from cass_cli.data.fingerprints import Fingerprint, Fingerprints, differences
 from cass_cli.errors import RunError
 from cass_cli.files import write_text
+from cass_cli.reading import any_json, read_bytes
 from cass_cli.runs.manifest import replace_recorded
 from cass_cli.words import count, shown_list
 
 NAME = "images.json"
+MOST_BYTES = 500_000_000  # of it: a line an image
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ def read_made_from(folder: Path) -> MadeFrom | None:
     """Return what the run or fine-tuning in `folder` was made from; None where nothing says so."""
     path = folder / NAME
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = any_json(read_bytes(path, MOST_BYTES))
         return MadeFrom(
             {
                 name: Fingerprint(int(size), int(time), str(digest))
@@ -42,7 +44,7 @@ def read_made_from(folder: Path) -> MadeFrom | None:
         )
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise RunError(f"{path} is damaged.", hint="Put it back as it was.") from error
 
 

@@ -13,10 +13,12 @@ from typing import Literal
 
 from cass_cli.errors import RunError
 from cass_cli.files import write_json, write_text
+from cass_cli.reading import read_bytes
 from cass_cli.saved import read_json
 from cass_cli.words import shown_list
 
 NAME = "manifest.json"
+MOST_BYTES = 1_000_000_000  # of a file that it records
 
 Digests = Mapping[str, Sequence[str]]
 """By the name of a file. It may have two: it is being replaced, and either is right."""
@@ -35,7 +37,11 @@ def read_manifest(folder: Path) -> Digests | None:
     if not (folder / NAME).exists():
         return None
     hint = "Put it back as it was; or delete it, and nothing is compared."
-    return read_json(folder / NAME, ManifestRecord, hint=hint).files
+    files = read_json(folder / NAME, ManifestRecord, hint=hint).files
+    if elsewhere := [name for name in files if Path(name).name != name or name in ("", "..") or "\0" in name]:
+        what = f"{folder / NAME} is damaged: it is of files that do not lie beside it, {shown_list(elsewhere, 3)}."
+        raise RunError(what, hint=hint)
+    return files
 
 
 def write_manifest(folder: Path, names: Iterable[str], *, coming: Mapping[str, str] | None = None) -> None:
@@ -79,8 +85,8 @@ def _encoded(text: str) -> bytes:
 
 def _digest_of(path: Path) -> str:
     try:
-        return _digest(path.read_bytes())
-    except OSError:
+        return _digest(read_bytes(path, MOST_BYTES))
+    except (OSError, ValueError):
         return ""
 
 

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NotRequired
 
-from pydantic import FiniteFloat, NonNegativeInt, PositiveInt
+from pydantic import FiniteFloat
 from typing_extensions import TypedDict  # as pydantic asks for: see `rows.py`
 
 from cass_cli.config.schema import ArmName
 from cass_cli.errors import RunError
-from cass_cli.saved import read_json, with_more
+from cass_cli.saved import NonNegativeInt, PositiveInt, read_json, with_more
 from cass_cli.scores.judgement import Judgement
 from cass_cli.scores.metrics import METRICS, PER_CLASS
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, NotRequired, TypeVar
 
 from annotated_types import Len
-from pydantic import FiniteFloat, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import FiniteFloat, NonNegativeFloat
 from typing_extensions import TypedDict  # as pydantic asks for: that of Python 3.11 forgets what is not required
 
 from cass_cli.errors import RunError
-from cass_cli.saved import parse, with_more
+from cass_cli.reading import TooMuch, any_json, read_bytes
+from cass_cli.saved import NonNegativeInt, PositiveInt, parse, with_more
 
 HINT = "Restore it from a copy; or remove it, and the report will lack the epochs up to here."
 
@@ -98,11 +98,13 @@ def read_rows(path: Path, kind: type[AnyRow]) -> list[AnyRow]:
     that is no such row.
     """
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = read_bytes(path).split(b"\n")
     except FileNotFoundError:
         return []
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or error}.", hint=HINT) from error
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {error}.", hint=HINT) from error
     *whole, last = lines
     rows: list[AnyRow] = []
     for number, line in enumerate(whole if _cut_short(last, after=whole) else lines, 1):
@@ -143,9 +145,9 @@ def _cut_short(line: bytes, *, after: list[bytes]) -> bool:
     if not line.startswith(b"{"):
         return not (line.strip(b"\0") if after else line)
     try:
-        json.loads(line)
+        any_json(line)
+    except TooMuch:
+        return False
     except ValueError:
         return True
-    except RecursionError:
-        pass
     return False

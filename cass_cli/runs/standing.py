@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,10 +10,11 @@ from typing import Any
 
 from cass_cli.errors import CassError
 from cass_cli.lock import locked
+from cass_cli.reading import any_json, read_bytes
 from cass_cli.runs.latest import LATEST, latest_of
 from cass_cli.runs.writers import FINE_TUNING, LOCKS, WHOLE
 
-TAIL = 65536  # bytes of a metrics.jsonl that hold its last row
+TAIL = 65536  # bytes of a metrics.jsonl that hold its last row, and of a config.yaml that hold it all
 
 
 @dataclass(frozen=True)
@@ -51,18 +51,18 @@ def standing(runs: Path) -> Standing | None:
     try:
         path = latest_of(runs)
         return _standing(path) if path and (path / "config.yaml").is_file() else None
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 
 def _standing(path: Path) -> Standing:
     summary = _json(path / "summary.json")
-    done = int(_last_row(path / "metrics.jsonl").get("epoch", 0) or 0)
+    done = _whole(_last_row(path / "metrics.jsonl").get("epoch"))
     locks = path.resolve().parent / LOCKS / path.resolve().name
     tuned = _fine_tunings(path / "finetune", locks)
     pretrained = bool(summary) or done > 0 or not tuned
     epochs = _epochs(path / "config.yaml")
-    finished = bool(summary) and (epochs is None or int(summary.get("epochs", 0) or 0) >= epochs)
+    finished = bool(summary) and (epochs is None or _whole(summary.get("epochs")) >= epochs)
     return Standing(path, epochs, done, finished, pretrained, _held(locks / WHOLE), tuned)
 
 
@@ -82,7 +82,8 @@ def _fine_tunings(folder: Path, locks: Path) -> tuple[TunedStanding, ...]:
         pick = str(judgement.get("pick", "")) if isinstance(judgement, dict) else ""
         metric = str(summary.get("metric", ""))
         scores = summary.get("test")
-        value = scores.get(pick, {}).get(metric) if isinstance(scores, dict) and scores else None
+        of_pick = scores.get(pick) if isinstance(scores, dict) else None
+        value = of_pick.get(metric) if isinstance(of_pick, dict) else None
         found.append(
             TunedStanding(
                 path.name,
@@ -91,7 +92,7 @@ def _fine_tunings(folder: Path, locks: Path) -> tuple[TunedStanding, ...]:
                 fraction=-_order(answering)[0] if answering else 0.0,
                 pick=pick,
                 metric=metric,
-                test=float(value) if isinstance(value, int | float) else None,
+                test=float(value) if isinstance(value, int | float) and abs(value) < 10**15 else None,
                 evaluated=answering is not None and (answering / "evaluation-test.json").is_file(),
                 latest=latest is not None and latest.name == path.name,
                 running=_held(locks / f"{FINE_TUNING}{path.name}"),
@@ -118,10 +119,15 @@ def _order(trial: Path) -> tuple[float, int]:
 
 def _epochs(config: Path) -> int | None:
     """Return train.epochs of a config.yaml as cass writes it, without a reader of YAML."""
-    text = config.read_text(encoding="utf-8", errors="replace") + "\n"
+    text = read_bytes(config, TAIL).decode("utf-8", "replace") + "\n"
     section = re.search(r"^train:\s*\n((?:[ \t#].*\n|\n)*)", text, re.MULTILINE)
-    found = re.search(r"^[ ]{2}epochs:\s*(\d+)", section[1], re.MULTILINE) if section else None
+    found = re.search(r"^[ ]{2}epochs:\s*(\d{1,15})\b", section[1], re.MULTILINE) if section else None
     return int(found[1]) if found else None
+
+
+def _whole(value: object) -> int:
+    """Return a number of epochs, 0 for what is none."""
+    return value if isinstance(value, int) and 0 <= value < 10**15 else 0
 
 
 def _last_row(path: Path) -> dict[str, Any]:
@@ -135,12 +141,15 @@ def _last_row(path: Path) -> dict[str, Any]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    return _parsed(path.read_bytes()) if path.is_file() else {}
+    try:
+        return _parsed(read_bytes(path)) if path.is_file() else {}
+    except ValueError:  # it is larger than any of cass
+        return {}
 
 
 def _parsed(text: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = any_json(text)
+    except ValueError:
         return {}
     return value if isinstance(value, dict) else {}

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AllowInfNan, FiniteFloat, NonNegativeFloat, NonNegativeInt
+from pydantic import AllowInfNan, FiniteFloat, NonNegativeFloat
 
 from cass_cli.config.schema import StartName
 from cass_cli.errors import RunError
-from cass_cli.saved import read_json
+from cass_cli.saved import NonNegativeInt, read_json
 from cass_cli.scores.calibration import JOINT
 from cass_cli.scores.guard import FINE_TUNED, PROBE
 from cass_cli.scores.judgement import Judgement
@@ -54,7 +54,7 @@ class TrainedArm:
 
     model: str  # timm's name
     weights: str  # what it began with
-    best_epoch: int  # 0 where it was not trained
+    best_epoch: NonNegativeInt  # 0 where it was not trained
     kept: str = FINE_TUNED  # or "probe": the arm as it was, with a head over its layers
     began: str = ""  # mark of the run's arm that it may have begun with (`ancestry.py`); "": of none, or not known
     start: StartName | None = None  # what it began with; None, from before it was told: what the trial's `init` says
@@ -79,7 +79,7 @@ class TrialSummary:
     init: StartName
     frozen: bool
     fraction: FiniteFloat
-    seed: int
+    seed: NonNegativeInt
     labels: NonNegativeInt  # training labels seen
     classes: tuple[str, ...]
     multilabel: bool
@@ -90,7 +90,7 @@ class TrialSummary:
     precision: str
     arms: Mapping[str, TrainedArm]
     judgement: Judgement
-    images: Mapping[str, int]  # of the val and test splits
+    images: Mapping[str, NonNegativeInt]  # of the val and test splits
     test_digest: str  # equal for equal test splits
     validation: Mapping[str, Mapping[str, FiniteFloat | None]]  # candidate → metric → value, None: undefined
     test: Mapping[str, Mapping[str, FiniteFloat | None]]

@@ -17,10 +17,9 @@ import tempfile
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import timedelta
-from functools import partial
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -33,40 +32,11 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # before Py
 import torch
 
 from cass_cli.engine import fastest
-from tests.faults import (
-    attacks_archives,
-    attacks_changed,
-    attacks_disk,
-    attacks_images,
-    attacks_links,
-    attacks_medimeta,
-    attacks_processes,
-    attacks_slides,
-    attacks_specials,
-    attacks_tables,
-    traps,
-)
+from tests.faults.groups import GROUPS
 from tests.faults.outcome import BAD, GOOD, Attack, Result
-from tests.faults.world import JOBS, READERS, World
+from tests.faults.world import World
 
 Row = tuple[str, str, str, str, str]  # kind, name, what, how it ended, what was seen
-GROUPS: dict[str, Callable[..., Iterator[Attack]]] = {
-    **{f"changed/{of}": partial(attacks_changed.attacks, of=of) for of in attacks_changed.SCENES},
-    "hostile/npz": partial(traps.attacks, scene=attacks_archives.NPZ, prefix="hostile/npz"),
-    "hostile/tables": partial(traps.attacks, scene=attacks_tables.TABLES, prefix="hostile/tables"),
-    "hostile/medimeta": partial(traps.attacks, scene=attacks_medimeta.MEDIMETA, prefix="hostile/medimeta"),
-    "images": attacks_images.attacks,
-    "slides": attacks_slides.attacks,
-    "signals": attacks_processes.signals,
-    "pairs": attacks_processes.pairs,
-    **{f"disk/{job.name}": partial(attacks_disk.attacks, job=job) for job in (*JOBS, *READERS)},
-    **{f"links/{of}": partial(attacks_links.attacks, of=of) for of in attacks_links.SCENES},
-    **attacks_specials.GROUPS,
-}
-if find_spec("h5py") is not None:
-    from tests.faults.attacks_hdf5 import HDF5
-
-    GROUPS["hostile/hdf5"] = partial(traps.attacks, scene=HDF5, prefix="hostile/hdf5")
 MUTATIONS = "mutations"
 OUT = Path("benchmarks/results/attacks.md")
 

@@ -7,17 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.attack import GROUPS
+from tests.faults.groups import GROUPS, QUICK
 from tests.faults.outcome import BAD
 from tests.faults.world import World
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="attacks look into /proc")
-
-QUICK = {
-    **{"disk/pretrain": 3, "disk/paper": 1, "disk/probe": 1, "changed/pretraining": 3, "changed/arms": 1},
-    **{"links/ensemble": 3, "links/predict": 2, "links/reading": 2},
-    **{"hostile/npz": 3, "hostile/tables": 2, "images": 4, "slides": 2},
-}
 
 
 @pytest.fixture(scope="module")

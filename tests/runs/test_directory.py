@@ -116,3 +116,13 @@ def test_what_was_renamed_to_be_deleted_is_no_run_and_no_fine_tuning(begun: Path
 def test_a_run_says_what_made_it(started: list[str], command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", started)
     assert " ".join(environment()["command"]) == command
+
+
+def test_a_log_without_end_is_not_read(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.metrics.write_text("")
+    os.truncate(run.metrics, 10**12)
+    for read in (run.metrics_mark, lambda: run.rewind(1, {"bytes": 10, "sha256": ""})):
+        with pytest.raises(RunError, match=r"metrics\.jsonl is damaged: it has 1,000,000\.0 MB"):
+            read()
+    assert not barely_begun(tmp_path, ours=True)

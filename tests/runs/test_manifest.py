@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,18 @@ def test_another_time_is_noted_until_it_was_verified(run: Path) -> None:
     assert check_made_from(run, MadeFrom(copied, LABELS)) == ""
     assert read_made_from(run) == MadeFrom(read, LABELS)
     check_files(run)
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/b", "a\0b", "..", ""])
+def test_a_manifest_is_of_files_beside_it_alone(run: Path, name: str) -> None:
+    """Else it tells a stranger, whose run goes on, whether a file elsewhere is the one that they think."""
+    (run / NAME).write_text(json.dumps({"format": 1, "files": {name: ["0" * 64]}}))
+    with pytest.raises(RunError, match="do not lie beside it"):
+        check_files(run)
+
+
+@pytest.mark.parametrize("text", ["[" * 10**5, '{"images": {"a": [1e999, 1, ""]}, "labels": {}}'])
+def test_odd_images_are_damage(run: Path, text: str) -> None:
+    (run / made_from.NAME).write_text(text)
+    with pytest.raises(RunError, match="damaged"):
+        read_made_from(run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -114,3 +115,19 @@ def test_without_runs_it_shows_the_way_alone(
     assert run([]) == 0
     shown = capsys.readouterr().out
     assert "cass inspect FOLDER" in shown and "Latest run" not in shown and "--preset demo" in shown
+
+
+@pytest.mark.parametrize("epochs", ['"x"', "[1]", "1e999", "1" * 4000, "-3", "null", "[" * 10**5])
+def test_odd_numbers_of_epochs_are_none(tmp_path: Path, epochs: str) -> None:
+    write_run(tmp_path / "one", epochs=9, done=2)
+    (tmp_path / "one" / "summary.json").write_text(f'{{"epochs": {epochs}}}')
+    with (tmp_path / "one" / "metrics.jsonl").open("a") as file:
+        file.write(f'{{"epoch": {epochs}}}\n')
+    assert not latest(tmp_path).finished
+
+
+def test_settings_without_end_are_not_read(tmp_path: Path) -> None:
+    write_run(tmp_path / "one")
+    (tmp_path / "latest").symlink_to("one")
+    os.truncate(tmp_path / "one" / "config.yaml", 10**12)
+    assert standing(tmp_path) is None

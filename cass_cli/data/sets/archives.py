@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
+from cass_cli.config.plain_yaml import MOST_BYTES, plain_yaml
 from cass_cli.data.decode.npy_header import npy_header
 from cass_cli.data.layouts.columns import Columns
 from cass_cli.data.layouts.csv_layout import HowToRead
@@ -22,9 +22,9 @@ from cass_cli.data.layouts.tables import Table
 from cass_cli.data.sets.public_set import PublicSet
 from cass_cli.data.sets.reading import GROUP, SPLIT, find_table, read_table_as
 from cass_cli.errors import DataError, did_you_mean
+from cass_cli.reading import read_bytes
 from cass_cli.words import shown, shown_list
 
-MOST_BYTES = 1_000_000  # of an info.yaml
 MEDMNIST = (
     *("pathmnist", "chestmnist", "dermamnist", "octmnist", "pneumoniamnist", "retinamnist", "breastmnist"),
     *("bloodmnist", "tissuemnist", "organamnist", "organcmnist", "organsmnist"),
@@ -79,10 +79,8 @@ def read_medimeta(index: Index, how: HowToRead) -> Records | None:
 
 def _info(path: Path) -> dict[str, Any] | None:
     """Return what info.yaml says of a set; None where it is none of MedIMeta's."""
-    with suppress(OSError, ValueError, RecursionError, yaml.YAMLError):  # a stranger's file may hold anything
-        if path.stat().st_size > MOST_BYTES:
-            return None
-        info = yaml.safe_load(path.read_text(encoding="utf-8"))
+    with suppress(OSError, ValueError):  # a stranger's file may hold anything
+        info = plain_yaml(read_bytes(path, MOST_BYTES).decode("utf-8"))
         if isinstance(info, dict) and {"id", "name", "tasks", "splits_num_samples"} <= info.keys():
             tasks = info["tasks"]
             return info if isinstance(tasks, list) and tasks and all(map(_is_task, tasks)) else None
