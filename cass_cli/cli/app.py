@@ -27,6 +27,7 @@ from cass_cli.cli.report import report
 from cass_cli.cli.similarity import similarity
 from cass_cli.cli.tile import tile
 from cass_cli.errors import CassError, Interrupted
+from cass_cli.words import shown
 
 app = typer.Typer(
     name="cass",
@@ -76,6 +77,7 @@ def cass(
         show_guide(Path("runs"))
 
 
+LONGEST_MESSAGE = 1000  # characters on a wrong option, which may be as long as it likes
 RENAMED = {"--out": "--runs"}
 WITH_OLD_NAMES = ("pretrain", "finetune", "evaluate", "compare")  # commands whose options had these names
 
@@ -141,7 +143,9 @@ def _explain(error: Exception, options: Collection[str]) -> int:
     elif hasattr(error, "exit_code") and hasattr(error, "format_message"):  # a wrong option; Typer hides the class
         from typer import rich_utils
 
-        rich_utils.rich_format_error(error)  # type: ignore[arg-type]  # it is Click's ClickException
+        said = shown(error.format_message(), LONGEST_MESSAGE)
+        error.format_message = lambda: said  # type: ignore[attr-defined]  # it is Click's ClickException
+        rich_utils.rich_format_error(error)  # type: ignore[arg-type]
         code = int(error.exit_code)
     else:
         _show_error(f"{type(error).__name__}: {error}", "This is a fault of cass; --debug shows where.", title="Failed")
@@ -175,10 +179,11 @@ def _elsewhere(error: OSError, options: Collection[str]) -> str:
 
 
 def _show_error(what: str, hint: str, *, title: str = "Error") -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    from cass_cli.reports.printing import Screen
+
+    console = Screen(stderr=True, soft_wrap=True)
     console.print(Text(f"{title}: ", style="bold red").append(what, style="default not bold"))
     if hint:
         console.print(Text(hint, style="cyan"))

@@ -19,6 +19,7 @@ from cass_cli.config.load import Layer, Resolved, read_saved
 from cass_cli.config.recipes import resolve_over
 from cass_cli.errors import RunError
 from cass_cli.files import DRAFT, append_text, is_draft, remove, telling, whole_file, write_text
+from cass_cli.places import without_folders
 from cass_cli.runs.latest import INSTEAD, LATEST
 from cass_cli.runs.rows import AnyRow, read_rows, rows_until
 from cass_cli.runs.writers import LOCKS
@@ -190,7 +191,7 @@ def environment() -> dict[str, Any]:
         "cass": __version__,
         "python": platform.python_version(),
         **{package: version(package) for package in _PACKAGES},
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "command": command(),
@@ -198,11 +199,14 @@ def environment() -> dict[str, Any]:
 
 
 def command() -> list[str]:
-    """Return what this process was started as: `cass …`, the script that calls cass, or `python` for a notebook."""
-    program = Path(sys.argv[0])
+    """Return what this process was started as: `cass …`, the script that calls cass, or `python` for a notebook.
+
+    Of absolute paths it holds the last names: config.yaml has them whole.
+    """
+    program, words = Path(sys.argv[0]), list(map(without_folders, sys.argv[1:]))
     if program.stem in ("cass", "__main__"):
-        return ["cass", *sys.argv[1:]]
-    return ["python"] if program.name in ("", "-c", "ipykernel_launcher.py") else ["python", *sys.argv]
+        return ["cass", *words]
+    return ["python"] if program.name in ("", "-c", "ipykernel_launcher.py") else ["python", program.name, *words]
 
 
 def default_name(preset: str | None, data: Path | None, method: str) -> str:

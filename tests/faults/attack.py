@@ -33,7 +33,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # before Py
 import torch
 
 from cass_cli.engine import fastest
-from tests.faults import attacks_changed, attacks_disk, attacks_processes
+from tests.faults import attacks_changed, attacks_disk, attacks_names, attacks_privacy, attacks_processes
 from tests.faults.outcome import BAD, GOOD, Attack, Result
 from tests.faults.world import JOBS, READERS, World
 
@@ -43,6 +43,10 @@ GROUPS: dict[str, Callable[..., Iterator[Attack]]] = {
     "signals": attacks_processes.signals,
     "pairs": attacks_processes.pairs,
     **{f"disk/{job.name}": partial(attacks_disk.attacks, job=job) for job in (*JOBS, *READERS)},
+    **{f"names/{of}": partial(attacks_names.attacks, of=of) for of in attacks_names.CLASSES},
+    "names/options": attacks_names.options,
+    "names/runs": attacks_names.foreign,
+    "privacy": attacks_privacy.attacks,
 }
 MUTATIONS = "mutations"
 OUT = Path("benchmarks/results/attacks.md")
