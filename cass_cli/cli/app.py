@@ -27,7 +27,6 @@ from cass_cli.cli.report import report
 from cass_cli.cli.similarity import similarity
 from cass_cli.cli.tile import tile
 from cass_cli.errors import CassError, Interrupted
-from cass_cli.words import shown
 
 app = typer.Typer(
     name="cass",
@@ -142,6 +141,8 @@ def _explain(error: Exception, options: Collection[str]) -> int:
         code = 2
     elif hasattr(error, "exit_code") and hasattr(error, "format_message"):  # a wrong option; Typer hides the class
         from typer import rich_utils
+
+        from cass_cli.words import shown
 
         said = shown(error.format_message(), LONGEST_MESSAGE)
         error.format_message = lambda: said  # type: ignore[attr-defined]  # it is Click's ClickException

@@ -110,11 +110,11 @@ def plot_roc(
         if shown.any() and not shown.all():
             curves[c] = roc_curve(shown, given, drop_intermediate=True)[:2]
     areas = {c: float(auc(*curve)) for c, curve in curves.items()}
-    drawn = list(range(len(classes)))
+    those = list(range(len(classes)))
     if len(classes) > MOST_CURVES:
-        drawn = sorted(areas, key=areas.__getitem__)[:LOWEST]
+        those = sorted(areas, key=areas.__getitem__)[:LOWEST]
         _plot_spread(axes, curves.values(), areas.values())
-    for index, c in enumerate(drawn):
+    for index, c in enumerate(those):
         label = f"{drawn(classes[c])} ({areas[c]:.3f})" if c in areas else f"{drawn(classes[c])} (undefined)"
         axes.plot(*curves.get(c, ([], [])), label=label, linewidth=1.6, **_style(index))
     axes.set_xlabel("false positive rate (1 − specificity)")

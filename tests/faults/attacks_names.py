@@ -50,8 +50,10 @@ MOST = 30_000  # characters said by a command, of whatever names
 TRAIN = (*ARMS, "--batch-size", "8", "--lr", "1e-3")
 RUN = ("--run", "{runs}/p")
 COMMANDS: dict[str, tuple[str, ...]] = {
-    "pretrain": ("pretrain", *TRAIN, "--init", "random", "--epochs", "1", "--data", "{data}", "--runs", "{runs}")
-    + ("--name", "p", "--label-column", "label"),
+    "pretrain": (
+        *("pretrain", *TRAIN, "--init", "random", "--epochs", "1", "--data", "{data}", "--runs", "{runs}"),
+        *("--name", "p", "--label-column", "label"),
+    ),
     "finetune": ("finetune", "--runs", "{runs}", "--run", "p"),
     "evaluate": ("evaluate", "--runs", "{runs}", "--run", "p", "--resamples", "0"),
     "predict": ("predict", "{data}", *RUN, "--out", "-"),
@@ -75,9 +77,9 @@ class Scene:
 
     def after(self, command: str) -> tuple[Measured, Result, dict[str, bytes]]:
         """Return how a command ended and what it left, after those before it."""
-        for name in COMMANDS:
+        for name, words in COMMANDS.items():
             if name not in self.found:
-                self.found[name] = self._run(COMMANDS[name])
+                self.found[name] = self._run(words)
             if name == command:
                 break
         return self.found[command]
@@ -116,27 +118,37 @@ def _judged(world: World, of: str, name: str, command: str, scenes: list[Scene])
     said = measured.outcome.said
     if result.word not in ("equal", "shown raw"):
         return Result("lost" if result.word == "told" else result.word, result.seen)
-    if raw := {c for c in said if not c.isprintable() and c != "\n"} & {*name} - {"\n"}:
-        return Result("shown raw", f"{raw} in {said[:600]!r}")
-    if len(said) > MOST and len(name) > 1000 and "json" not in command:
-        return Result("shown raw", f"{len(said):,} characters")
-    if "Glyph" in said or "natively" in said or "missing from" in said:
-        return Result("shown raw", said[-600:])
-    if command == "predict" and (wrong := _wrong_cells(said.encode(), name)):
-        return Result("shown raw", wrong)
-    if command == "inspect" and len(name) < 20 and "".join(escaped(name).split()) not in "".join(said.split()):
-        return Result("lost", f"{escaped(name)} is not in {said}")
     if command == "inspect-again" and name not in json.loads(said[said.index("{") :])["class_counts"]:
         return Result("silent difference", said[:600])
+    wrong = _wrong_words(said, name, command)
     for path, data in files.items():
-        wrong = _wrong_cells(data, name) if path.endswith(".csv") else ""
-        if path.endswith(".html"):
-            wrong = _wrong_page(data.decode(), name)
-        if path.endswith((".json", ".jsonl", ".yaml")) and set(data.decode()) & ({*name} - {"\n"}) & UNFIT:
-            wrong = "not escaped"
-        if wrong:
-            return Result("shown raw", f"{path}: {wrong}")
-    return Result("equal")
+        wrong = wrong or _wrong_file(path, data, name)
+    return Result("shown raw", wrong) if wrong else Result("equal")
+
+
+def _wrong_words(said: str, name: str, command: str) -> str:
+    """Return what is wrong with how a name stands in what a command said."""
+    if raw := {c for c in said if not c.isprintable() and c != "\n"} & {*name} - {"\n"}:
+        return f"{raw} in {said[:600]!r}"
+    if len(said) > MOST and len(name) > 1000 and command not in ("inspect-json", "inspect-again", "predict"):
+        return f"{len(said):,} characters"
+    if "Glyph" in said or "natively" in said or "missing from" in said:
+        return said[-600:]
+    if command == "inspect" and len(name) < 20 and "".join(escaped(name).split()) not in "".join(said.split()):
+        return f"{escaped(name)} is not in {said}"
+    return _wrong_cells(said.encode(), name) if command == "predict" else ""
+
+
+def _wrong_file(path: str, data: bytes, name: str) -> str:
+    """Return what is wrong with how a name stands in a file."""
+    wrong = ""
+    if path.endswith(".csv"):
+        wrong = _wrong_cells(data, name)
+    elif path.endswith(".html"):
+        wrong = _wrong_page(data.decode(), name)
+    elif path.endswith((".json", ".jsonl", ".yaml")) and {*data.decode()} & ({*name} - {"\n"}) & UNFIT:
+        wrong = "not escaped"
+    return f"{path}: {wrong}" if wrong else ""
 
 
 UNFIT = {c for names in CLASSES.values() for name in names for c in name if not c.isprintable()}

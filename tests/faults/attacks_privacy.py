@@ -1,4 +1,4 @@
-"""Attacks on privacy: what is meant to leave a machine is searched for whose and which machine it was, and for patients.
+"""Attacks on privacy: what is meant to leave a machine is searched for whose machine it was, and for patients.
 
 One world, whose user, host and kernel have names of their own and whose DICOM files name patients, is worked in by all
 commands once; an attack is one secret in one kind of file, or in what one command said.
@@ -44,8 +44,10 @@ TRAIN = (*ARMS, "--batch-size", "8", "--lr", "1e-3")
 RUN = ("--run", "{runs}/p")
 COMMANDS: dict[str, tuple[str, ...]] = {
     "inspect": ("inspect", "{data}", "--csv", "{work}/seen.csv"),
-    "pretrain": ("pretrain", *TRAIN, "--init", "random", "--epochs", "1", "--data", "{data}", "--runs", "{runs}")
-    + ("--name", "p"),
+    "pretrain": (
+        *("pretrain", *TRAIN, "--init", "random", "--epochs", "1", "--data", "{data}", "--runs", "{runs}"),
+        *("--name", "p"),
+    ),
     "finetune": ("finetune", *RUN, "--recipe", "paper", "--epochs", "1", "--batch-size", "8", "--no-guard"),
     "evaluate": ("evaluate", *RUN, "--resamples", "0"),
     "attention-maps": ("attention-maps", *RUN, "--samples", "4", "--pdf"),
