@@ -51,7 +51,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "finetune": ("finetune", *RUN, "--recipe", "paper", "--epochs", "1", "--batch-size", "8", "--no-guard"),
     "evaluate": ("evaluate", *RUN, "--resamples", "0"),
     "attention-maps": ("attention-maps", *RUN, "--samples", "4", "--pdf"),
-    "predict": ("predict", "{data}", *RUN, "--out", "{work}/answers.csv"),
+    "predict": ("predict", "pictures", *RUN, "--out", "{work}/answers.csv"),
     "compare": ("compare", "{runs}/p", "--csv", "{work}/c.csv", "--markdown", "{work}/c.md", "--latex", "{work}/c.tex"),
     "report": ("report", "{runs}/p", "--out", "{work}/report.html"),
 }

@@ -14,6 +14,7 @@ from tests.faults.world import World
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="attacks look into /proc")
 
 QUICK = {"disk/pretrain": 3, "disk/paper": 1, "disk/probe": 1, "changed/pretraining": 3, "changed/arms": 1}
+QUICK |= {"names/options": 3, "names/runs": 3}
 
 
 @pytest.fixture(scope="module")

@@ -117,6 +117,11 @@ def test_names_are_never_markup(told: tuple[Path, str]) -> None:
     assert "<b>&" in page.text and "Figure <i>own&" in page.text
 
 
+def test_no_folder_of_the_machine_is_told(told: tuple[Path, str]) -> None:
+    run, page = told
+    assert not {str(place) for place in (run.parent, run.parent.resolve(), Path.home()) if str(place) in page}
+
+
 def test_numbers_are_those_of_the_run(told: tuple[Path, str]) -> None:
     run, page = told[0], Page(told[1])
     summary = json.loads((run / "summary.json").read_text())
@@ -126,7 +131,7 @@ def test_numbers_are_those_of_the_run(told: tuple[Path, str]) -> None:
     assert "0.712 0.662–0.762" in page.text
     assert "6 s, all epochs together" in page.text and "7 s for 2 trials" in page.text
     assert "2 images a second" in page.text and "25.0 % of that time" in page.text
-    assert "cass pretrain --data '/my images'" in page.text
+    assert "cass pretrain --data 'my images'" in page.text
 
 
 def test_changed_settings_come_first(told: tuple[Path, str]) -> None:
