@@ -56,8 +56,9 @@ def write_evaluation(found: Evaluation, *, on_progress: Callable[[int, int], Non
 
 
 def write_scores(found: Evaluation, path: Path) -> Path:
-    """Write all scores of all candidates as JSON."""
-    write_json(path, found.as_dict())
+    """Write all scores of all candidates as JSON, which tells of the trial where it lies among the runs."""
+    trial = found.trial.path.relative_to(found.trial.variant.run.path.parent)
+    write_json(path, {**found.as_dict(), "trial": str(trial)})
     return path
 
 

@@ -69,11 +69,12 @@ LEAVING: dict[str, tuple[str, ...]] = {
     "splits": ("splits.csv",),
 }
 """What is meant to leave, or may well: by name, the files."""
+STAYS = {**dict.fromkeys(LEAVING, ()), "summary": ("runs", "work")}  # where the run lies, as in its config.yaml
 
 
 def attacks(world: World, *, sample: int | None = None) -> Iterator[Attack]:
     """An attack for each secret and kind of file that leaves, and for each field of a patient anywhere."""
-    chosen = [(f"{of}/{secret}", of, secret) for of in LEAVING for secret in secrets(world)]
+    chosen = [(f"{of}/{secret}", of, secret) for of in LEAVING for secret in secrets(world) if secret not in STAYS[of]]
     chosen += [(f"everything/{field}", "everything", field) for field in PATIENT]
     chosen += [(f"said/{command}/{field}", command, field) for command in COMMANDS for field in (*PATIENT, "host")]
     if sample is not None:
