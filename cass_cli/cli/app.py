@@ -146,7 +146,7 @@ def _explain(error: Exception, options: Collection[str]) -> int:
 
         said = shown(error.format_message(), LONGEST_MESSAGE)
         error.format_message = lambda: said  # type: ignore[attr-defined]  # it is Click's ClickException
-        rich_utils.rich_format_error(error)  # type: ignore[arg-type]
+        rich_utils.rich_format_error(error)
         code = int(error.exit_code)
     else:
         _show_error(f"{type(error).__name__}: {error}", "This is a fault of cass; --debug shows where.", title="Failed")

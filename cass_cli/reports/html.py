@@ -110,7 +110,7 @@ def render(report: Report) -> str:
         "number": number,
         "estimate": estimate,
         "duration": duration,
-        "lines": lambda text: Markup("<br>").join(_leaving(text, _places(report)).splitlines()),
+        "lines": lambda text: Markup("<br>").join(_leaving(line, _places(report)) for line in text.splitlines()),
         "setting": setting_text,
         "badge": badge,
         "quoted": lambda value: shlex.quote(without_folders(str(value))),
@@ -153,7 +153,7 @@ def _leaving(value: Any, places: Collection[Path]) -> Any:
     """Return what stands on the page for a value: nothing that acts upon it, and no folder of this machine."""
     if isinstance(value, Markup) or not isinstance(value, str | Path):
         return value
-    return printable(without_places(str(value), places))
+    return printable(without_places(str(value), places)).replace("\n", r"\n")
 
 
 def page_title(report: Report) -> str:

@@ -23,6 +23,7 @@ from cass_cli.places import without_folders
 from cass_cli.runs.latest import INSTEAD, LATEST
 from cass_cli.runs.rows import AnyRow, read_rows, rows_until
 from cass_cli.runs.writers import LOCKS
+from cass_cli.words import shown
 
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow", "safetensors")
 
@@ -169,8 +170,9 @@ def create_run(out: Path, name: str, *, overwrite: bool = False) -> Run:
 
 def check_new(out: Path, name: str, *, overwrite: bool = False) -> Run:
     """Return the run `out`/`name`; raise `RunError` where it can't be made, or not without `overwrite`."""
-    if name in ("", ".", "..") or Path(name).name != name or name.lower() in (LATEST, INSTEAD, LOCKS):
-        raise RunError(f"'{name}' cannot name a run.", hint="Use a plain name; --runs says in which folder.")
+    plain = name.isprintable() and Path(name).name == name
+    if not plain or name in ("", ".", "..") or name.lower() in (LATEST, INSTEAD, LOCKS):
+        raise RunError(f"'{shown(name)}' cannot name a run.", hint="Use a plain name; --runs says in which folder.")
     run = Run(out / name)
     if run.path.exists() and not barely_begun(run.path):
         if not overwrite:
@@ -211,7 +213,7 @@ def command() -> list[str]:
 
 def default_name(preset: str | None, data: Path | None, method: str) -> str:
     """Return a run name of data, method and time."""
-    stem = preset or (data.stem if data else "run")
+    stem = preset or (data.stem if data and data.stem.isprintable() else "run")
     return f"{stem}-{method}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
 
 

@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from random import Random
 
 import numpy as np
@@ -28,7 +29,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "acted": (
         *(
             "\x1b[31mred",
-            "\x1b]0;title\x07x",
+            "\x1b]0title\x07x",
             "\x9b2Jx",
             "a\rb\x08",
             "two\nlines",
@@ -36,7 +37,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
             "a\u200bb",
             "a\u2066b",
         ),
-        *("=1+1", "+1+cmd", "-2+3", "@SUM(A1)", "\uff1d1+1", "'=1", '"=1', "-1"),
+        *("=1+1", "+1+cmd", "-2+3", "@SUM(A1)", "\uff1d2+2", "'=1", '"=1', "-9x"),
     ),
     "drawn": (
         *("[red]x[/red]", "[/]", ":smile:", "$\\frac{$", "<script>1</script>", "`a`", "[x](http://x)", "\\input{x}"),
@@ -237,6 +238,8 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 
 def options(world: World, *, sample: int | None = None) -> Iterator[Attack]:
     """An attack for each option and hostile name, or so many of them: each is told, on a screen that stays whole."""
+    for name in ("pretraining.job", "finetuning.job", "tiling.job"):  # so that no copy of this process imports it anew
+        import_module(f"cass_cli.engine.{name}")
     chosen = [(option, kind) for option in OPTIONS for kind in HOSTILE]
     if sample is not None:
         chosen = Random(0).sample(chosen, sample)
