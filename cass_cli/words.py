@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+LONGEST = 300  # characters of a name that are shown
 
-def shown(name: str) -> str:
-    """Return `name` fit for one line of a terminal: control characters and bytes that are not UTF-8 escaped."""
-    safe = name.encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in safe)
+
+def printable(text: str) -> str:
+    """Return `text` fit for a terminal or a page, line by line: what is not seen, or acts upon them, is escaped.
+
+    That is control characters, what turns the direction of letters, and bytes that are not UTF-8.
+    """
+    if text.isprintable():
+        return text
+    safe = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in safe)
+
+
+def shown(name: str, longest: int = LONGEST) -> str:
+    """Return `name` as `printable` does, on one line, without the middle of one that is longer than `longest`."""
+    line = printable(name).replace("\n", r"\n")
+    return line if len(line) <= longest else f"{line[: longest // 2]}…{line[-(longest // 2) :]}"
 
 
 def shown_list(names: Sequence[str], limit: int = 10) -> str:

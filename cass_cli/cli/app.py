@@ -76,6 +76,7 @@ def cass(
         show_guide(Path("runs"))
 
 
+LONGEST_MESSAGE = 1000  # characters on a wrong option, which may be as long as it likes
 RENAMED = {"--out": "--runs"}
 WITH_OLD_NAMES = ("pretrain", "finetune", "evaluate", "compare")  # commands whose options had these names
 
@@ -141,6 +142,10 @@ def _explain(error: Exception, options: Collection[str]) -> int:
     elif hasattr(error, "exit_code") and hasattr(error, "format_message"):  # a wrong option; Typer hides the class
         from typer import rich_utils
 
+        from cass_cli.words import shown
+
+        said = shown(error.format_message(), LONGEST_MESSAGE)
+        error.format_message = lambda: said
         rich_utils.rich_format_error(error)  # type: ignore[arg-type]  # it is Click's ClickException
         code = int(error.exit_code)
     else:
@@ -175,10 +180,11 @@ def _elsewhere(error: OSError, options: Collection[str]) -> str:
 
 
 def _show_error(what: str, hint: str, *, title: str = "Error") -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    from cass_cli.reports.printing import Screen
+
+    console = Screen(stderr=True, soft_wrap=True)
     console.print(Text(f"{title}: ", style="bold red").append(what, style="default not bold"))
     if hint:
         console.print(Text(hint, style="cyan"))

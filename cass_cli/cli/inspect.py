@@ -112,7 +112,6 @@ def inspect(
     Exit codes: 0, looked over; 1, something was found that --fail-on names or that stops training; 2, the data could
     not be read, or could be read in two ways.
     """
-    from rich.console import Console
 
     from cass_cli.config.flags import split_files
     from cass_cli.config.load import flag_layer, resolve
@@ -124,7 +123,7 @@ def inspect(
     from cass_cli.data.splits import assign_splits, read_splits
     from cass_cli.errors import ConfigError, did_you_mean
     from cass_cli.reports.inspection import as_dict, show_inspection, training_command, write_rows
-    from cass_cli.reports.printing import print_json
+    from cass_cli.reports.printing import Screen, print_json
     from cass_cli.reports.progress import counting
 
     for kind in fail_on or ():
@@ -176,6 +175,6 @@ def inspect(
     if as_json:
         print_json(as_dict(found, command))
     else:
-        show_inspection(found, command, Console(highlight=False))
+        show_inspection(found, command, Screen())
     if found.obstacles or any(found.found(kind) for kind in fail_on or ()):
         raise typer.Exit(1)

@@ -63,13 +63,12 @@ def tile(
     Tiles lie side by side within what was scanned; a slide scanned at less than is asked for is refused, not enlarged.
     All slides are looked at first, and the folder is filled at the end: whole, or not at all. Needs the extra `slides`.
     """
-    from rich.console import Console
 
     from cass_cli.data.store.decoding import usable_cores
     from cass_cli.engine.tiling.job import TileRequest, tile_job
     from cass_cli.engine.tiling.plan import Cut
     from cass_cli.engine.tiling.request import asked_format, asked_resolution
-    from cass_cli.reports.printing import print_json
+    from cass_cli.reports.printing import Screen, print_json
     from cass_cli.reports.progress import stages
     from cass_cli.reports.tiling import show_tiled, tiled_dict
 
@@ -87,4 +86,4 @@ def tile(
     if as_json:
         print_json(tiled_dict(done))
     else:
-        show_tiled(done, Console(highlight=False))
+        show_tiled(done, Screen())

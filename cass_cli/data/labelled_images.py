@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from cass_cli.config.schema import Config
 from cass_cli.data.dataset import Dataset, find_dataset, load_images
 from cass_cli.data.sample_table import SampleTable
-from cass_cli.data.splits import SPLITS, Labels, label_text, labelled
+from cass_cli.data.splits import SPLITS, Labels, label_text, labelled, split_rows
 from cass_cli.data.store.store import ImageStore
 from cass_cli.errors import DataError
 
@@ -142,8 +141,7 @@ def decode(
 
 def unreadable_rows(splits: Path, table: SampleTable) -> NDArray[np.bool_]:
     """Return which images [N] a run recorded in its splits.csv as unreadable."""
-    with splits.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        bad = {row["image"] for row in csv.DictReader(file) if (row.get("status") or "").startswith("unreadable")}
+    bad = {row["image"] for row in split_rows(splits) if row["status"].startswith("unreadable")}
     return np.array([name in bad for name in table.names], dtype=bool)
 
 

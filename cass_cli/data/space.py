@@ -62,11 +62,11 @@ def default_cache_dir() -> Path:
     if own := os.environ.get("CASS_CACHE"):
         return Path(own).expanduser()
     if sys.platform == "darwin":
-        return _home() / "Library" / "Caches" / "cass"
+        return home() / "Library" / "Caches" / "cass"
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or _home() / "AppData" / "Local") / "cass"
+        return Path(os.environ.get("LOCALAPPDATA") or home() / "AppData" / "Local") / "cass"
     xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (xdg if xdg.is_absolute() else _home() / ".cache") / "cass"  # the standard ignores relative paths
+    return (xdg if xdg.is_absolute() else home() / ".cache") / "cass"  # the standard ignores relative paths
 
 
 def writable_cache_dir() -> Path:
@@ -79,7 +79,8 @@ def writable_cache_dir() -> Path:
     return folder if os.access(folder, os.W_OK) else _temporary() / "cass"
 
 
-def _home() -> Path:
+def home() -> Path:
+    """Return the user's home, a folder among the temporary files for one without."""
     try:
         return Path.home()
     except RuntimeError:  # a user without one, as in some containers

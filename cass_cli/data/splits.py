@@ -10,11 +10,11 @@ import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cass_cli.csv_cells import CellWriter, name_of
 from cass_cli.data.frames import ending_of
 from cass_cli.data.layouts.columns import LEFT_OUT
 from cass_cli.data.layouts.contents import contents
@@ -210,23 +210,18 @@ def write_splits(path: Path, table: SampleTable, splits: Sequence[str], status: 
     """Write the whole reading to a CSV that can be given as --labels: whole or not at all.
 
     A row an image of the table: image, split, label (or a 0/1 column `label:CLASS` each), group, and a `status` that
-    says "ok" unless given; then a row for each file that was left out, its status saying why. Names that are not UTF-8
-    keep their bytes. Raises RunError when it cannot be written.
+    says "ok" unless given; then a row for each file that was left out, its status saying why. Raises RunError when it
+    cannot be written.
     """
     assert len(splits) == len(table), "one split an image"
     with whole_text(path) as file:
-        writer = csv.writer(file, lineterminator="\n", quoting=quoting_for(table.names))
+        writer = CellWriter(file)
         writer.writerow(("image", "split", *label_columns(table), "group", "status"))
         for i, name in enumerate(table.names):
             group = table.groups[i] if table.groups else ""
             writer.writerow((name, splits[i], *label_cells(table, i), group, status[i] if status else "ok"))
         blank = [""] * len(label_columns(table))
         writer.writerows((name, "", *blank, "", f"{LEFT_OUT}: {reason}") for name, reason in table.left_out)
-
-
-def quoting_for(names: Sequence[str]) -> Literal[0, 1]:
-    """Return csv.QUOTE_ALL if a name holds a carriage return, which Python before 3.13 forgets to quote."""
-    return csv.QUOTE_ALL if any("\r" in name for name in names) else csv.QUOTE_MINIMAL
 
 
 def label_columns(table: SampleTable) -> list[str]:
@@ -283,14 +278,14 @@ def split_rows(path: Path) -> list[dict[str, str]]:
         raise DataError(f"{shown(str(path))} is damaged: {error}.") from error
     if not rows or not {"image", "split"} <= {*columns}:
         raise DataError(f"{shown(str(path))} is no splits.csv: columns image and split (train, val, test) are needed.")
-    classes = [name for name in columns if name.startswith(CLASS_PREFIX)]
+    classes = {c: name_of(c).removeprefix(CLASS_PREFIX) for c in columns if name_of(c).startswith(CLASS_PREFIX)}
     found = []
     for number, row in enumerate(rows, 1):
         if wrong := _amiss(row):
             raise DataError(f"{shown(str(path))} is damaged: image {number} ({shown(str(row['image']))}) {wrong}.")
-        label = ";".join(name.removeprefix(CLASS_PREFIX) for name in classes if row[name] == "1")
-        found.append({**{name: row.get(name, "") for name in ("image", "split", "group", "status")},
-                      "label": row.get("label", label)})  # fmt: skip
+        label = ";".join(name for column, name in classes.items() if row[column] == "1")
+        told = {name: name_of(row.get(name, "")) for name in ("image", "split", "group", "status")}
+        found.append({**told, "label": name_of(row["label"]) if "label" in row else label})
     if twice := [name for name, times in Counter(row["image"] for row in found).items() if times > 1]:
         raise DataError(f"{shown(str(path))} is damaged: it names {shown_list(twice)} twice.")
     return found

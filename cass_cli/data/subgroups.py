@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
+from cass_cli.csv_cells import CellWriter
 from cass_cli.data.sample_table import SampleTable
-from cass_cli.data.splits import quoting_for
 from cass_cli.files import whole_text
 
 
@@ -18,7 +17,7 @@ def write_subgroups(path: Path, table: SampleTable) -> bool:
     if not table.subgroups:
         return False
     with whole_text(path) as file:
-        writer = csv.writer(file, lineterminator="\n", quoting=quoting_for(table.names))
+        writer = CellWriter(file)
         writer.writerow(("image", "group", *table.subgroups))
         groups = table.groups or ("",) * len(table)
         writer.writerows(zip(table.names, groups, *table.subgroups.values(), strict=True))

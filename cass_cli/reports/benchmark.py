@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
@@ -11,16 +10,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from matplotlib.figure import Figure
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from cass_cli.csv_cells import CellWriter
 from cass_cli.engine.timing.job import Benchmark, Projection, Round
 from cass_cli.engine.timing.measure import Timing
 from cass_cli.files import telling, whole_text, write_json
 from cass_cli.reports.curves import COLOURS, DPI
 from cass_cli.reports.pictures import write_picture
-from cass_cli.reports.printing import print_json
+from cass_cli.reports.printing import Screen, print_json
 from cass_cli.reports.progress import HowFar
 from cass_cli.reports.tables import print_table
 from cass_cli.runs.directory import environment
@@ -33,7 +32,7 @@ class BenchmarkDisplay:
     """A bar for each method while it is timed."""
 
     def __init__(self, steps: int, *, to_stderr: bool = False) -> None:
-        console = Console(stderr=to_stderr, highlight=False)
+        console = Screen(stderr=to_stderr)
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=28), HowFar())
         self.bars = Progress(*columns, console=console, transient=True)
         self.steps = steps
@@ -63,7 +62,7 @@ def show_benchmark(benchmark: Benchmark, folder: Path, *, hourly_cost: float | N
     if as_json:
         print_json({**asdict(benchmark), "folder": str(folder), "hours": list(_rows(benchmark, hourly_cost))})
         return
-    console = Console(highlight=False)
+    console = Screen()
     machine = benchmark.machine
     compiled = ", compiled" if machine.compiled else ""
     peak = f"{machine.peak_flops / 1e12:.3g} TFLOP/s in a large product"
@@ -92,9 +91,9 @@ def save_benchmark(benchmark: Benchmark, out: Path, *, hourly_cost: float | None
     write_json(folder / "result.json", {"environment": environment(), **asdict(benchmark)})
     rows = list(_rows(benchmark, hourly_cost))
     with whole_text(folder / "hours.csv") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        writer = CellWriter(file)
+        writer.writerow(rows[0])
+        writer.writerows(row.values() for row in rows)
     _plot(benchmark, folder / "hours.png")
     return folder
 

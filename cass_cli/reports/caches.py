@@ -8,11 +8,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from cass_cli.data.store.folder import CacheEntry
+from cass_cli.reports.printing import Screen
 from cass_cli.reports.tables import print_table
 from cass_cli.words import shown
 
@@ -23,7 +23,7 @@ def show_caches(entries: Sequence[CacheEntry], folder: Path, *, as_json: bool) -
         caches = [asdict(entry) | {"path": str(entry.path)} for entry in entries]
         print(json.dumps({"folder": str(folder), "bytes": sum(e.bytes for e in entries), "caches": caches}, indent=2))
         return
-    console = Console(highlight=False)
+    console = Screen()
     if not entries:
         console.print(f"No decoded images are kept in {escape(shown(str(folder)))}.")
         return
@@ -49,4 +49,4 @@ def show_cleared(freed: int, left: int, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"freed_bytes": freed, "left": left}))
         return
-    Console(highlight=False).print(f"Freed {freed / 1e6:,.1f} MB; {left} cached set(s) left.")
+    Screen().print(f"Freed {freed / 1e6:,.1f} MB; {left} cached set(s) left.")

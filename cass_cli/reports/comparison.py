@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cass_cli.reports.printing import print_json, print_sentence
+from cass_cli.csv_cells import CellWriter
+from cass_cli.places import without_places
+from cass_cli.reports.printing import Screen, print_json, print_sentence
 from cass_cli.reports.tables import print_table
 from cass_cli.runs.compare import Cell, CellTest, Comparison
 from cass_cli.scores.metrics import METRICS
 from cass_cli.scores.over_seeds import describe_difference, format_summary
-from cass_cli.words import label_share
+from cass_cli.words import label_share, shown
+
+MOST_LETTERS = 2000  # of a sentence
 
 INTERVAL = (
     "Mean over n seeds ± half of the 95 % interval (Student t). mean: of both arms; joint: a probe of both; ensemble: "
@@ -30,14 +33,14 @@ def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
     if as_json:
         print_json(as_dict(comparison))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Screen(soft_wrap=True)
     header, *rows = table_rows(comparison)
     table = Table(box=None, pad_edge=False, header_style="bold", title=_title(comparison), title_justify="left")
     for i, heading in enumerate(header):
         table.add_column(heading, justify="left" if i < 2 else "right", no_wrap=i >= 2)
     before = ""
     for method, *rest in rows:
-        table.add_row(Text(method if method != before else ""), *rest)
+        table.add_row(*map(Text, (method if method != before else "", *rest)))
         before = method
     print_table(console, table, names=2)
     print_sentence(console, INTERVAL, style="dim")
@@ -75,7 +78,8 @@ def as_markdown(comparison: Comparison) -> str:
     header, *rows = table_rows(comparison)
     lines = [_title(comparison), "", _pipes(header), "|---|---|" + "---:|" * (len(header) - 2), *map(_pipes, rows)]
     return (
-        "\n".join([*lines, "", INTERVAL, "", *(f"- {s}" for s in (*sentences(comparison), *comparison.notes))]) + "\n"
+        "\n".join([*lines, "", INTERVAL, "", *(f"- {_plain(s)}" for s in (*sentences(comparison), *comparison.notes))])
+        + "\n"
     )
 
 
@@ -91,13 +95,13 @@ def as_latex(comparison: Comparison) -> str:
         r"\end{tabular}",
     ]
     said = (_title(comparison), INTERVAL, *sentences(comparison), *comparison.notes)
-    return "\n".join([*lines, *(f"% {line}" for line in said)]) + "\n"
+    return "\n".join([*lines, *(f"% {_leaving(line)}" for line in said)]) + "\n"
 
 
 def as_csv(comparison: Comparison) -> str:
     """Return a row a method, arm, label fraction and seed: everything needed to make any other table."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = CellWriter(text)
     writer.writerow(["method", "arm", "model", "fraction", "labels", "seed", comparison.metric, "mean", "low", "high"])
     for c in comparison.cells:
         interval = [c.summary.mean, c.summary.low, c.summary.high]
@@ -134,10 +138,27 @@ def _title(comparison: Comparison) -> str:
 
 
 def _pipes(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+    return "| " + " | ".join(map(_plain, cells)) + " |"
+
+
+def _plain(text: str) -> str:
+    """Return text that Markdown shows as it stands, on one line."""
+    return re.sub(r"[\\`*|\[\]<>&~]", r"\\\g<0>", _leaving(text))
+
+
+def _leaving(text: str) -> str:
+    """Return text on one line, without folders of this machine."""
+    return shown(without_places(text), MOST_LETTERS)
 
 
 def _ampersands(cells: Sequence[str]) -> str:
-    special = {"\\": r"\textbackslash{}", "±": r"$\pm$", "–": "--", **{c: f"\\{c}" for c in "&%$#_{}"}}
-    escaped = ("".join(special.get(letter, letter) for letter in cell) for cell in cells)
+    special = {
+        "\\": r"\textbackslash{}",
+        "±": r"$\pm$",
+        "–": "--",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        **{c: f"\\{c}" for c in "&%$#_{}"},
+    }
+    escaped = ("".join(special.get(letter, letter) for letter in _leaving(cell)) for cell in cells)
     return " & ".join(escaped) + r" \\"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from cass_cli.data.splits import quoting_for
+from cass_cli.csv_cells import CellWriter
 from cass_cli.files import whole_text
 
 
@@ -17,15 +16,9 @@ def numbers(values: Iterable[float]) -> list[str]:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]], *, asked: bool = False) -> Path:
-    """Write a CSV whose names, in the first column, keep bytes that are not UTF-8; whole or not at all.
-
-    `asked`: a user named this very path, so a link stays one.
-    """
-    lines = list(rows)
+    """Write a CSV, whole or not at all; where a user `asked` for this very path, a link stays one."""
     with whole_text(path, asked=asked) as file:
-        writer = csv.writer(
-            file, lineterminator="\n", quoting=quoting_for([cell for line in lines for cell in line[:1]])
-        )
+        writer = CellWriter(file)
         writer.writerow(header)
-        writer.writerows(lines)
+        writer.writerows(rows)
     return path

@@ -9,7 +9,6 @@ Shapes: N images, C classes, E epochs.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,13 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from cass_cli.data.splits import Labels
-from cass_cli.reports.pictures import write_picture
+from cass_cli.reports.pictures import drawn, write_picture
 from cass_cli.scores.values import BINS, Floats, bin_of, calibration_gaps, calibration_points, indicator
 
 DPI = 150  # 6 inches give 900 pixels, the width of a README column
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 LINES = ("-", "--", "-.", ":")
 GREY = "#8c8c8c"
-LONGEST_NAME = 24
 MOST_CELLS = 30  # classes, up to which the cells of a confusion matrix hold numbers
 MOST_TICKS = 40  # names beside an axis
 MOST_CURVES = len(COLOURS) * len(LINES)  # that can be told apart
@@ -50,14 +48,14 @@ def plot_confusion(
     halves = counts.reshape(len(classes), -1, 2).sum(axis=2).repeat(2, axis=1) if several else None  # [C, 4]
     whole = counts.sum(axis=1, keepdims=True) if halves is None else halves
     share = np.divide(counts, whole, out=np.zeros(counts.shape), where=whole > 0)
-    columns = ["found", "missed", "false alarm", "rightly absent"] if several else [_text(c) for c in classes]
+    columns = ["found", "missed", "false alarm", "rightly absent"] if several else [drawn(c) for c in classes]
     many = len(classes) > MOST_CELLS
     width = 11.0 if many and not several else 2.6 + 0.75 * len(columns)
     figure = Figure(figsize=(width, 9.5 if many else 1.9 + 0.62 * len(classes)), layout="constrained")
     axes = figure.add_subplot(title=title)
     image = axes.imshow(100 * share, cmap="Blues", vmin=0, vmax=100, aspect="auto")
     _name_ticks(axes.xaxis, columns, "decision" if several else "chosen class")
-    _name_ticks(axes.yaxis, [_text(c) for c in classes], "class" if several else "true class")
+    _name_ticks(axes.yaxis, [drawn(c) for c in classes], "class" if several else "true class")
     if not many:
         _write_cells(axes, counts, share)
     unit = "share of images with, or without, the class (%)" if several else "share of the true class (%)"
@@ -112,12 +110,12 @@ def plot_roc(
         if shown.any() and not shown.all():
             curves[c] = roc_curve(shown, given, drop_intermediate=True)[:2]
     areas = {c: float(auc(*curve)) for c, curve in curves.items()}
-    drawn = list(range(len(classes)))
+    those = list(range(len(classes)))
     if len(classes) > MOST_CURVES:
-        drawn = sorted(areas, key=areas.__getitem__)[:LOWEST]
+        those = sorted(areas, key=areas.__getitem__)[:LOWEST]
         _plot_spread(axes, curves.values(), areas.values())
-    for index, c in enumerate(drawn):
-        label = f"{_text(classes[c])} ({areas[c]:.3f})" if c in areas else f"{_text(classes[c])} (undefined)"
+    for index, c in enumerate(those):
+        label = f"{drawn(classes[c])} ({areas[c]:.3f})" if c in areas else f"{drawn(classes[c])} (undefined)"
         axes.plot(*curves.get(c, ([], [])), label=label, linewidth=1.6, **_style(index))
     axes.set_xlabel("false positive rate (1 − specificity)")
     axes.set_ylabel("true positive rate (sensitivity)")
@@ -158,7 +156,7 @@ def plot_reliability(labels: Labels, models: Mapping[str, Floats], path: Path, *
         confidence, rate = (np.bincount(bins, v, minlength=BINS)[filled] / counts[filled] for v in (given, came))
         error = np.abs(calibration_gaps(labels, probabilities).sum(axis=0)).sum() / max(len(given), 1)
         style = _style(m)
-        axes.plot(confidence, rate, label=f"{_text(name)}: ECE {error:.3f}", marker="o", markersize=4, **style)
+        axes.plot(confidence, rate, label=f"{drawn(name)}: ECE {error:.3f}", marker="o", markersize=4, **style)
         below.stairs(counts, np.linspace(0, 1, BINS + 1), linewidth=1.4, **style)
     axes.set_ylabel("share of labels present" if several else "accuracy of the chosen class")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
@@ -215,7 +213,7 @@ def training_figure(
 def _plot_series(axes: Axes, values: Floats, name: str, index: int, first: int) -> None:
     marker = "o" if len(values) <= 30 else None
     epochs = np.arange(first, first + len(values))
-    axes.plot(epochs, values, label=_text(name), marker=marker, markersize=3, linewidth=1.6, **_style(index))
+    axes.plot(epochs, values, label=drawn(name), marker=marker, markersize=3, linewidth=1.6, **_style(index))
 
 
 def _style(index: int) -> dict[str, Any]:
@@ -225,15 +223,6 @@ def _style(index: int) -> dict[str, Any]:
     }
 
 
-def _text(name: str) -> str:
-    """Return a class name that matplotlib prints as it stands: on one line, no formula, not hidden by '_'."""
-    line = " ".join(name.split()).replace("$", r"\$")
-    line = line if len(line) <= LONGEST_NAME else line[: LONGEST_NAME - 1] + "…"
-    return f"\u200a{line}" if line.startswith("_") else line
-
-
 def _save(figure: Figure, path: Path) -> Path:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # a script that the font lacks is drawn as boxes
-        write_picture(figure, path, dpi=DPI)
+    write_picture(figure, path, dpi=DPI)
     return path

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -16,7 +15,7 @@ from cass_cli.engine.finetuning.evaluate import Evaluation, decisions
 from cass_cli.files import write_json
 from cass_cli.reports.csv_files import write_csv
 from cass_cli.reports.curves import plot_confusion, plot_reliability, plot_roc, plot_training
-from cass_cli.reports.printing import print_json, print_sentence
+from cass_cli.reports.printing import Screen, print_json, print_sentence
 from cass_cli.reports.tables import print_table
 from cass_cli.runs.ancestry import older_note
 from cass_cli.runs.names import run_flags, trial_flags
@@ -57,8 +56,9 @@ def write_evaluation(found: Evaluation, *, on_progress: Callable[[int, int], Non
 
 
 def write_scores(found: Evaluation, path: Path) -> Path:
-    """Write all scores of all candidates as JSON."""
-    write_json(path, found.as_dict())
+    """Write all scores of all candidates as JSON, which tells of the trial where it lies among the runs."""
+    trial = found.trial.path.relative_to(found.trial.variant.run.path.parent)
+    write_json(path, {**found.as_dict(), "trial": str(trial)})
     return path
 
 
@@ -119,11 +119,13 @@ def draw_training(trial: Trial, metric: str) -> list[Path]:
 
 def show_evaluation(found: Evaluation) -> None:
     """Show the scores, the recommendation with its reason, and what they rest on."""
-    console, summary = Console(highlight=False, soft_wrap=True), found.summary
+    console, summary = Screen(soft_wrap=True), found.summary
     first = next(iter(found.scores.values()))
     fraction = f"{label_share(found.trial.fraction, 'training labels')}, seed {found.trial.seed}"
     images = f"{count(first.images, f'{found.split} image')}, {len(summary.classes):,} classes"
-    print_sentence(console, f"[bold]{method_name(summary)}[/], {fraction}: {images}")
+    print_sentence(
+        console, Text(method_name(summary), style="bold").append(f", {fraction}: {images}", style="not bold")
+    )
     widest = max(map(len, found.scores))
     for name, what in _candidates(found).items():
         print_sentence(console, Text(f"  {name:<{widest}}  {what}", style="dim"))
@@ -133,10 +135,13 @@ def show_evaluation(found: Evaluation) -> None:
     print_table(console, _classes_table(found))
     if len(summary.classes) > MOST_CLASSES:
         where = found.trial.path / f"evaluation-{found.split}.json"
-        console.print(f"All {len(summary.classes):,} classes: per_class in {where}", style="dim")
+        console.print(Text(f"All {len(summary.classes):,} classes: per_class in {where}", style="dim"))
     if summary.unseen:
         print_sentence(console, Text(f"\n{summary.unseen_note}", style="yellow"))
-    print_sentence(console, f"\nRecommended: [bold]{summary.judgement.pick}[/]. {summary.judgement.reason}")
+    print_sentence(
+        console,
+        Text("\nRecommended: ").append(summary.judgement.pick, style="bold").append(f". {summary.judgement.reason}"),
+    )
     if found.over_seeds:
         cells = ", ".join(f"{c.candidate} {format_summary(c.summary)}" for c in found.over_seeds)
         print_sentence(console, f"Over seeds (test split): {METRICS[summary.metric]} {cells}")
@@ -151,10 +156,10 @@ def show_files(found: Evaluation, files: list[Path], *, as_json: bool) -> None:
     if as_json:
         print_json({**found.as_dict(), "files": [str(path) for path in files]})
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Screen(soft_wrap=True)
     console.print("\nWritten:")
     for path in files:
-        console.print(f"  [cyan]{path}[/]")
+        console.print(Text(f"  {path}", style="cyan"))
     console.print(Text(f"Next: cass report{run_flags(found.trial.variant.run, option='')}"))
     predict = f"cass predict IMAGES{trial_flags(found.trial)}"
     console.print(Text(f"      (or, for images of your own: {predict})", style="dim"))
@@ -174,7 +179,7 @@ def _metrics_table(found: Evaluation) -> Table:
     summary, table = found.summary, Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for name in found.scores:
-        table.add_column(("→ " if name == summary.judgement.pick else "") + name, justify="right")
+        table.add_column(Text(("→ " if name == summary.judgement.pick else "") + name), justify="right")
     for metric in dict.fromkeys([summary.metric, *METRICS]):
         cells = [_with_interval(scores.metrics[metric]) for scores in found.scores.values()]
         table.add_row(METRICS[metric], *cells, style="bold" if metric == summary.metric else None)
@@ -187,7 +192,7 @@ def _classes_table(found: Evaluation) -> Table:
     scores = found.scores[pick]
     columns = {"f1": "F1", "precision": "precision", "recall": "recall", "auroc": "AUROC"}
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(f"class ({pick})", overflow="fold")
+    table.add_column(Text(f"class ({pick})"), overflow="fold")
     for heading in ("images", *columns.values()):
         table.add_column(heading, justify="right", no_wrap=True)
     for group, rows in _classes_shown(scores).items():

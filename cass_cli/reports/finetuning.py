@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -17,7 +16,7 @@ from cass_cli.engine.finetuning.job import FinetuneResult
 from cass_cli.engine.finetuning.loop import TuneEpoch, TuneStep
 from cass_cli.engine.finetuning.shared import Beginning
 from cass_cli.reports.live import LiveDisplay
-from cass_cli.reports.printing import print_json, print_sentence
+from cass_cli.reports.printing import Screen, print_json, print_sentence
 from cass_cli.reports.tables import print_table
 from cass_cli.runs.compare import Cell, cells_of
 from cass_cli.runs.names import find, trial_flags
@@ -52,7 +51,7 @@ class FinetuneDisplay(LiveDisplay):
             f"[bold]{trial.number}/{trial.trials}[/] {' + '.join(trial.arms)} on {trial.labels:,} labels "
             f"({label_share(trial.trial.fraction, 'training labels')}), seed {trial.trial.seed}, {trial.compute}{began}"
         )
-        self.say(f"    [cyan]{trial.trial.path}[/]", whole=True)
+        self.say(Text(f"    {trial.trial.path}", style="cyan"), whole=True)
         self.bars.update(self.trial_task, completed=trial.number - 1, total=trial.trials, visible=trial.trials > 1)
         if trial.epochs:
             self.bars.update(self.epoch_task, completed=trial.epoch, total=self.epochs, visible=True)
@@ -107,7 +106,7 @@ def show_finetuned(result: FinetuneResult, *, as_json: bool) -> None:
     if as_json:
         print_json(_as_dict(result))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Screen(soft_wrap=True)
     console.print()
     print_table(console, scores_table(result), names=3)
     seeds = len({trial.seed for trial in result.trials})
@@ -126,7 +125,7 @@ def show_finetuned(result: FinetuneResult, *, as_json: bool) -> None:
         print_sentence(console, Text(f"• {note}", style="yellow"))
     for note in guard_notes(result.trials):
         print_sentence(console, note, style="dim")
-    console.print(f"\nSaved in [cyan]{result.variant}[/]")
+    console.print(Text("\nSaved in ").append(str(result.variant), style="cyan"))
     trial = find(result.variant.parent, result.variant.name).trial()
     console.print(Text(f"Next: cass evaluate{trial_flags(trial)}"))
 
@@ -136,7 +135,7 @@ def show_implied(resolved: Resolved) -> None:
     origin = resolved.origins["finetune.recipe"]
     if origin.startswith(IMPLIED):
         setting = origin.removeprefix(IMPLIED)
-        Console(stderr=True).print(
+        Screen(stderr=True).print(
             f"Recipe: {resolved.config.finetune.recipe}, every weight is trained, as {setting} asks. The default, "
             "probe, trains none.",
             style="dim",
@@ -177,7 +176,7 @@ def scores_table(result: FinetuneResult) -> Table:
     before = None
     for (fraction, candidate), cells in rows.items():
         start = [f"{100 * fraction:.3g} %", f"{cells[0].labels:,}"] if fraction != before else ["", ""]
-        table.add_row(*start, candidate, *(_figure(cell) for cell in cells))
+        table.add_row(*start, Text(candidate), *(_figure(cell) for cell in cells))
         before = fraction
     return table
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -14,7 +13,7 @@ from cass_cli.config.recipes import FOREIGN
 from cass_cli.config.schema import ARM_NAMES
 from cass_cli.engine.timing.finetune_forecast import ForeseenTuning
 from cass_cli.engine.timing.finetune_plan import PlannedTrial, TunePlan
-from cass_cli.reports.printing import duration, print_json
+from cass_cli.reports.printing import Screen, duration, print_json
 from cass_cli.reports.settings import measurements, settings_table, shown_value
 from cass_cli.reports.tables import print_table
 from cass_cli.words import count, label_share
@@ -44,7 +43,7 @@ def show_finetuning_plan(foreseen: ForeseenTuning, *, as_json: bool) -> None:
             }
         )
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Screen(soft_wrap=True)
     usual = [key for key in keys if resolved.origins[key] == "default" and not key.startswith(TABLED)]
     print_table(console, settings_table(resolved, [key for key in keys if key not in usual]))
     console.print(Text(f"by default: {_listed(resolved, usual)}", style="dim"), soft_wrap=False)

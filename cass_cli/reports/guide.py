@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cass_cli import __version__
-from cass_cli.reports.printing import print_sentence
+from cass_cli.reports.printing import Screen, print_sentence
 from cass_cli.runs.standing import Standing, TunedStanding, standing
 from cass_cli.words import count, label_share, shown
 
@@ -32,7 +32,7 @@ NAMES = {
 
 def show_guide(runs: Path) -> None:
     """Show the way, then the latest run below `runs`, its state and the next command."""
-    console = Console(highlight=False)
+    console = Screen()
     print_sentence(console, f"[bold]cass {__version__}[/]  from a folder of medical images to measured classifiers")
     console.print()
     _show_way(console)

@@ -8,29 +8,31 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from rich.console import Console
 from rich.text import Text
 
 from cass_cli import __version__
+from cass_cli.data.space import default_cache_dir, home
 from cass_cli.data.splits import SPLITS
 from cass_cli.errors import RunError
 from cass_cli.files import write_text
+from cass_cli.places import without_folders, without_places
 from cass_cli.reports.comparison import INTERVAL, sentences, table_rows
 from cass_cli.reports.html_figures import curves, embed, trial_pictures
-from cass_cli.reports.printing import duration, print_json
+from cass_cli.reports.printing import Screen, duration, print_json
 from cass_cli.reports.summary_in_words import in_words
 from cass_cli.reports.tables import GAUGES_LEGEND
 from cass_cli.runs.facts import Report, RunFacts, Setting
 from cass_cli.scores.metrics import METRICS
-from cass_cli.words import count, shown
+from cass_cli.words import count, printable
 
 GENERATOR = "cass report"
 MARK = f'<meta name="generator" content="{GENERATOR}'  # by which a report is known from other people's files
@@ -84,7 +86,7 @@ def show_written(report: Report, path: Path, size: int, *, as_json: bool) -> Non
         told = {"report": path, "bytes": size, "runs": runs, "unfinished": unfinished}
         print_json({**told, "older_than_arms": list(older), "damaged": damaged})
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Screen(soft_wrap=True)
     console.print(Text(f"{path}", style="cyan").append(f"  ({size / 1000:,.0f} kB, one file)", style="default"))
     for name in unfinished:
         console.print(Text(f"• {name} is not finished, and the report says so.", style="yellow"))
@@ -102,16 +104,16 @@ def render(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
+        finalize=partial(_leaving, places=_places(report)),
     )
     environment.filters |= {
         "number": number,
         "estimate": estimate,
         "duration": duration,
-        "shown": shown,
-        "lines": lambda text: Markup("<br>").join(map(shown, text.splitlines())),
+        "lines": lambda text: Markup("<br>").join(_leaving(line, _places(report)) for line in text.splitlines()),
         "setting": setting_text,
         "badge": badge,
-        "quoted": lambda value: shown(shlex.quote(str(value))),
+        "quoted": lambda value: shlex.quote(without_folders(str(value))),
     }
     return environment.get_template("report.html.j2").render(
         report=report,
@@ -139,10 +141,25 @@ def render(report: Report) -> str:
     )
 
 
+def _places(report: Report) -> set[Path]:
+    """Return the folders of this machine that the facts of a report may name."""
+    runs = [facts.run.path for facts in report.runs]
+    data = [path for facts in report.runs if facts.config and (path := facts.config.data.path)]
+    known = [*runs, *(path.absolute() for path in (*runs, *data)), *(path.resolve() for path in (*runs, *data))]
+    return {*(path.parent for path in known), Path.cwd(), default_cache_dir(), home()}
+
+
+def _leaving(value: Any, places: Collection[Path]) -> Any:
+    """Return what stands on the page for a value: nothing that acts upon it, and no folder of this machine."""
+    if isinstance(value, Markup) or not isinstance(value, str | Path):
+        return value
+    return printable(without_places(str(value), places)).replace("\n", r"\n")
+
+
 def page_title(report: Report) -> str:
     """Return the heading of the page."""
     names = [facts.name for facts in report.runs]
-    return shown(f"Run {names[0]}" if len(names) == 1 else f"{len(names)} runs: {', '.join(names)}")
+    return f"Run {names[0]}" if len(names) == 1 else f"{len(names)} runs: {', '.join(names)}"
 
 
 def sections(facts: RunFacts) -> dict[str, str]:
@@ -185,10 +202,10 @@ def estimate(value: Mapping[str, float | None]) -> Markup:
 def setting_text(value: Any) -> str:
     """Return the value of a setting as people write it."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}={item}" for key, item in value.items()) or "none"
+        return ", ".join(without_folders(f"{key}={item}") for key, item in value.items()) or "none"
     if isinstance(value, tuple | list):
-        return ", ".join(str(item) for item in value)
-    return "none" if value is None else shown(str(value))
+        return ", ".join(without_folders(str(item)) for item in value)
+    return "none" if value is None else without_folders(str(value))
 
 
 def badge(state: str) -> Markup:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from markupsafe import Markup
 from PIL import Image
 
 from cass_cli.errors import RunError
@@ -41,7 +42,7 @@ SPAN = 100.0  # a loss that falls by more is drawn on a log scale
 class Picture:
     """An image that needs no file beside the page."""
 
-    src: str  # data URI
+    src: Markup  # data URI
     alt: str
     caption: str
     width: int = 0  # pixels; 0: as the SVG says
@@ -70,8 +71,8 @@ def _caption(stem: str) -> str:
     return f"Figure {shown(stem)}"
 
 
-def _data_uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+def _data_uri(kind: str, data: bytes) -> Markup:
+    return Markup("data:{};base64,{}").format(kind, base64.b64encode(data).decode("ascii"))
 
 
 def trial_pictures(tuned: Tuned) -> list[Picture]:

@@ -38,10 +38,7 @@ def as_dict(found: Inspection, command: str) -> dict[str, Any]:
 
 
 def write_rows(path: Path, found: Inspection) -> None:
-    """Write one row a file: a table that every command reads as --labels. Raises DataError when it cannot.
-
-    Names that are not UTF-8 keep their bytes.
-    """
+    """Write one row a file: a table that every command reads as --labels. Raises DataError when it cannot."""
     facts = [field.name for field in fields(ImageRow)][3:]
     header = ["image", "split", *found.label_columns, *facts]
     try:

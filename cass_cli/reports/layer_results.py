@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.markup import escape
 
 from cass_cli.engine.looking.feature_maps import FeatureMaps, FeatureResult
@@ -15,6 +14,7 @@ from cass_cli.engine.looking.similarity import SimilarityResult
 from cass_cli.reports.csv_files import numbers, write_csv
 from cass_cli.reports.layer_plots import plot_first_layer, plot_layers, plot_similarity
 from cass_cli.reports.look_results import pictures_of, print_look_json, show_end, shown_rows
+from cass_cli.reports.printing import Screen
 from cass_cli.reports.tables import plain_table, print_table, with_interval
 
 FEATURED = 3  # images in the feature figure
@@ -49,7 +49,7 @@ def show_features(result: FeatureResult, files: Sequence[Path], *, as_json: bool
     if as_json:
         print_look_json(result.look, files, result.notes, models=[_features_dict(m) for m in result.maps])
         return
-    console = Console(highlight=False)
+    console = Screen()
     for arm, shown in result.look.after.items():
         maps = [m for m in result.maps if m.arm == arm]
         table = plain_table(f"{arm}  {shown.model}", ["layer", "weights", "intensity", "edges"])
@@ -95,7 +95,7 @@ def show_similarity(result: SimilarityResult, files: Sequence[Path], *, as_json:
     if as_json:
         print_look_json(result.look, files, result.notes, models=dict(result.models), pairs=values)
         return
-    console = Console(highlight=False)
+    console = Screen()
     table = plain_table(" and ".join(result.models.values()), ["CKA between the arms", *(v["weights"] for v in values)])
     for key, name in (("features", "features before the heads"), ("mean", "mean over pairs of layers")):
         table.add_row(name, *(f"{v[key]:.3f}" for v in values))

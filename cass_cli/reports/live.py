@@ -7,12 +7,12 @@ import time
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from cass_cli.reports.printing import print_sentence
+from cass_cli.reports.printing import Screen, print_sentence
 from cass_cli.reports.streams import lasting
 
 REDRAW_SECONDS = 0.25
@@ -27,14 +27,14 @@ class LiveDisplay:
 
     def __init__(self, *, to_stderr: bool = False) -> None:
         file = lasting(sys.stderr if to_stderr else sys.stdout)
-        self.console = Console(file=file, highlight=False, soft_wrap=True)
+        self.console = Screen(file=file, soft_wrap=True)
         self.live: Live | None = None
         self.narrow = self.console.width < ROOM
         self.bars = Progress(
-            TextColumn("{task.description:<9}"),
+            TextColumn("{task.description:<9}", markup=False),
             BarColumn(bar_width=max(4, min(28, self.console.width - BESIDE))),
             MofNCompleteColumn(),
-            *([] if self.narrow else [TextColumn("{task.fields[status]}")]),
+            *([] if self.narrow else [TextColumn("{task.fields[status]}", markup=False)]),
             TimeRemainingColumn(compact=True),
             console=self.console,
         )

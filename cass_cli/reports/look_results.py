@@ -11,8 +11,8 @@ from rich.markup import escape
 
 from cass_cli.engine.looking.look import Look
 from cass_cli.engine.looking.sample import ImageSample
+from cass_cli.reports.pictures import drawn
 from cass_cli.reports.printing import print_json
-from cass_cli.words import shown as printable
 
 
 def shown_rows(sample: ImageSample, most: int) -> list[int]:
@@ -29,8 +29,8 @@ def shown_rows(sample: ImageSample, most: int) -> list[int]:
 def pictures_of(look: Look, rows: list[int]) -> tuple[Any, list[str]]:
     largest = max((shown.spec for shown in look.after.values()), key=lambda spec: spec.size)
     pictures = look.sample.pixels(largest)[rows].permute(0, 2, 3, 1).numpy()
-    names = [printable(Path(look.sample.table.names[row]).name) for row in rows]
-    return pictures, [look.sample.label(row) or name for row, name in zip(rows, names, strict=True)]
+    names = [Path(look.sample.table.names[row]).name for row in rows]
+    return pictures, [drawn(look.sample.label(row) or name) for row, name in zip(rows, names, strict=True)]
 
 
 def show_end(console: Console, notes: Sequence[str], files: Sequence[Path]) -> None:

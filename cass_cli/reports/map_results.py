@@ -15,6 +15,7 @@ from cass_cli.engine.looking.measures import MEASURES, NAMES
 from cass_cli.reports.csv_files import numbers, write_csv
 from cass_cli.reports.look_results import pictures_of, print_look_json, show_end, shown_rows
 from cass_cli.reports.map_plots import averaged, plot_averages, plot_distances, plot_heads, plot_overlays
+from cass_cli.reports.printing import Screen
 from cass_cli.reports.tables import plain_table, print_table, with_interval
 from cass_cli.scores.bootstrap import Estimate
 
@@ -83,7 +84,7 @@ def show_attention(result: AttentionResult, files: Sequence[Path], *, as_json: b
         changes = {arm: _as_dict(change) for arm, change in result.changes.items()}
         print_look_json(result.look, files, result.notes, models=models, changes=changes)
         return
-    console = Console(highlight=False)
+    console = Screen()
     for arm in result.look.after:
         _show_arm([m for m in result.maps if m.arm == arm], result.changes.get(arm), console)
     for name, meaning in MEASURES.items():

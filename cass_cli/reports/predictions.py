@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -11,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from rich.console import Console
 from rich.text import Text
 
+from cass_cli.csv_cells import CellWriter
 from cass_cli.engine.finetuning.predict import Prediction
 from cass_cli.engine.finetuning.tuned_arms import TunedArms
 from cass_cli.errors import DataError, RunError
 from cass_cli.files import whole_text
-from cass_cli.reports.printing import print_json
+from cass_cli.reports.printing import Screen, print_json
 from cass_cli.words import shown
 
 MOST_CLASSES = 20  # counted on the screen
@@ -69,7 +68,7 @@ def write_predictions(
         raise RunError(f"{out} exists already.", hint="Choose another --out, or replace it with --overwrite.")
     tally, columns = Tally(), prediction_columns(arms)
     with _opened(out, asked=asked) as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = CellWriter(file)
         writer.writerow(columns)
         for p in predictions:
             tally.count(p)
@@ -119,10 +118,11 @@ def show_predictions(tally: Tally, arms: TunedArms, candidate: str, out: Path, *
 
 
 def _show_tally(tally: Tally, arms: TunedArms, candidate: str, out: Path) -> None:
-    console = Console(stderr=str(out) == "-", highlight=False, soft_wrap=True)
+    console = Screen(stderr=str(out) == "-", soft_wrap=True)
     answered = tally.images - tally.unreadable
     unread = f"; {tally.unreadable:,} cannot be read" if tally.unreadable else ""
-    console.print(f"{answered:,} of {tally.images:,} images answered by [bold]{candidate}[/]{unread}")
+    lead = Text(f"{answered:,} of {tally.images:,} images answered by ")
+    console.print(lead.append(candidate, style="bold").append(unread))
     for name, count in tally.chosen.most_common(MOST_CLASSES):
         console.print(Text(f"  {count:>7,}  {shown(name) or '(no class)'}"))
     if len(tally.chosen) > MOST_CLASSES:
@@ -130,13 +130,13 @@ def _show_tally(tally: Tally, arms: TunedArms, candidate: str, out: Path) -> Non
     if answered and len(arms.networks) > 1:
         console.print(f"The arms disagree on {tally.disagreeing:,}.")
     if answered:
-        console.print(f"Low confidence: {tally.flagged:,} ({arms.summary.judgement.flag_rule}).")
+        console.print(Text(f"Low confidence: {tally.flagged:,} ({arms.summary.judgement.flag_rule})."))
     for bad in tally.first_unreadable:
         console.print(Text(f"Skipped {shown(bad.image)}: {bad.status}", style="yellow"))
     if tally.unreadable > LISTED:
         console.print(f"… and {tally.unreadable - LISTED:,} more that cannot be read.", style="yellow")
     if str(out) != "-":
-        console.print(f"Written: [cyan]{out}[/]")
+        console.print(Text("Written: ").append(str(out), style="cyan"))
 
 
 @contextmanager

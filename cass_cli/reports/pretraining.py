@@ -18,7 +18,7 @@ from cass_cli.engine.pretraining.plan import Plan
 from cass_cli.engine.pretraining.session import Session
 from cass_cli.engine.timing.forecast import Foreseen
 from cass_cli.reports.live import LiveDisplay
-from cass_cli.reports.printing import duration, print_json, print_sentence
+from cass_cli.reports.printing import Screen, duration, print_json, print_sentence
 from cass_cli.reports.settings import measurements, settings_table
 from cass_cli.reports.tables import GAUGES_LEGEND, fits, gauges_table, plain_table, print_table, with_interval
 from cass_cli.runs.directory import Run
@@ -37,7 +37,7 @@ def show_pretrained(result: PretrainResult, *, as_json: bool) -> None:
     if as_json:
         print_json(result.as_dict())
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Screen(soft_wrap=True)
     gauges = {arm: ArmGauges.from_dict(values) for arm, values in result.gauges.items()}
     console.print()
     print_table(console, gauges_table(gauges, result.states, result.probes), names=2)
@@ -46,7 +46,7 @@ def show_pretrained(result: PretrainResult, *, as_json: bool) -> None:
         f"\n{count(result.epochs, 'epoch')} in {duration(result.seconds)}, last loss {result.loss:.4f}. Saved:"
     )
     for path in result.arms.values():
-        console.print(f"  [cyan]{path}[/]")
+        console.print(Text(f"  {path}", style="cyan"))
     if "collapsed" in result.states.values():
         console.print("[yellow]An arm has collapsed: do not read its low loss as success.[/]")
     if result.advice:
@@ -88,7 +88,7 @@ def show_plan(foreseen: Foreseen, *, as_json: bool) -> None:
         told = {"plan": asdict(plan), "forecast": asdict(forecast), "notes": list(notes)}
         print_json({"settings": settings, "origins": dict(resolved.origins), **told})
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Screen(soft_wrap=True)
     print_table(console, settings_table(resolved, resolved.origins))
     for note in (*notes, *measurements(resolved, notes)):
         console.print(f"• {note}", style="dim")
@@ -162,7 +162,8 @@ class PretrainDisplay(LiveDisplay):
             f"{count(session.train.epochs, 'epoch')} = {session.steps:,} steps, {how}{many}, "
             f"about {plan.memory_bytes / GIB:.1f} GiB"
         )
-        self.say(f"Run: [cyan]{run.path}[/]" + (f"  (from epoch {session.epoch})" if session.step else ""), whole=True)
+        began = f"  (from epoch {session.epoch})" if session.step else ""
+        self.say(Text("Run: ").append(str(run.path), style="cyan").append(began), whole=True)
         self.gauges = gauges_table(session.start_gauges, {})
         self.doing("Beginning")
         self.bars.update(self.epoch_task, completed=session.epoch, visible=True)

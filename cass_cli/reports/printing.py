@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
+
+from cass_cli.words import printable
+
+
+class Screen(Console):
+    """A console that escapes what would act upon the terminal: all that cass shows people goes through one."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, emoji=False, **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Yield the segments of a renderable, their text fit for a terminal."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
 
 
 def print_json(value: Any) -> None:
-    """Print `value` as the one JSON document on stdout."""
+    """Print `value` as the one JSON document on stdout, in ASCII: other letters are escaped, as JSON has it."""
     print(json.dumps(value, indent=2, default=str))
 
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn
 from rich.text import Text
+
+from cass_cli.reports.printing import Screen
 
 BEGINNING = "Beginning"  # until something can be counted
 
@@ -46,8 +47,8 @@ def stages(*, beginning: str = BEGINNING) -> Iterator[Callable[[str, int, int], 
 
     Before it is called, and when a bar is full, a line says how long `beginning`, or what follows, has taken.
     """
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=28), HowFar())
+    console = Screen(stderr=True)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=28), HowFar())
     bars: dict[str, TaskID] = {}
     if console.is_dumb_terminal and console.is_terminal:  # which cannot take a line back
         console.print(f"{beginning} …", markup=False)

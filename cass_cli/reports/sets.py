@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from cass_cli.data.sets.public_set import PublicSet
-from cass_cli.reports.printing import print_json
+from cass_cli.reports.printing import Screen, print_json
 from cass_cli.reports.tables import print_table
 
 TOLD = {
@@ -32,7 +31,7 @@ def show_sets(sets: Sequence[PublicSet], *, as_json: bool) -> None:
     if as_json:
         print_json([_facts(public) for public in sets])
         return
-    console = Console(highlight=False)
+    console = Screen()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("set", "pictures", "holds", "download"):
         table.add_column(heading, no_wrap=heading == "set", overflow="fold")
@@ -47,7 +46,7 @@ def show_set(public: PublicSet, *, as_json: bool) -> None:
     if as_json:
         print_json(_facts(public))
         return
-    console = Console(highlight=False)
+    console = Screen()
     console.print(Text(public.title, style="bold"))
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="dim", no_wrap=True)

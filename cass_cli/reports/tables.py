@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from cass_cli.config.presets import About
-from cass_cli.reports.printing import print_sentence
+from cass_cli.reports.printing import Screen, print_sentence
 from cass_cli.scores.bootstrap import Estimate
 
 if TYPE_CHECKING:  # with it PyTorch, which a report can do without
@@ -32,7 +32,7 @@ def presets_table(presets: Mapping[str, About]) -> None:
     for name, about in presets.items():
         row = (f"{about.images:,}", str(about.classes), about.metric, about.paper_cost)
         table.add_row(f"[cyan]{name}[/]", about.title, *row)
-    print_table(Console(), table)
+    print_table(Screen(), table)
 
 
 def gauges_table(

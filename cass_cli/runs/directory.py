@@ -19,11 +19,13 @@ from cass_cli.config.load import Layer, Resolved, read_saved
 from cass_cli.config.recipes import resolve_over
 from cass_cli.errors import RunError
 from cass_cli.files import DRAFT, append_text, is_draft, remove, telling, whole_file, write_text
+from cass_cli.places import without_folders
 from cass_cli.reading import read_bytes
 from cass_cli.runs.latest import INSTEAD, LATEST
 from cass_cli.runs.own import check_no_loop
 from cass_cli.runs.rows import HINT, AnyRow, read_rows, rows_until
 from cass_cli.runs.writers import LOCKS
+from cass_cli.words import shown
 
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow", "safetensors")
 
@@ -186,8 +188,9 @@ def create_run(out: Path, name: str, *, overwrite: bool = False) -> Run:
 
 def check_new(out: Path, name: str, *, overwrite: bool = False) -> Run:
     """Return the run `out`/`name`; raise `RunError` where it can't be made, or not without `overwrite`."""
-    if name in ("", ".", "..") or Path(name).name != name or name.lower() in (LATEST, INSTEAD, LOCKS):
-        raise RunError(f"'{name}' cannot name a run.", hint="Use a plain name; --runs says in which folder.")
+    plain = name.isprintable() and Path(name).name == name
+    if not plain or name in ("", ".", "..") or name.lower() in (LATEST, INSTEAD, LOCKS):
+        raise RunError(f"'{shown(name)}' cannot name a run.", hint="Use a plain name; --runs says in which folder.")
     run = Run(out / name)
     check_no_loop(run.path)
     if run.path.exists() and not barely_begun(run.path):
@@ -209,7 +212,7 @@ def environment() -> dict[str, Any]:
         "cass": __version__,
         "python": platform.python_version(),
         **{package: version(package) for package in _PACKAGES},
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "command": command(),
@@ -217,16 +220,19 @@ def environment() -> dict[str, Any]:
 
 
 def command() -> list[str]:
-    """Return what this process was started as: `cass …`, the script that calls cass, or `python` for a notebook."""
-    program = Path(sys.argv[0])
+    """Return what this process was started as: `cass …`, the script that calls cass, or `python` for a notebook.
+
+    Of absolute paths it holds the last names: config.yaml has them whole.
+    """
+    program, words = Path(sys.argv[0]), list(map(without_folders, sys.argv[1:]))
     if program.stem in ("cass", "__main__"):
-        return ["cass", *sys.argv[1:]]
-    return ["python"] if program.name in ("", "-c", "ipykernel_launcher.py") else ["python", *sys.argv]
+        return ["cass", *words]
+    return ["python"] if program.name in ("", "-c", "ipykernel_launcher.py") else ["python", program.name, *words]
 
 
 def default_name(preset: str | None, data: Path | None, method: str) -> str:
     """Return a run name of data, method and time."""
-    stem = preset or (data.stem if data else "run")
+    stem = preset or (data.stem if data and data.stem.isprintable() else "run")
     return f"{stem}-{method}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
 
 

@@ -19,6 +19,7 @@ from PIL import Image
 from cass_cli.config.load import Resolved, known_keys, read_saved
 from cass_cli.config.schema import Config
 from cass_cli.errors import CassError, RunError
+from cass_cli.places import without_folders
 from cass_cli.runs.ancestry import older_notes
 from cass_cli.runs.compare import Comparison, compare, trials_by_method
 from cass_cli.runs.directory import Run
@@ -309,5 +310,5 @@ def _cost(rows: Sequence[EpochRow], trials: Sequence[Tuned]) -> Cost:
 
 
 def _command(environment: Environment | None) -> str:
-    """Return the command that an environment.json names, quoted for a shell."""
-    return shlex.join(environment.get("command", ())) if environment else ""
+    """Return the command that an environment.json names, quoted for a shell, without folders of an older one's."""
+    return shlex.join(map(without_folders, environment.get("command", ()))) if environment else ""

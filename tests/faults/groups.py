@@ -17,6 +17,8 @@ from tests.faults import (
     attacks_images,
     attacks_links,
     attacks_medimeta,
+    attacks_names,
+    attacks_privacy,
     attacks_processes,
     attacks_slides,
     attacks_specials,
@@ -52,10 +54,15 @@ GROUPS: dict[str, Group] = {
     **{f"foreign/{of.__name__}": partial(foreign.attacks, of=of) for of in FOREIGN},
     **{f"links/{of}": partial(attacks_links.attacks, of=of) for of in attacks_links.SCENES},
     **attacks_specials.GROUPS,
+    **{f"names/{of}": partial(attacks_names.attacks, of=of) for of in attacks_names.CLASSES},
+    "names/options": attacks_names.options,
+    "names/runs": attacks_names.foreign,
+    "privacy": attacks_privacy.attacks,
 }
 QUICK = {
     **{"disk/pretrain": 3, "disk/paper": 1, "disk/probe": 1, "changed/pretraining": 3, "changed/arms": 1},
     **{"images": 4, "slides": 2, "links/ensemble": 3, "links/predict": 2, "links/reading": 2},
+    **{"names/options": 3, "names/runs": 3},
     **dict.fromkeys((f"hostile/{name}" for name in SCENES), 2),
     **dict.fromkeys((f"foreign/{of.__name__}" for of in FOREIGN), 2),
 }

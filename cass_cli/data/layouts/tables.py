@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from cass_cli.csv_cells import name_of
 from cass_cli.data.layouts.contents import contents
 from cass_cli.data.layouts.vocabulary import plain
 from cass_cli.errors import DataError
@@ -21,7 +22,7 @@ SAMPLED = 20  # rows that decide which delimiter it is
 CLOSED = "\0"  # in no text; read as a row behind the last one, unless a quote is open
 MOST_COLUMNS, MOST_CELLS = 5_000, 20_000_000
 WIDEST = 16_384  # columns of a spreadsheet, the empty ones with them
-OURS = "image,split,"  # how a table begins that cass wrote: its names may be any bytes
+OURS = ("image,split,", "image,slide,")  # how a table begins that cass wrote: its names are as `csv_cells` writes them
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Table:
 def read_table(path: Path, *, is_image: Callable[[str], bool] = lambda _: False, usual: Collection[str] = ()) -> Table:
     """Return the cells of a CSV: UTF-8, or UTF-16 by its mark; comma, tab, semicolon or bar; `sep=;` on top or not.
 
+    Names that cass wrote (`csv_cells`) are those that it was told.
     A first row in which `is_image` knows a cell, and none is `usual` for a column, is no header. Raises DataError for a
     missing or empty file, other encodings (naming the byte), ragged rows and repeated column names.
     """
@@ -48,7 +50,8 @@ def read_table(path: Path, *, is_image: Callable[[str], bool] = lambda _: False,
     headless = not any(plain(cell) in usual for cell in first) and any(is_image(cell) for cell in first)
     if len(lines) < (1 if headless else 2):
         raise DataError(f"{shown(str(path))} has no rows below its header.", hint="One row an image is expected.")
-    header = [cell.strip() for cell in lines[0]]
+    named = name_of if text.startswith(OURS) else str
+    header = [named(cell.strip()) for cell in lines[0]]
     if headless:
         header = [f"column {i + 1}" for i in range(len(header))]
     else:  # the index that pandas writes, and columns that a spreadsheet left empty
@@ -63,7 +66,7 @@ def read_table(path: Path, *, is_image: Callable[[str], bool] = lambda _: False,
     if twice:
         raise DataError(f"{shown(str(path))} has several columns named {shown_list(twice)}.")
     cells = zip(*(lines if headless else lines[1:]), strict=True)
-    columns = {name: [c.strip() for c in column] for name, column in zip(header, cells, strict=True)}
+    columns = {name: [named(c.strip()) for c in column] for name, column in zip(header, cells, strict=True)}
     return Table(path, columns, headless)
 
 
@@ -127,7 +130,7 @@ def _read_text(path: Path) -> str:
     try:
         text = data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
-        if data.startswith(OURS.encode()):
+        if data.startswith(tuple(map(str.encode, OURS))):
             return data.decode("utf-8", "surrogateescape")
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(

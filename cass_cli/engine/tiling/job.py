@@ -6,7 +6,6 @@ their places when all are there. The table comes last: a folder without it was n
 
 from __future__ import annotations
 
-import csv
 import io
 import itertools
 import re
@@ -21,6 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from cass_cli.csv_cells import CellWriter
 from cass_cli.data.layouts.columns import TILE_COLUMNS
 from cass_cli.data.slides.found import find_slides
 from cass_cli.data.slides.reader import Slide, opened
@@ -128,7 +128,7 @@ def _write_tile(slide: Slide, plan: SlidePlan, request: TileRequest, draft: Path
 
 def _write_table(path: Path, plans: Sequence[SlidePlan], told: Told, ending: str) -> None:
     with whole_text(path, hint=ELSEWHERE) as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = CellWriter(file)
         writer.writerow([*TILE_COLUMNS, *told.columns])
         for plan in plans:
             more = told.cells.get(plan.name, ())

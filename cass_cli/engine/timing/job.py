@@ -94,7 +94,7 @@ def benchmark_job(
     return Benchmark(
         machine=machine,
         epochs=epochs or next(iter(group.cases.values())).train.epochs,
-        images=f"the images of {data}" if data else "noise in place of images",
+        images=f"the images of {data.name}" if data else "noise in place of images",
         reduced=reduced,
         rounds=tuple(rounds),
     )
