@@ -33,6 +33,11 @@ def test_a_message_stays_short(text: str) -> None:
     assert len(str(raised.value)) < 300
 
 
+def test_many_faults_are_counted() -> None:
+    with pytest.raises(ValueError, match=r"^5,001 of its values are not what they should be$"):
+        parse('{"number": 1, "names": [' + "1," * 5000 + "1]}", Record)
+
+
 @pytest.mark.parametrize("value", [1 << 10**5, "a" * 10**6, ["\x1b"] * 100], ids=["number", "text", "list"])
 def test_a_wrong_value_fits_into_a_message(value: Any) -> None:
     assert len(short(value)) < 100

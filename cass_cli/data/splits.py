@@ -28,6 +28,7 @@ from cass_cli.words import count, shown, shown_list
 SPLITS = ("train", "val", "test")
 PRECEDENCE = ("train", "test", "val")  # which split a class of one or two images goes to first
 MOST_BYTES = 256_000_000  # of a splits.csv: two million images
+LONGEST = 4096  # characters of a name, as of a path
 UNKNOWN = "-1"  # the cell of a class of which it is not known whether an image shows it
 
 Labels = NDArray[np.int64] | NDArray[np.int8]  # class indices [N], or 0/1 [N, C]; -1 in either is not known
@@ -297,6 +298,8 @@ def _amiss(row: Mapping[str | None, str | None]) -> str:
         return "has another number of cells than there are columns"
     if not row["image"]:
         return "has no name"
+    if len(row["image"]) > LONGEST:
+        return f"has a name of {len(row['image']):,} characters"
     left_out = str(row.get("status", "")).startswith(LEFT_OUT)
     if row["split"] not in (*SPLITS, *([""] if left_out else [])):
         return f"is in the split '{shown(str(row['split']))}', not in train, val or test"

@@ -103,7 +103,7 @@ def logs() -> Iterator[Foreign]:
             of = command[0] if command else "guide"
             if not command and name not in ("three gigabytes", "of 4000 digits", "a deep row more", "a long line"):
                 continue
-            yield Foreign(f"log {name} for {of}", place, change, command, fine=not told)
+            yield Foreign(f"log {name} for {of}", place, change, command, fine=not told or name == "a deep row more")
     images = {
         "above": "../../victim/kept.json",
         "of the system": "/etc/passwd",

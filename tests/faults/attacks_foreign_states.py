@@ -155,6 +155,8 @@ def states() -> Iterator[Foreign]:
         command = (*WEIGHTS, *TINY, "--weights", "cnn={work}/w.pth")
         yield Foreign(f"weights {name}", "w.pth", change, command, "w.pth")
     yield Foreign("state widened", STATE, _other_state(_widened), GO_ON, "state.pt")
-    yield Foreign("state of a later time", STATE, _other_state(lambda state: state.update(epoch=10**30)), GO_ON)
-    yield Foreign("state of text", STATE, _other_state(lambda state: state.update(epoch="2")), GO_ON)
+    yield Foreign(
+        "state of a later time", STATE, _other_state(lambda state: state.update(epoch=10**30)), GO_ON, fine=True
+    )
+    yield Foreign("state of text", STATE, _other_state(lambda state: state.update(epoch="2")), GO_ON, fine=True)
     yield Foreign("state of code", STATE, _saved({"format": _Calls(print, "mine")}), GO_ON, "state.pt")

@@ -58,12 +58,17 @@ def test_a_form_costs_nothing_to_compare(tmp_path: Path) -> None:
         check_form(read_header(tmp_path / "x"), WANTED, of="a network")
 
 
+def test_a_header_has_an_end(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(struct.pack("<Q", 20_000_000) + b" " * 20_000_000)
+    with pytest.raises(ValueError, match="20,000,000 bytes, and at most"):
+        read_header(tmp_path / "x")
+
+
 @pytest.mark.parametrize(
     "data",
     [
         *(b"", bytes(7), bytes(100), struct.pack("<Q", 10**18), struct.pack("<Q", 10**6) + b"{}"),
         *(struct.pack("<Q", 2) + b"[]", struct.pack("<Q", 10**5 + 6) + b'{"a": ' + b"[" * 10**5),
-        struct.pack("<Q", 20_000_000) + b" " * 20_000_000,
     ],
 )
 def test_what_is_no_header_is_told_in_words_of_cass(tmp_path: Path, data: bytes) -> None:
