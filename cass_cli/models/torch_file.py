@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickletools
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ import torch
 from torch import Tensor
 
 from cass_cli.words import shown
+
+warnings.filterwarnings("ignore", message="Validating sparse tensor invariants")  # which are refused
 
 MOST_SAID = 16_000_000  # bytes of a pickle: 300 a tensor
 MOST_STEPS = 1_000_000  # of an older file's pickle: 40 a tensor
