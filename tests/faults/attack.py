@@ -48,7 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.attack", description=__doc__)
     parser.add_argument("--kind", default="", help="only groups whose name holds this, or one of A,B,…")
     parser.add_argument("--only", default="", help="only attacks whose name holds this")
-    parser.add_argument("--quick", action="store_true", help="a few of each group")
+    parser.add_argument("--each", type=int, default=None, help="at most so many of each group, the same each time")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, default=None, help=f"Markdown, and JSON beside it; for all: {OUT}")
     asked = parser.parse_args()
@@ -56,7 +56,7 @@ def main() -> int:
     groups = [name for name in groups if f"{asked.only}/".startswith(f"{name}/")] or groups
     began, rows = time.monotonic(), []
     with tempfile.TemporaryDirectory() as base, ProcessPoolExecutor(asked.workers, get_context("spawn")) as pool:
-        todo = [pool.submit(run_group, name, Path(base), asked.only, 4 if asked.quick else None) for name in groups]
+        todo = [pool.submit(run_group, name, Path(base), asked.only, asked.each) for name in groups]
         for done in as_completed(todo):
             name, found = done.result()
             rows += found
