@@ -27,7 +27,7 @@ def memory_of(image: ImageFile) -> int:
     if bits > 8:
         each = 60 if image.mode in {"RGB", "RGBA"} else 24 if bits <= 16 else 48
     else:
-        each = 24 if image.has_transparency_data or image.format in SLOW else 8
+        each = 24 if image.format in SLOW else 12 if image.has_transparency_data else 8
     return image.width * image.height * each
 
 

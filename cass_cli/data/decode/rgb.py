@@ -20,6 +20,7 @@ from cass_cli.data.decode.depth import to_uint8
 DEEP_MODES = frozenset({"I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 MODE_BITS = {"1": 1, "I": 32, "F": 32}
 ORIENTATION, BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR = 0x0112, 258, 262, 284  # EXIF and TIFF tags
+STRIP = 2**22  # pixels
 DEEP_COLOUR = re.compile(r"(RGB|RGBA|RGBX|LA);16[BLN]")  # Pillow's raw modes: big, little, native byte order
 
 
@@ -42,7 +43,8 @@ def to_rgb(image: ImageFile, window: tuple[float, float] | None = None) -> Image
         return _deep_colour(image, rawmodes, window)
     white_is_zero = tags.get(PHOTOMETRIC) == 0
     inverted = image.format in {"JPEG", "MPO"} and "adobe" not in image.info  # Pillow inverts every CMYK JPEG
-    upright = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)  # large images have no room for copies
+    upright: Image.Image = image
     if upright.mode in DEEP_MODES:
         values = np.asarray(upright)
         if white_is_zero:
@@ -53,9 +55,19 @@ def to_rgb(image: ImageFile, window: tuple[float, float] | None = None) -> Image
     if upright.mode == "La":  # premultiplied grey has no direct way to RGBA
         upright = upright.convert("LA")
     if upright.has_transparency_data:
-        black = Image.new("RGBA", upright.size, (0, 0, 0, 255))
-        upright = Image.alpha_composite(black, upright.convert("RGBA"))
-    return upright.convert("RGB")
+        return _over_black(upright)
+    return upright if upright.mode == "RGB" else upright.convert("RGB")
+
+
+def _over_black(image: Image.Image) -> Image.Image:
+    """Return an image with transparency as RGB over black, a strip at a time."""
+    opaque = Image.new("RGB", image.size)
+    rows = max(1, STRIP // image.width)
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(top + rows, image.height))
+        strip = image.crop(box).convert("RGBA")
+        opaque.paste(Image.alpha_composite(Image.new("RGBA", strip.size, (0, 0, 0, 255)), strip).convert("RGB"), box)
+    return opaque
 
 
 def _deep_colour(image: ImageFile, rawmodes: set[str], window: tuple[float, float] | None) -> Image.Image:

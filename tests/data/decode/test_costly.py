@@ -191,9 +191,9 @@ def test_time_and_memory_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(DecodeError, match="reading it takes more than 1 s"):
         read_image(path)
     path = tmp_path / "large.png"
-    path.write_bytes(png(6000, 6000, 8, 6))
+    path.write_bytes(png(7000, 7000, 8, 6))
     assert read_image(path, size=32).pixels.shape == (32, 32, 3)
-    monkeypatch.setattr(apart, "MEMORY", 350_000_000)
+    monkeypatch.setattr(apart, "MEMORY", 300_000_000)
     with pytest.raises(DecodeError, match=r"more than 0\.3 GB of memory \(--max-pixels"):
         read_image(path, size=32)
     twice = PixelRules(max_pixels=400_000_000)
