@@ -64,7 +64,7 @@ def _beginning(path: Path) -> str:
         return file.read(MARK_WITHIN)
 
 
-def write_report(report: Report, path: Path, *, asked: bool) -> int:
+def write_report(report: Report, path: Path, *, asked: bool = False) -> int:
     """Write the page and return its size in bytes; where a user `asked` for this path, a link stays one."""
     check_replaceable(path)
     write_text(path, render(report), asked=asked)
