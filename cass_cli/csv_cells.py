@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable
 from typing import IO, Any
 
+from cass_cli.words import seen
+
 FORMULA = re.compile(r"'*[\s\"]*[=+\-@＝＋－＠]")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.ASCII | re.IGNORECASE)
 MARK, ESCAPED = "'", "'\\"
@@ -18,7 +20,7 @@ MARK, ESCAPED = "'", "'\\"
 
 def cell_of(name: str) -> str:
     """Return how `name` is written."""
-    if not name.isprintable() or name.startswith(ESCAPED):
+    if not seen(name) or name.startswith(ESCAPED):
         return ESCAPED + "".join(_escaped(letter) for letter in name)
     return MARK + name if FORMULA.match(name) and not NUMBER.fullmatch(name) else name
 

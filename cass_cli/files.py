@@ -32,6 +32,8 @@ FULL = {
     errno.EDQUOT: "the quota is used up",
     errno.EFBIG: "it is larger than files may be here (ulimit -f)",
 }
+OPENED = re.compile(r"/dev/(stdout|stderr)|/(?:dev|proc/self)/fd/(\d{1,9})")  # a file behind it goes on where it is
+STREAMS = {"stdout": 1, "stderr": 2}
 NO_FILE = "it is no file, but a pipe or device"
 BUFFER = 1 << 20  # bytes
 LONGEST = 100  # bytes of a file's name that its draft bears
@@ -58,10 +60,15 @@ def whole_file(path: Path, *, hint: str = "", durable: bool = True, asked: bool 
     """Open a draft to write; when the block ends well, put it in the place of `path`, else remove it.
 
     The folder is made where there is none. A link under that name is replaced, and never written through; but where a
-    user `asked` for this very path, a link stays one, and a pipe or device is written to as it is. `durable` waits
-    until the file is on the disk, so that what it makes superfluous may go. Raises `RunError`, with `hint`, where the
-    file cannot be written, or is a pipe or device that nobody asked for: what was there before is then still there.
+    user `asked` for this very path, a link stays one, and a pipe, a device, or what this process has open already
+    (`/dev/stdout`, be it a file) is written to as it is. `durable` waits until the file is on the disk, so that what it
+    makes superfluous may go. Raises `RunError`, with `hint`, where the file cannot be written, or is a pipe or device
+    that nobody asked for: what was there before is then still there.
     """
+    if asked and (opened := OPENED.fullmatch(str(path))):
+        with telling(path, hint), _opened_again(STREAMS.get(opened[1]) or int(opened[2])) as stream:
+            yield stream
+        return
     if asked and path.exists() and not path.is_file():
         with telling(path, hint), path.open("wb") as special:
             yield special
@@ -278,6 +285,13 @@ class _Draft(io.RawIOBase):
 def _write(descriptor: int, data: Any) -> int:
     """Write some of `data`, and return how many bytes (where the tests put in their faults)."""
     return os.write(descriptor, data)
+
+
+def _opened_again(descriptor: int) -> BinaryIO:
+    """Return what this process has open: where that stands, not at the file's beginning, and after what was said."""
+    if sys.stdout:
+        sys.stdout.flush()
+    return os.fdopen(os.dup(descriptor), "wb")
 
 
 def _draft(path: Path) -> tuple[Path, int]:

@@ -33,18 +33,18 @@ def check_size(path: Path, most: int) -> None:
         raise ValueError(f"it has {found.st_size / 1e6:,.1f} MB, and at most {most / 1e6:,g} MB are read")
 
 
-def any_json(text: bytes) -> Any:
+def any_json(text: bytes, most: int = MOST_VALUES) -> Any:
     """Return any JSON value; raise `ValueError` where there is none, or too much in it or too deep."""
-    check_amount(text)
+    check_amount(text, most)
     try:
         return json.loads(text)
     except RecursionError:
         raise TooMuch("it is nested too deeply") from None
 
 
-def check_amount(text: bytes | str) -> None:
-    """Raise `TooMuch` where JSON holds more values than are read."""
+def check_amount(text: bytes | str, most: int = MOST_VALUES) -> None:
+    """Raise `TooMuch` where JSON holds more than `most` values."""
     marks = [",", "[", "{"]
     found = sum(map(text.count, marks) if isinstance(text, str) else (text.count(mark.encode()) for mark in marks))
-    if found > MOST_VALUES:
-        raise TooMuch(f"it holds {found:,} values, and at most {MOST_VALUES:,} are read")
+    if found > most:
+        raise TooMuch(f"it holds {found:,} values, and at most {most:,} are read")

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 LONGEST = 300  # characters of a name that are shown
+# What is not seen by itself, and belongs to names as people write them: other spaces between letters (those of macOS,
+# French and Japanese), and what joins or parts two letters of Persian, Hindi and the like, or two emoji.
+WITHIN = re.compile(
+    r"(?<=\S)[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+(?=\S)"
+    r"|(?<=[^\x00-\x7f\u200c\u200d])[\u200c\u200d](?=[^\x00-\x7f\u200c\u200d])"
+)
+
+
+def seen(text: str) -> bool:
+    """Whether all of `text` is seen as it stands, and none of it acts upon who shows it."""
+    return text.isprintable() or WITHIN.sub("", text).isprintable()
 
 
 def printable(text: str) -> str:
@@ -15,7 +27,11 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     safe = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii") for c in safe)
+    kept = {place for found in WITHIN.finditer(safe) for place in range(*found.span())}
+    return "".join(
+        c if c.isprintable() or c == "\n" or i in kept else c.encode("unicode_escape").decode("ascii")
+        for i, c in enumerate(safe)
+    )
 
 
 def shown(name: str, longest: int = LONGEST) -> str:

@@ -89,6 +89,20 @@ def test_links_and_devices_that_a_user_asks_for_stay(tmp_path: Path) -> None:
     assert not (tmp_path / "pipe").is_file()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="streams have no names")
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1"])
+def test_a_stream_that_is_a_file_is_gone_on_with(tmp_path: Path, name: str) -> None:
+    program = (
+        "import sys; from pathlib import Path; from cass_cli.files import write_text; "
+        "print('before'); write_text(Path(sys.argv[1]), 'text\\n', asked=True); print('after')"
+    )
+    (tmp_path / "all.txt").write_text("earlier\n")
+    with (tmp_path / "all.txt").open("a") as file:
+        subprocess.run([sys.executable, "-c", program, name], stdout=file, check=True)
+    assert (tmp_path / "all.txt").read_text() == "earlier\nbefore\ntext\nafter\n"
+    assert names(tmp_path) == ["all.txt"]
+
+
 @pytest.mark.parametrize("there", [True, False])
 def test_no_other_link_is_written_through(tmp_path: Path, there: bool) -> None:
     others, link = tmp_path / "others", tmp_path / "link"

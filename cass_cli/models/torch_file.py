@@ -60,7 +60,9 @@ def _is_plain_zip(file: IO[bytes]) -> bool:
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise ValueError(NO_TENSORS) from error
     if any(info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size for info in infos):
-        raise ValueError("its parts are packed, which PyTorch never does: it would unpack to more than it is")
+        raise ValueError(
+            "its parts are packed, as torch.save leaves none (TorchScript does): save the state_dict alone"
+        )
     if any(info.file_size > MOST_SAID for info in infos if info.filename.endswith(".pkl")):
         raise ValueError(f"what it says of its tensors has more than {MOST_SAID / 1e6:.0f} MB")
     return True

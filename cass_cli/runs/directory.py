@@ -25,7 +25,7 @@ from cass_cli.runs.latest import INSTEAD, LATEST
 from cass_cli.runs.own import check_no_loop
 from cass_cli.runs.rows import HINT, AnyRow, read_rows, rows_until
 from cass_cli.runs.writers import LOCKS
-from cass_cli.words import shown
+from cass_cli.words import seen, shown
 
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "scikit-learn", "pillow", "safetensors")
 
@@ -188,7 +188,7 @@ def create_run(out: Path, name: str, *, overwrite: bool = False) -> Run:
 
 def check_new(out: Path, name: str, *, overwrite: bool = False) -> Run:
     """Return the run `out`/`name`; raise `RunError` where it can't be made, or not without `overwrite`."""
-    plain = name.isprintable() and Path(name).name == name
+    plain = seen(name) and Path(name).name == name
     if not plain or name in ("", ".", "..") or name.lower() in (LATEST, INSTEAD, LOCKS):
         raise RunError(f"'{shown(name)}' cannot name a run.", hint="Use a plain name; --runs says in which folder.")
     run = Run(out / name)
@@ -232,7 +232,7 @@ def command() -> list[str]:
 
 def default_name(preset: str | None, data: Path | None, method: str) -> str:
     """Return a run name of data, method and time."""
-    stem = preset or (data.stem if data and data.stem.isprintable() else "run")
+    stem = preset or (data.stem if data and seen(data.stem) else "run")
     return f"{stem}-{method}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
 
 

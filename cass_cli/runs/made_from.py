@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cass_cli.data.fingerprints import Fingerprint, Fingerprints, differences
+from cass_cli.data.layouts.records import MOST_IMAGES
 from cass_cli.errors import RunError
 from cass_cli.files import write_text
 from cass_cli.reading import any_json, read_bytes
@@ -20,6 +21,7 @@ from cass_cli.words import count, shown_list
 
 NAME = "images.json"
 MOST_BYTES = 500_000_000  # of it: a line an image
+MOST_VALUES = 5 * MOST_IMAGES  # in it: of each image three and their list, and its label
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def read_made_from(folder: Path) -> MadeFrom | None:
     """Return what the run or fine-tuning in `folder` was made from; None where nothing says so."""
     path = folder / NAME
     try:
-        value = any_json(read_bytes(path, MOST_BYTES))
+        value = any_json(read_bytes(path, MOST_BYTES), MOST_VALUES)
         return MadeFrom(
             {
                 name: Fingerprint(int(size), int(time), str(digest))

@@ -47,14 +47,16 @@ def check_no_loop(path: Path) -> None:
             raise RunError(f"{shown(str(path))} is a link that leads to itself.", hint="Remove it.") from error
 
 
-def _entries(folder: str, names: Collection[str] = ()) -> Iterator[os.DirEntry[str]]:
+def _entries(folder: str, names: Collection[str]) -> Iterator[os.DirEntry[str]]:
     """Yield what lies in a folder, at any depth, without following links; of the folder itself only `names`."""
-    try:
-        found = list(os.scandir(folder))
-    except OSError:  # not ours to look into: whoever needs something in it is told
-        return
-    for entry in found:
-        if not names or entry.name in names:
-            yield entry
-            if entry.is_dir(follow_symlinks=False):
-                yield from _entries(entry.path)
+    left = [folder]
+    while left:
+        try:
+            found = list(os.scandir(at := left.pop()))
+        except OSError:  # not ours to look into: whoever needs something in it is told
+            continue
+        for entry in found:
+            if at != folder or entry.name in names:
+                yield entry
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(entry.path)

@@ -88,3 +88,9 @@ def test_the_rest_is_refused_at_once_in_words_of_cass(tmp_path: Path, write: Any
     assert "weights_only" not in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1
     assert not Path("was-here").exists()
+
+
+def test_what_is_packed_is_said_to_be_so_and_what_to_save_instead(tmp_path: Path) -> None:
+    repacked(tmp_path / "a.pt", deflate=True)
+    with pytest.raises(ValueError, match=r"packed.*TorchScript.*state_dict"):
+        load_torch(tmp_path / "a.pt")

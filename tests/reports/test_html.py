@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -166,6 +167,13 @@ def test_images_of_several_classes_count_for_each(tmp_path: Path) -> None:
         "dog": 2,
         "(no label)": 0,
     }
+
+
+def test_a_run_that_names_no_images_has_a_report(run: Path) -> None:
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(re.sub(r"^  path: .*$", "  path: null", config, count=1, flags=re.MULTILINE))
+    page = page_of(run)
+    assert "Everything on this page comes from" in page.text
 
 
 def test_an_unfinished_run_is_called_so(tmp_path: Path, no_curves: None) -> None:

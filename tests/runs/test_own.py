@@ -69,3 +69,16 @@ def test_links_of_users_are_theirs(run: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").symlink_to(tmp_path / "runs")
     assert find(tmp_path / "elsewhere", "p").run.path.samefile(tmp_path / "moved")
     assert "my-data" not in OWN
+
+
+def test_folders_in_folders_are_looked_through_however_deep(run: Path) -> None:
+    deepest, usual = run / "figures", sys.getrecursionlimit()
+    for _ in range(300):
+        (deepest := deepest / "a").mkdir()
+    (deepest / "b").symlink_to("/")
+    try:
+        sys.setrecursionlimit(300)
+        with pytest.raises(RunError, match="is a link that leads out of the run"):
+            check_own(run)
+    finally:
+        sys.setrecursionlimit(usual)
