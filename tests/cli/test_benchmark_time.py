@@ -53,7 +53,7 @@ def test_real_images_are_trained_on_when_named(
     class_folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert benchmark(tmp_path, "--preset", "demo", "--methods", "cass", "--data", str(class_folders), "--json") == 0
-    assert json.loads(capsys.readouterr().out)["images"] == f"the images of {class_folders}"
+    assert json.loads(capsys.readouterr().out)["images"] == f"the images of {class_folders.name}"
 
 
 @pytest.mark.parametrize(
