@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -76,6 +77,7 @@ def cass(
         show_guide(Path("runs"))
 
 
+ENDLESS = re.compile(r"\S{600,}")  # a word of which beginning and end are enough
 LONGEST_MESSAGE = 1000  # characters on a wrong option, which may be as long as it likes
 RENAMED = {"--out": "--runs"}
 WITH_OLD_NAMES = ("pretrain", "finetune", "evaluate", "compare")  # commands whose options had these names
@@ -183,8 +185,10 @@ def _show_error(what: str, hint: str, *, title: str = "Error") -> None:
     from rich.text import Text
 
     from cass_cli.reports.printing import Screen
+    from cass_cli.words import shown
 
     console = Screen(stderr=True, soft_wrap=True)
+    what, hint = (ENDLESS.sub(lambda word: shown(word[0]), text) for text in (what, hint))
     console.print(Text(f"{title}: ", style="bold red").append(what, style="default not bold"))
     if hint:
         console.print(Text(hint, style="cyan"))

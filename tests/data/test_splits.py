@@ -322,7 +322,7 @@ def test_splits_are_read_back_whatever_the_names(tmp_path: Path) -> None:
     write_splits(tmp_path / "splits.csv", table, splits, status=["ok", "unreadable: no JPEG", *["ok"] * 4])
     assert read_splits(tmp_path / "splits.csv", table) == splits
     text = (tmp_path / "splits.csv").read_bytes()
-    assert b"caf\xe9.png" in text
+    assert text.decode().isascii(), "a name that is not UTF-8 is written with escapes"
     assert b"\r\n" not in text
     assert sorted(p.name for p in tmp_path.iterdir()) == ["splits.csv"]
 

@@ -189,7 +189,7 @@ def odd_tensors() -> dict[str, Change]:
         "a shape that overflows": _edited(shape=[2**62, 4]),
         "a shape below zero": _edited(shape=[-1]),
         "a shape of a thousand sides": _edited(shape=[1] * 1000),
-        "offsets that overlap": _edited(data_offsets=[0, 8]),
+        "offsets that overlap": _edited(data_offsets=[2, 10]),
         "offsets beyond the end": _edited(data_offsets=[0, 10**12]),
         "offsets backwards": _edited(data_offsets=[8, 0]),
         "an unknown kind": _edited(dtype="F1024"),

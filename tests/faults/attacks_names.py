@@ -281,7 +281,12 @@ def foreign(world: World, *, sample: int | None = None) -> Iterator[Attack]:
     if sample is not None:
         chosen = [("report", "escape"), ("compare", "markup"), ("guide", "c1")][:sample]
     for reader, kind in chosen:
-        yield Attack("names", f"names/runs/{reader}/{kind}", partial(_read, world, reader, HOSTILE[kind]), reader)
+        yield Attack(
+            "names",
+            f"names/runs/{reader}/{kind}",
+            partial(_read, world, reader, HOSTILE[kind].replace("/", "")),
+            reader,
+        )
 
 
 def _read(world: World, reader: str, name: str) -> Result:
@@ -301,7 +306,8 @@ def _read(world: World, reader: str, name: str) -> Result:
     command = [str(run).replace("{", "{{") if part == "{run}" else part for part in READERS[reader]]
     measured = contained(world, command)
     result = verdict(world, measured, before)
-    for path in (path for path in world.work.rglob("*") if path.suffix in (".md", ".tex", ".csv", ".html")):
+    written = (path for path in world.work.rglob("*") if world.data not in path.parents)
+    for path in (path for path in written if path.suffix in (".md", ".tex", ".csv", ".html")):
         text = path.read_bytes().decode("utf-8", "surrogateescape")
         if raw := {c for c in text if not c.isprintable() and c != "\n"}:
             return Result("shown raw", f"{path.name}: {raw}")

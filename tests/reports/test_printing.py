@@ -41,9 +41,9 @@ def test_styles_and_what_moves_the_cursor_still_do() -> None:
     screen = Screen(file=file, width=100, force_terminal=True, color_system="standard", legacy_windows=False)
     screen.print(Text(HOSTILE, style="red"))
     assert "\x1b[31m" in file.getvalue() and "\\x1b]0;t" in file.getvalue()
-    with Live(Text(HOSTILE), console=screen, auto_refresh=False):
-        pass
-    assert "\x1b[?25h" in file.getvalue() and "\x1b]0;t" not in file.getvalue()
+    with Live(Text(HOSTILE), console=screen, auto_refresh=False) as live:
+        live.refresh()
+    assert "\x1b[2K" in file.getvalue() and "\x1b]0;t" not in file.getvalue()
 
 
 def test_a_smile_is_no_picture() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 
 from cass_cli.errors import RunError
 from cass_cli.files import draft_of
-from cass_cli.runs.directory import ENVIRONMENT, Run, barely_begun, create_run, environment
+from cass_cli.runs.directory import ENVIRONMENT, Run, barely_begun, check_new, create_run, default_name, environment
 from cass_cli.runs.latest import latest_of, point_latest
 from cass_cli.runs.names import find
 from cass_cli.runs.trials import variants_of
@@ -126,3 +128,19 @@ def test_a_log_without_end_is_not_read(tmp_path: Path) -> None:
         with pytest.raises(RunError, match=r"metrics\.jsonl is damaged: it has 1,000,000\.0 MB"):
             read()
     assert not barely_begun(tmp_path, ours=True)
+
+
+@pytest.mark.parametrize("name", ["\x1b[2Jx", "a\nb", "a\u202eb", "caf\udce9", "a\tb"])
+def test_a_name_that_cannot_be_shown_cannot_name_a_run(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RunError, match="cannot name a run") as told:
+        check_new(tmp_path, name)
+    assert told.value.what.isprintable()
+    assert default_name(None, Path(name), "cass").isprintable()
+
+
+def test_what_a_run_ran_on_tells_neither_kernel_nor_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/home/anna/bin/cass", "pretrain", "--data", "/home/anna/isic", "--name=a"])
+    told = environment()
+    assert told["command"] == ["cass", "pretrain", "--data", "isic", "--name=a"]
+    assert told["platform"] == f"{platform.system()} {platform.machine()}"
+    assert not {part for part in (platform.node(), platform.release()) if part and part in json.dumps(told)}
