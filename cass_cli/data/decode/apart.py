@@ -83,8 +83,11 @@ def _ask(path: Path, rules: PixelRules, request: Mapping[str, Any], least: float
 
 
 def _held(path: Path) -> int:
-    """Return how many bytes of the disk a file takes: holes in it cost whoever made it nothing."""
-    facts = path.stat()
+    """Return how many bytes of the disk a file takes, 0 for none: holes in it cost whoever made it nothing."""
+    try:
+        facts = path.stat()
+    except OSError:  # gone meanwhile, which the process will say
+        return 0
     return min(facts.st_size, 512 * getattr(facts, "st_blocks", facts.st_size))  # Windows does not count blocks
 
 
