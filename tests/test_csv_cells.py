@@ -64,6 +64,12 @@ def test_splits_hold_any_name_and_give_it_back(tmp_path: Path) -> None:
     assert read_splits(tmp_path / "splits.csv", table) == splits
 
 
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+def test_a_table_of_cass_gives_its_names_back_after_a_spreadsheet_has_saved_it(tmp_path: Path, mark: str) -> None:
+    (tmp_path / "ours.csv").write_text(f"image{mark}split{mark}label\n'=1.png{mark}train{mark}'@x\n")
+    assert read_table(tmp_path / "ours.csv").columns["image"] == ["=1.png"]
+
+
 def test_a_table_of_cass_gives_its_names_back_and_one_of_a_stranger_holds_them_as_they_stand(tmp_path: Path) -> None:
     (tmp_path / "ours.csv").write_text("image,split,label\n'=1.png,train,'@x\n")
     (tmp_path / "theirs.csv").write_text("image,label\n'=1.png,'@x\n")

@@ -27,7 +27,6 @@ from cass_cli.words import count, shown, shown_list
 
 SPLITS = ("train", "val", "test")
 PRECEDENCE = ("train", "test", "val")  # which split a class of one or two images goes to first
-MOST_BYTES = 256_000_000  # of a splits.csv: two million images
 LONGEST = 4096  # characters of a name, as of a path
 UNKNOWN = "-1"  # the cell of a class of which it is not known whether an image shows it
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:  # importing it takes half a second
     from cass_cli.config.schema import FitName
 
 MOST = 2
-WAIT = 60  # seconds by the clock, wherever processor time is limited; a disk may be slow
+WAIT = 60  # seconds by the clock and more, wherever processor time is limited; a disk may be slow
+HEADER_PACE, PACE = 16_000_000, 5_000_000  # bytes a second: large files take long, harmless or not
 LIMITED = sys.platform != "win32"  # by `resource`
 
 _idle: list[subprocess.Popen[bytes]] = []
@@ -38,26 +39,31 @@ _slots = threading.BoundedSemaphore(MOST)
 def read_apart(path: Path, *, frame: int | None, rules: PixelRules, size: int | None, fit: FitName) -> Decoded:
     """Return what `read_image` does; raises `DecodeError` also for an image that goes beyond the limits."""
     request = {"do": "read", "frame": frame, "size": size, "fit": fit}
-    about, data = _ask(path, rules, request, SECONDS * rules.ease)
+    about, data = _ask(path, rules, request, SECONDS, PACE)
     pixels = np.frombuffer(bytearray(data), np.uint8).reshape(about["shape"])
     return Decoded(pixels, about["several_pages"])
 
 
 def describe_apart(path: Path, rules: PixelRules) -> ImageFacts:
     """Return what `describe_image` does, within the same limits."""
-    about, _ = _ask(path, rules, {"do": "describe"}, HEADER_SECONDS * rules.ease)
+    about, _ = _ask(path, rules, {"do": "describe"}, HEADER_SECONDS, HEADER_PACE)
     return ImageFacts(**about)
 
 
-def _ask(path: Path, rules: PixelRules, request: Mapping[str, Any], seconds: float) -> tuple[dict[str, Any], bytes]:
-    """Return the answer, and the bytes that belong to it; raises `DecodeError`."""
+def _ask(
+    path: Path, rules: PixelRules, request: Mapping[str, Any], least: float, pace: int
+) -> tuple[dict[str, Any], bytes]:
+    """Return the answer, and the bytes that belong to it; raises `DecodeError`.
+
+    It may take the `least` seconds, of any file, or as many as a file of its size does at this `pace`.
+    """
     with _slots:
         try:
-            process = _idle.pop() if _idle else _begun()
-            process = process if process.poll() is None else _begun()  # ended meanwhile, by whoever
+            seconds = rules.ease * max(least, _held(path) / pace)
+            process = _waiting() or _begun()
         except OSError as error:
             raise DecodeError(path, f"costly to decode, and no process could be begun: {error.strerror}") from error
-        late = threading.Timer(WAIT if LIMITED else seconds, process.kill)
+        late = threading.Timer(WAIT + seconds if LIMITED else seconds, process.kill)
         late.start()
         try:
             assert process.stdin is not None and process.stdout is not None
@@ -81,17 +87,41 @@ def _ask(path: Path, rules: PixelRules, request: Mapping[str, Any], seconds: flo
     return about, data
 
 
+def _held(path: Path) -> int:
+    """Return how many bytes of the disk a file takes, 0 for none: holes in it cost whoever made it nothing."""
+    try:
+        facts = path.stat()
+    except OSError:  # gone meanwhile, which the process will say
+        return 0
+    return min(facts.st_size, 512 * getattr(facts, "st_blocks", facts.st_size))  # Windows does not count blocks
+
+
+def _waiting() -> subprocess.Popen[bytes] | None:
+    """Return a process that has nothing to do; None where there is none, or it was ended meanwhile, by whoever."""
+    try:
+        process = _idle.pop()
+    except IndexError:  # asked, not looked up before: another thread may be faster
+        return None
+    return process if process.poll() is None else None
+
+
 def _begun() -> subprocess.Popen[bytes]:
-    """Begin a process that imports what this one would, and nothing of the folder that it happens to stand in."""
+    """Begin a process that imports what this one would, and nothing of the folder that it happens to stand in.
+
+    It has imported that when this returns, so that a clock counts only what an image takes.
+    """
     known = os.pathsep.join(place for place in sys.path if place)
     alone = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-P", "-m", "cass_cli.data.decode.apart_process"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={**os.environ, **alone, "PYTHONPATH": known},
     )
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
 
 
 def _why_ended(code: int, seconds: float) -> str:

@@ -19,8 +19,10 @@ from cass_cli.data.decode.image import describe_here, read_here
 
 
 def main(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer one request a line until there are no more."""
+    """Say that it is ready, by an empty line, and answer one request a line until there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asks is stopped, and ends this
+    answers.write(b"\n")
+    answers.flush()
     for line in requests:
         about, data = _answer(json.loads(line))
         answers.write(json.dumps({**about, "bytes": len(data)}).encode() + b"\n" + data)

@@ -37,7 +37,7 @@ def opened(path: Path, rules: PixelRules, *, alone: bool) -> Iterator[WatchedFil
             except UnidentifiedImageError as error:
                 raise DecodeError(path, _kind_of(watched)) from error
     except Exception as error:
-        if watched is not None and watched.exceeded:
+        if isinstance(error, Costly) or (watched is not None and watched.exceeded):  # also of the same file elsewhere
             raise Costly from error
         if isinstance(error, DecodeError):
             raise

@@ -22,7 +22,9 @@ SAMPLED = 20  # rows that decide which delimiter it is
 CLOSED = "\0"  # in no text; read as a row behind the last one, unless a quote is open
 MOST_COLUMNS, MOST_CELLS = 5_000, 20_000_000
 WIDEST = 16_384  # columns of a spreadsheet, the empty ones with them
-OURS = ("image,split,", "image,slide,")  # how a table begins that cass wrote: its names are as `csv_cells` writes them
+# How a table begins that cass wrote, or a spreadsheet that saved it with marks of its own: its names are as `csv_cells`
+# writes them.
+OURS = tuple(f"image{mark}{second}{mark}" for mark in DELIMITERS for second in ("split", "slide"))
 
 
 @dataclass(frozen=True)

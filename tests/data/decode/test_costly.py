@@ -9,6 +9,7 @@ import sys
 import threading
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -159,6 +160,52 @@ def test_one_that_was_ended_is_replaced(tmp_path: Path) -> None:
     assert whole(tmp_path / "a.png").shape == (20, 30, 3)
 
 
+@pytest.mark.usefixtures("all_costly")
+def test_a_process_that_another_thread_took_first_is_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Taken(list[Any]):
+        def __len__(self) -> int:
+            return 1  # as it was a moment ago
+
+    monkeypatch.setattr(apart, "_idle", Taken())
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    assert whole(tmp_path / "a.png").shape == (20, 30, 3)
+    apart._end(apart._idle.pop())
+
+
+@pytest.mark.usefixtures("all_costly")
+def test_a_clock_counts_nothing_of_how_a_process_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where only the clock limits it (Windows), a process that imports for longer than it may read is no fault."""
+    apart._end_all()
+    begin = subprocess.Popen
+
+    def slowly(command: list[str], **options: Any) -> Any:
+        run = f"import time, runpy; time.sleep(1); runpy.run_module({command[-1]!r}, None, '__main__')"
+        return begin([command[0], "-P", "-c", run], **options)
+
+    monkeypatch.setattr(subprocess, "Popen", slowly)
+    monkeypatch.setattr(apart, "LIMITED", False)
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    assert describe_image(tmp_path / "a.png").width == 30
+    apart._end_all()
+
+
+def test_a_larger_file_may_take_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A JPEG 2000 of 12 million pixels, or the header of 2,000 frames of an MR, takes longer than any file may."""
+    monkeypatch.setattr(watched, "PASSES", 0)
+    monkeypatch.setattr(apart, "SECONDS", 0.0)
+    path = tmp_path / "scans.jpg"
+    path.write_bytes(jpeg_of_scans(2000, 300))
+    with pytest.raises(DecodeError, match="reading it takes more than 0 s"):
+        read_image(path, size=32)
+    monkeypatch.setattr(apart, "PACE", path.stat().st_size / 60)
+    assert read_image(path, size=32).pixels.shape == (32, 32, 3)
+    with path.open("ab") as file:
+        file.truncate(500_000_000)
+    assert apart._held(path) < 100_000_000 or sys.platform == "win32"
+
+
 def test_the_process_takes_nothing_from_the_folder_it_stands_in(tmp_path: Path) -> None:
     """A file called as a module, among somebody's images, is not imported."""
     Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
@@ -178,6 +225,17 @@ def test_the_process_takes_nothing_from_the_folder_it_stands_in(tmp_path: Path) 
     )
     assert ended.stdout == "(20, 30, 3)\n"
     assert not (tmp_path / "taken").exists()
+
+
+def test_what_another_thread_found_costly_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads wait for the volume that one of them unpacks, and all get what it raised."""
+
+    def found(*_: Any, **__: Any) -> None:
+        raise Costly  # as of a file that is not watched by this thread
+
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    monkeypatch.setattr("cass_cli.data.decode.image.read_picture", found)
+    assert whole(tmp_path / "a.png").shape == (20, 30, 3)
 
 
 # ---- what is refused
