@@ -15,6 +15,7 @@ from tests.faults.foreign import RUN, TUNED, Change, Foreign, holes, on_json, pi
 
 COMPARE = ("compare", "{runs}/p")
 HUGE = 10**4000
+AFTERWARDS = ("a deep row more", "a long line", "ten million lines")  # rows behind the checkpoint, which are cut off
 SPLITS = "image,split,label,group,status\n"
 
 
@@ -103,7 +104,7 @@ def logs() -> Iterator[Foreign]:
             of = command[0] if command else "guide"
             if not command and name not in ("three gigabytes", "of 4000 digits", "a deep row more", "a long line"):
                 continue
-            yield Foreign(f"log {name} for {of}", place, change, command, fine=not told or name == "a deep row more")
+            yield Foreign(f"log {name} for {of}", place, change, command, fine=not told or name in AFTERWARDS)
     images = {
         "above": "../../victim/kept.json",
         "of the system": "/etc/passwd",
