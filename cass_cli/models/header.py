@@ -18,6 +18,7 @@ from cass_cli.words import count, shown
 
 LENGTH = 8  # bytes that say how long the header is, to whole multiples of which it is filled up
 LONGEST = 16_000_000  # bytes of a header: 150 a tensor
+NONE = "its header is not that of a safetensors file, or the file was cut short"
 TOLD, NAME = 4, 100  # tensors that are named, and the characters of a name
 KINDS = {
     **{torch.float32: "F32", torch.float64: "F64", torch.float16: "F16", torch.bfloat16: "BF16", torch.bool: "BOOL"},
@@ -39,6 +40,8 @@ def read_header(path: Path) -> Header:
         raise ValueError("it is no file")
     with path.open("rb") as file:
         length = int.from_bytes(file.read(LENGTH), "little")
+    if length > path.stat().st_size:
+        raise ValueError(NONE)
     if length > LONGEST:
         raise ValueError(f"its header is said to have {length:,} bytes, and at most {LONGEST:,} are read")
     try:
@@ -47,7 +50,7 @@ def read_header(path: Path) -> Header:
             tensors = {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in parts.items()}
             return Header(tensors, file.metadata() or {})
     except (SafetensorError, RuntimeError) as error:  # PyTorch cannot map files beyond the memory
-        raise ValueError("its header is not that of a safetensors file, or the file was cut short") from error
+        raise ValueError(NONE) from error
 
 
 def check_form(header: Header, wanted: Mapping[str, Tensor], *, of: str) -> None:
