@@ -17,14 +17,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from machine import write_result
 
 from cass_cli.config.flags import weight_files
 from cass_cli.config.recipes import asked_settings
-from cass_cli.config.schema import ARM_NAMES, FIT_NAMES, Config
+from cass_cli.config.schema import ARM_NAMES, Config, FitName
 from cass_cli.data.dataset import samples_of
 from cass_cli.data.image_rows import read_headers
 from cass_cli.data.labelled_images import LabelledData, decode, find_labelled
@@ -42,6 +42,7 @@ from cass_cli.seeds import trial_seed
 
 METRICS = {"macro_f1": "macro F1", "average_precision": "average precision"}
 CANDIDATES = {"cnn": "CNN", "vit": "ViT", "joint": "both (joint)"}
+FIT_NAMES = get_args(FitName)
 USUAL = FIT_NAMES[0]
 
 Scores = Mapping[str, Mapping[str, float | None]]  # candidate → metric → value
