@@ -34,7 +34,7 @@ FULL = {
 }
 OPENED = re.compile(r"/dev/(stdout|stderr)|/(?:dev|proc/self)/fd/(\d{1,9})")  # a file behind it goes on where it is
 STREAMS = {"stdout": 1, "stderr": 2}
-NO_FILE = "it is no file, but a pipe or device"
+NO_FILE = "is no file, but a pipe or device"
 BUFFER = 1 << 20  # bytes
 LONGEST = 100  # bytes of a file's name that its draft bears
 
@@ -78,7 +78,7 @@ def whole_file(path: Path, *, hint: str = "", durable: bool = True, asked: bool 
     with telling(path, hint):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not (path.is_file() or path.is_dir() or path.is_symlink()):
-            raise OSError(errno.EPERM, NO_FILE)
+            raise OSError(errno.EPERM, f"it {NO_FILE}")
         draft, descriptor = _draft(path)
     raw = _Draft(descriptor)
     try:
@@ -162,8 +162,8 @@ def open_own(path: Path | str, flags: int) -> int:
     if stat.S_ISREG(facts.st_mode) and facts.st_nlink <= 1:
         return descriptor
     os.close(descriptor)
-    what = f"'{path.name}' has another name too (a hard link)" if stat.S_ISREG(facts.st_mode) else NO_FILE
-    raise OSError(errno.EPERM, what)
+    what = "has another name too (a hard link)" if stat.S_ISREG(facts.st_mode) else NO_FILE
+    raise OSError(errno.EPERM, f"'{path.name}' {what}")
 
 
 def no_link(path: Path) -> None:

@@ -367,7 +367,7 @@ HOSTILE: dict[str, Write] = {
     # JPEG
     "sparse.jpg": sparse(b"\xff\xd8\xff"),
     "sparse-segment.jpg": sparse(b"\xff\xd8\xff\xe1\xff\xffExif\0\0"),
-    "filled.jpg": plain(lambda: b"\xff\xd8" + b"\xff" * 30_000_000),
+    "filled.jpg": plain(lambda: b"\xff\xd8" + b"\xff" * 20_000_000),
     "segments.jpg": plain(lambda: jpeg_of_segments(2_000_000, 0)),
     "profiles.jpg": plain(lambda: jpeg_of_segments(1000, 60_000)),
     "scans-100.jpg": plain(lambda: jpeg_of_scans(8_000, 100)),

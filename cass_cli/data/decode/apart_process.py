@@ -7,7 +7,6 @@ the processor.
 from __future__ import annotations
 
 import json
-import math
 import signal
 import sys
 from dataclasses import asdict
@@ -54,7 +53,7 @@ def _limit(seconds: float, memory: int) -> None:
     except ImportError:  # Windows
         return
     used = resource.getrusage(resource.RUSAGE_SELF)
-    until = math.ceil(used.ru_utime + used.ru_stime + seconds)
+    until = round(used.ru_utime + used.ru_stime + seconds)
     for limit, value in ((resource.RLIMIT_CPU, until), (resource.RLIMIT_DATA, memory), (resource.RLIMIT_CORE, 0)):
         most = resource.getrlimit(limit)[1]
         resource.setrlimit(limit, (value if most == resource.RLIM_INFINITY else min(value, most), most))

@@ -15,7 +15,7 @@ from time import thread_time
 from typing import NoReturn
 
 PIECES = 20_000  # reads
-HEADER_SECONDS, SECONDS = 0.5, 1.5  # of the processor, between the first read and the last: of the header, and in all
+HEADER_SECONDS, SECONDS = 0.5, 1.0  # of the processor, between the first read and the last: of the header, and in all
 HEADER, BYTES = 2**24, 2**27  # bytes, in the same way
 MEMORY = 2**29  # bytes that decoding will take
 PASSES = 5 * 10**8  # pixels that it will go over, each as often as it does
