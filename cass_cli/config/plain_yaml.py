@@ -39,14 +39,14 @@ class _Plain(yaml.SafeLoader):
     depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise self._wrong("an alias (*name) is not read: write the value out", self.peek_event())  # type: ignore[no-untyped-call]
-        tag = getattr(self.peek_event(), "tag", None)  # type: ignore[no-untyped-call]
-        if tag is not None:  # PyYAML ends `!!bool maybe` with a KeyError
-            raise self._wrong(f"a tag ({tag}) is not read: write the value alone", self.peek_event())  # type: ignore[no-untyped-call]
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # PyYAML's stubs leave it out
+        if isinstance(event, yaml.AliasEvent):
+            raise self._wrong("an alias (*name) is not read: write the value out", event)
+        if (tag := getattr(event, "tag", None)) is not None:  # PyYAML ends `!!bool maybe` with a KeyError
+            raise self._wrong(f"a tag ({tag}) is not read: write the value alone", event)
         self.depth += 1
         if self.depth > DEEPEST:
-            raise self._wrong(f"more than {DEEPEST} lists and tables in each other", self.peek_event())  # type: ignore[no-untyped-call]
+            raise self._wrong(f"more than {DEEPEST} lists and tables in each other", event)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node

@@ -9,7 +9,8 @@ from pathlib import Path
 from random import Random
 
 from tests.faults.contained import contained, outside, verdict
-from tests.faults.hostile_images import HOSTILE, Write
+from tests.faults.forged_images import Write
+from tests.faults.hostile_images import HOSTILE
 from tests.faults.outcome import Attack, Result
 from tests.faults.world import ARMS, STATES, World
 

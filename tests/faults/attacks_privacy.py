@@ -132,7 +132,7 @@ def _worked(world: World) -> dict[str, bytes]:
     found = {}
     with _elsewhere(home):
         for name, command in COMMANDS.items():
-            with patch.object(sys, "argv", ["/opt/bin/cass", *world.filled(command)]):
+            with patch.object(sys, "argv", [str(home / "bin" / "cass"), *world.filled(command)]):
                 outcome = world.run(command)
             assert outcome.code == 0, f"{name}: {outcome.said}"
             found[f"/said/{name}"] = outcome.said.encode()

@@ -8,7 +8,8 @@ from functools import partial
 from importlib.util import find_spec
 
 from tests.faults.contained import contained, outside, verdict
-from tests.faults.hostile_images import Write, encoded, plain, sparse, tiff, zeros
+from tests.faults.forged import zeros
+from tests.faults.forged_images import Write, encoded, plain, sparse, tiff
 from tests.faults.outcome import Attack, Result
 from tests.faults.world import STATES, World
 

@@ -33,17 +33,23 @@ def deflated(name: str, data: bytes) -> Member:
     return replace(stored(name, data), packed=zlib.compress(data, wbits=-15), method=DEFLATED)
 
 
-def inflating(name: str, head: bytes, zeros: int) -> Member:
-    """A member that unpacks to `head` and many zeros, made without unpacking them; its checksum is wrong."""
+def inflating(name: str, head: bytes, count: int) -> Member:
+    """A member that unpacks to `head` and `count` zeros, made without unpacking them; its checksum is wrong."""
     packer = zlib.compressobj(wbits=-15)
-    packed = packer.compress(head) + packer.flush(zlib.Z_FULL_FLUSH) + _zeros() * (zeros // BLOCK)
-    packed += zlib.compressobj(wbits=-15).flush()
-    return Member(name, packed, len(head) + zeros // BLOCK * BLOCK, 0, DEFLATED)
+    packed = packer.compress(head) + packer.flush(zlib.Z_FULL_FLUSH) + zeros(count, wrapped=False)
+    return Member(name, packed, len(head) + count, 0, DEFLATED)
+
+
+def zeros(count: int, *, wrapped: bool = True) -> bytes:
+    """Return what deflate would make of `count` zeros, in zlib's wrapping or without one, without packing them all."""
+    last = zlib.compressobj(9, wbits=-15)
+    raw = _block() * (count // BLOCK) + last.compress(bytes(count % BLOCK)) + last.flush()
+    return b"\x78\xda" + raw + struct.pack(">I", count % 65521 << 16 | 1) if wrapped else raw
 
 
 @cache
-def _zeros() -> bytes:
-    """A block of zeros, deflated, to be repeated within a stream."""
+def _block() -> bytes:
+    """Zeros, deflated, to be repeated within a stream."""
     packer = zlib.compressobj(9, wbits=-15)
     return packer.compress(bytes(BLOCK)) + packer.flush(zlib.Z_FULL_FLUSH)
 

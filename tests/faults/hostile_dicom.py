@@ -16,7 +16,8 @@ from pydicom.uid import (
 )
 
 from tests.data.decode.dicom_files import dicom, stored
-from tests.faults.hostile_images import SIDE, SPARSE, Write, codestream, encoded, gzipped, jpeg_stating, plain, zeros
+from tests.faults.forged import zeros
+from tests.faults.forged_images import SIDE, SPARSE, Write, codestream, encoded, gzipped, jpeg_stating, plain
 
 SMALL = np.zeros((16, 16), np.uint8)
 PIXELS = b"\xe0\x7f\x10\0"

@@ -166,9 +166,8 @@ class Index:
             return [], ""
         stem = _stem(file)
         parts = [*folder.split("/"), file]
-        for skipped in range(
-            max(1, len(parts) - self.deepest), len(parts)
-        ):  # the end of the path, whole: told without looking at all files so called
+        first = max(1, len(parts) - self.deepest)
+        for skipped in range(first, len(parts)):  # the end of the path, whole: told without looking at all so called
             end = "/".join(parts[skipped:])
             if end in self.exact or end in self.bare:
                 return [end if end in self.exact else self.bare[end]], _SHORTENED
