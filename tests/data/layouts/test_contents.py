@@ -30,7 +30,7 @@ def test_no_more_than_the_limit_is_read_or_unpacked(
         if size == 1_000:
             assert contents(tmp_path / "a") == data
         else:
-            with pytest.raises(DataError, match="more than 0.001 MB" if packed else "at most 0.001 MB are read"):
+            with pytest.raises(DataError, match=r"more than 0\.001 MB" if packed else r"at most 0\.001 MB are read"):
                 contents(tmp_path / "a")
 
 
@@ -91,5 +91,5 @@ def test_endless_names_in_a_table_cost_no_time(tmp_path: Path, name: str) -> Non
 def test_a_splits_csv_is_read_within_the_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_BYTES", 100)
     (tmp_path / "splits.csv").write_text("image,split\n" + "a.png,train\n" * 20)
-    with pytest.raises(DataError, match="at most 0.0001 MB are read"):
+    with pytest.raises(DataError, match=r"at most 0\.0001 MB are read"):
         split_rows(tmp_path / "splits.csv")
