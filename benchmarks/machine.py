@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from cass_cli.places import without_folders
+
 RESULTS = Path(__file__).parent / "results"
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn")
 
@@ -35,7 +37,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         **{package: version(package) for package in _PACKAGES},
         "date": date.today().isoformat(),
-        "command": ["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]],
+        "command": ["python", f"benchmarks/{Path(sys.argv[0]).name}", *map(without_folders, sys.argv[1:])],
     }
 
 

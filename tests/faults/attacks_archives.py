@@ -21,7 +21,7 @@ SHAPE, ROWS = (12, 8, 8, 3), 12
 PACKED = {"stored": 0, "deflated": 8, "bzip2": 12, "lzma": 14}
 MUTATIONS = 40  # of each
 GIGA = 1 << 30
-CODE = b"__import__('os').system('touch /tmp/cass-was-attacked')"
+CODE = b"__import__('os').system('touch ../victim/attacked')"
 
 
 @cache
@@ -154,8 +154,8 @@ def _labels() -> Iterator[tuple[str, Write]]:
         "negative classes": npy((ROWS,), np.full(ROWS, -(2**63)).tobytes(), descr="<i8"),
         "500,000 columns": npy((ROWS, 500_000), bytes(6_000_000)),
         "no columns": npy((ROWS, 0)),
-        "a pickle": b"\x80\x04cos\nsystem\n(S'touch /tmp/cass-was-attacked'\ntR.",
-        "objects": npy((ROWS,), b"cos\nsystem\n(S'touch /tmp/cass-was-attacked'\ntR.", descr="|O"),
+        "a pickle": b"\x80\x04cos\nsystem\n(S'touch ../victim/attacked'\ntR.",
+        "objects": npy((ROWS,), b"cos\nsystem\n(S'touch ../victim/attacked'\ntR.", descr="|O"),
         "nothing": b"",
         "half": _members()[LABELS][:160],
     }
@@ -216,7 +216,7 @@ def _other_files() -> Iterator[tuple[str, Write]]:
     good = packed(8)
     contents = {
         "nothing": b"",
-        "a pickle": b"\x80\x04cos\nsystem\n(S'touch /tmp/cass-was-attacked'\ntR.",
+        "a pickle": b"\x80\x04cos\nsystem\n(S'touch ../victim/attacked'\ntR.",
         "an array": _members()[IMAGES],
         "a picture": b"\x89PNG\r\n\x1a\n" + bytes(100),
         "an end alone": zipped(),

@@ -103,13 +103,13 @@ def _shared() -> dict[str, torch.Tensor]:
 def odd_states() -> dict[str, Change]:
     """Return what a file of PyTorch may be instead."""
     return {
-        "code of the system": _saved({"format": 1, "a": _Calls(os.system, "echo > victim-was-here")}),
+        "code of the system": _saved({"format": 1, "a": _Calls(os.system, "echo > ../victim/was-here")}),
         "code of Python": _saved(_Calls(eval, "1+1")),
-        "code in an old file": _saved({"a": _Calls(os.system, "echo > victim-was-here")}, legacy=True),
+        "code in an old file": _saved({"a": _Calls(os.system, "echo > ../victim/was-here")}, legacy=True),
         "a whole network": _saved(torch.nn.Linear(2, 2)),
         "a path": _saved({"format": 1, "a": Path("/etc")}),
         "a plain pickle": text(lambda: pickle.dumps({"format": 1})),
-        "a pickle of code": text(lambda: pickle.dumps(_Calls(os.system, "echo > victim-was-here"))),
+        "a pickle of code": text(lambda: pickle.dumps(_Calls(os.system, "echo > ../victim/was-here"))),
         "deflated": _repacked(deflate=True, more=10**9),
         "deflated a little": _repacked(deflate=True, more=10**6),
         "a billion numbers of one": _saved({"format": 1, **_widened_tensors()}),

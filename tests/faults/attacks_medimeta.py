@@ -40,7 +40,7 @@ def _medimeta_traps() -> Iterator[Trap]:
         "merges": _info("{0: a, 1: b}", merges.replace("'<<'", "<<")),
         "a list that holds itself": _info("{0: *r, 1: b}", "r: &r [*r]"),
         "brackets 20,000 deep": "[" * 20_000,
-        "code": _info("{0: !!python/object/apply:os.system ['touch /tmp/cass-was-attacked'], 1: b}"),
+        "code": _info("{0: !!python/object/apply:os.system ['touch ../victim/attacked'], 1: b}"),
         "a number of 9,000 digits": _info("{0: a, 1: b}", "n: " + "9" * 9_000),
         "a number to the base of 60": _info("{0: a, 1: b}", "n: " + "1" + ":59" * 20_000),
         "a fraction to the base of 60": _info("{0: a, 1: b}", "n: " + "1" + ":59" * 2_000 + ".5"),
@@ -57,9 +57,9 @@ def _medimeta_traps() -> Iterator[Trap]:
     arrays = {
         "10^12 rows": npy((10**12,), bytes(N)),
         "10^9 rows of nothing": npy((10**9, 0)),
-        "objects": npy((N,), b"cos\nsystem\n(S'touch /tmp/cass-was-attacked'\ntR.", descr="|O"),
+        "objects": npy((N,), b"cos\nsystem\n(S'touch ../victim/attacked'\ntR.", descr="|O"),
         "a header of 4 GB": npy_of(b"", version=(2, 0), length=0xFFFFFFFF),
-        "a pickle": b"\x80\x04cos\nsystem\n(S'touch /tmp/cass-was-attacked'\ntR.",
+        "a pickle": b"\x80\x04cos\nsystem\n(S'touch ../victim/attacked'\ntR.",
         "2^63": npy((N,), np.full(N, 2**63, "<u8").tobytes(), descr="<u8"),
         "a zip": zipped(deflated("t.npy", npy((N,), bytes(N)))),
     }

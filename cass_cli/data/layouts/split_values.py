@@ -14,6 +14,7 @@ from cass_cli.words import count, shown, shown_list
 
 SPLITS = ("train", "val", "test")
 NONE = "none"  # what a value is mapped to whose images are left out
+LONGEST_LINE = 10_000  # letters of a list: a path has 4,096 at most
 
 
 def read_mapping(text: str) -> dict[str, str]:
@@ -113,8 +114,12 @@ def usual_lists(files: Collection[str]) -> dict[str, list[str]]:
 
 
 def read_list(path: Path) -> list[str]:
-    """Return the lines of a text list, without blank ones; raises `DataError` as `contents` does."""
+    """Return the lines of a list, without blank ones; raises `DataError` as `contents` does, and for endless ones."""
     lines = re.split(r"\r\n?|\n", contents(path).decode("utf-8-sig", "surrogateescape"))
+    if (longest := max(map(len, lines))) > LONGEST_LINE:
+        raise DataError(
+            f"{shown(str(path))} has a line of {longest:,} letters.", hint="A list names one image in each line."
+        )
     return [line.strip() for line in lines if line.strip()]
 
 

@@ -103,7 +103,8 @@ def _task(path: Path) -> NDArray[np.int64]:
             raise ValueError("there is no such file")
         with path.open("rb") as file:
             header = npy_header(file, path.stat().st_size)
-            if header.dtype.kind not in "iub" or len(header.shape) not in (1, 2) or header.values > MOST_LABELS:
+            flat = len(header.shape) in (1, 2) and 0 not in header.shape
+            if header.dtype.kind not in "iub" or not flat or header.values > MOST_LABELS:
                 raise ValueError(f"it is {header.dtype} {list(header.shape)}; whole numbers [N] or [N, C] are read")
             file.seek(header.length)
             values = header.array(np.frombuffer(file.read(), np.uint8))

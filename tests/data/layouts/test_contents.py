@@ -41,6 +41,16 @@ def test_lines_are_counted_before_they_are_parted(tmp_path: Path, monkeypatch: p
         read_list(tmp_path / "a")
 
 
+def test_a_list_in_one_endless_line_is_none(tmp_path: Path) -> None:
+    for words, fine in ((1_000, True), (3_000, False)):
+        (tmp_path / "a").write_text("p00.png " * words)
+        if fine:
+            assert len(read_list(tmp_path / "a")) == 1
+        else:
+            with pytest.raises(DataError, match="a line of 24,000 letters"):
+                read_list(tmp_path / "a")
+
+
 def test_pipes_and_devices_are_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "device").symlink_to("/dev/zero")

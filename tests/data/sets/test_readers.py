@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cass_cli.data.layouts.columns import Columns
@@ -38,6 +39,16 @@ def test_medimeta_with_several_labels(tmp_path: Path) -> None:
     medimeta(tmp_path, several=True)
     table = load_samples(tmp_path)
     assert list(labels_of(table).values()) == [{"DME"}, set(), {"CNV", "DME"}, {"CNV"}, set()]
+
+
+def test_medimeta_with_labels_of_nothing_is_refused(tmp_path: Path) -> None:
+    """A billion rows without a column take no bytes, and would take gigabytes as cells."""
+    medimeta(tmp_path)
+    for path in tmp_path.rglob("*.npy"):
+        with path.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "<i8", "fortran_order": False, "shape": (10**9, 0)})
+    with pytest.raises(DataError, match=r"\[1000000000, 0\]; whole numbers"):
+        load_samples(tmp_path)
 
 
 def test_messidor_without_the_pairs_has_no_groups(tmp_path: Path) -> None:
