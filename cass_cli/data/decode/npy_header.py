@@ -43,8 +43,8 @@ def npy_header(file: IO[bytes], size: int) -> NpyHeader:
         version = np.lib.format.read_magic(head)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(head)
-    except Exception as error:  # almost anything, on hostile text: RecursionError, MemoryError, TokenError
-        raise ValueError("it has no header of a NumPy array, or a damaged one") from error
+    except Exception:  # almost anything, on hostile text: RecursionError, TokenError, MemoryError of the parser's own
+        raise ValueError("it has no header of a NumPy array, or a damaged one") from None
     if version not in VERSIONS:
         raise ValueError(f"its header is of version {version[0]}, which NumPy does not write")
     if dtype.hasobject:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cass_cli.cli.memory import memory_error
+from cass_cli.data.decode.npy_header import npy_header
 from cass_cli.data.layouts.npz import read_images
 from cass_cli.data.sources import load_samples
 from cass_cli.errors import DataError
@@ -132,6 +135,15 @@ def test_members_that_the_directory_hides_are_missed(tmp_path: Path) -> None:
     path.write_bytes(data[:at] + bytes([46 + len("test_images.npy")]) + data[at + 1 :])
     with pytest.raises(DataError, match="states 2 arrays and lists 1"):
         load_samples(path)
+
+
+def test_a_header_that_the_parser_gives_up_on_is_no_lack_of_memory() -> None:
+    """Python's parser says MemoryError of what is nested too deeply."""
+    text = b"{'descr': '|u1', 'fortran_order': False, 'shape': (" + b"-" * 9000 + b"12, 8), }\n"
+    file = io.BytesIO(b"\x93NUMPY\1\0" + len(text).to_bytes(2, "little") + text)
+    with pytest.raises(ValueError, match="no header of a NumPy array") as told:
+        npy_header(file, len(file.getvalue()))
+    assert memory_error(told.value) is None
 
 
 def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
