@@ -179,7 +179,29 @@ def duplicate_pairs(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Return the pairs int64 [K, 2] of rows that hold the same or nearly the same image; unreadable ones have none."""
-    store = build_store(
+    store = _compared(table, data, on_progress)
+    near = near_duplicates(thumbnails(store.images))
+    return merged_pairs(exact_duplicates(table), store.kept[near.pairs])
+
+
+def seen_before(
+    known: SampleTable,
+    new: SampleTable,
+    data: Data,
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """Return the rows int64 of `new` that hold nearly the same image as one of `known`; unreadable ones do not."""
+    stores = [_compared(table, data, on_progress) for table in (known, new)]
+    near = near_duplicates(torch.cat([thumbnails(store.images) for store in stores]))
+    first = len(stores[0].kept)
+    crossing = near.pairs[(near.pairs[:, 0] < first) & (near.pairs[:, 1] >= first), 1]
+    return np.unique(stores[1].kept[crossing - first])
+
+
+def _compared(table: SampleTable, data: Data, on_progress: Callable[[int, int], None] | None) -> ImageStore:
+    """Return the images of a table as small as they are compared, without those that cannot be read."""
+    return build_store(
         table,
         size=COMPARED_SIZE,
         mode="disk" if data.cache == "disk" else "auto",
@@ -187,8 +209,6 @@ def duplicate_pairs(
         workers=data.workers,
         on_progress=on_progress,
     )
-    near = near_duplicates(thumbnails(store.images))
-    return merged_pairs(exact_duplicates(table), store.kept[near.pairs])
 
 
 def _leak_warnings(leaks: Leaks) -> tuple[str, ...]:
