@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cass_cli.cli.options import (
+    ALLOW_OUTSIDE,
+    BAD_IMAGES,
     CACHE,
+    CHANNELS,
+    CLASS_LEVEL,
     DEVICE,
     FRACTION,
+    FRAMES,
+    GROUP_COLUMN,
+    GROUP_PATTERN,
+    IMAGE_COLUMN,
     JSON,
+    LABEL_COLUMN,
+    LABEL_SEPARATOR,
+    LABELS,
+    LAYOUT,
     MAX_FILE_MB,
     MAX_PIXELS,
+    MISSING,
     MOVED,
     OUTPUT,
     PRECISION,
     RUN,
     RUNS,
+    SLICES,
     SPLIT,
     TRIAL_SEED,
+    UNCERTAIN,
     VARIANT,
+    WINDOW,
     WORKERS,
 )
+
+ELSEWHERE = partial(typer.Option, rich_help_panel="Another site")
 
 
 def evaluate(
@@ -36,6 +55,40 @@ def evaluate(
     data: Annotated[Path | None, MOVED] = None,
     max_pixels: Annotated[int | None, MAX_PIXELS] = None,
     max_file_mb: Annotated[int | None, MAX_FILE_MB] = None,
+    external: Annotated[
+        Path | None,
+        ELSEWHERE(
+            help="Labelled images that no split has seen, as of another hospital: scored in place of the split's, and "
+            "beside the test split. The options of reading below are theirs.",
+            metavar="FOLDER|CSV",
+        ),
+    ] = None,
+    external_name: Annotated[
+        str | None, ELSEWHERE(help="What they are called in files and tables. Default: as their folder.")
+    ] = None,
+    map_class: Annotated[
+        list[str] | None,
+        ELSEWHERE(help="Their class is one of ours; once a class. Default: by name.", metavar="THEIRS=OURS"),
+    ] = None,
+    allow_overlap: Annotated[
+        bool, ELSEWHERE("--allow-overlap", help="Score them although the arms have seen some; said beside the scores.")
+    ] = False,
+    labels: Annotated[Path | None, LABELS] = None,
+    layout: Annotated[str | None, LAYOUT] = None,
+    image_column: Annotated[str | None, IMAGE_COLUMN] = None,
+    label_column: Annotated[str | None, LABEL_COLUMN] = None,
+    group_column: Annotated[str | None, GROUP_COLUMN] = None,
+    class_level: Annotated[int | None, CLASS_LEVEL] = None,
+    label_separator: Annotated[str | None, LABEL_SEPARATOR] = None,
+    uncertain: Annotated[str | None, UNCERTAIN] = None,
+    group_pattern: Annotated[str | None, GROUP_PATTERN] = None,
+    missing: Annotated[str | None, MISSING] = None,
+    bad_images: Annotated[str | None, BAD_IMAGES] = None,
+    frames: Annotated[str | None, FRAMES] = None,
+    slices: Annotated[int | None, SLICES] = None,
+    window: Annotated[str | None, WINDOW] = None,
+    channels: Annotated[str | None, CHANNELS] = None,
+    allow_outside: Annotated[bool | None, ALLOW_OUTSIDE] = None,
     resamples: Annotated[
         int, typer.Option(help="Bootstrap resamples behind the intervals; 0: none.", min=0, rich_help_panel=OUTPUT)
     ] = 1000,
@@ -49,7 +102,9 @@ def evaluate(
 
     All metrics come with 95 % bootstrap intervals over images, or over patients where the data name them.
     Then predictions (CSV), scores (JSON) and figures are written into the fine-tuning.
+    With --external FOLDER, images of another site are scored, with how far each score falls from home.
     """
+    from cass_cli.config.flags import check_external
     from cass_cli.config.load import flag_layer
     from cass_cli.data.splits import check_split
     from cass_cli.reports.loading import loading
@@ -58,29 +113,56 @@ def evaluate(
     from cass_cli.runs.names import find
 
     check_split(split)
+    reading = {
+        "data.labels": labels,
+        "data.layout": layout,
+        "data.image_column": image_column,
+        "data.label_column": label_column,
+        "data.group_column": group_column,
+        "data.class_level": class_level,
+        "data.label_separator": label_separator,
+        "data.uncertain": uncertain,
+        "data.group_pattern": group_pattern,
+        "data.missing": missing,
+        "data.bad_images": bad_images,
+        "data.frames": frames,
+        "data.slices": slices,
+        "data.window": window,
+        "data.channels": channels,
+        "data.allow_outside": allow_outside,
+    }
+    about = {"external_name": external_name, "map_class": map_class, "allow_overlap": allow_overlap or None}
+    check_external(external is not None, split, reading | about)
     trial = find(runs, run).trial(variant, fraction=label_fraction, seed=seed)
     with loading():
+        from cass_cli.data.class_names import class_pairs
         from cass_cli.engine.finetuning.evaluate import evaluate as score
+        from cass_cli.engine.finetuning.external import evaluate_external, external_data
+        from cass_cli.engine.finetuning.external import external_name as named
         from cass_cli.reports.evaluation import show_evaluation, show_files, write_evaluation
 
-    flags = {
-        "data.path": data,
+    everywhere = {
         "data.max_pixels": max_pixels,
         "data.max_file_mb": max_file_mb,
         "data.cache": cache,
         "data.workers": workers,
-        "train.device": device,
-        "train.precision": precision,
     }
-    layer = flag_layer(flags)
+    computing = {"train.device": device, "train.precision": precision}
+    settings = settings_over(trial.variant.config, [flag_layer({"data.path": data, **everywhere, **computing})])
     with stages() as told:
-        found = score(
-            settings_over(trial.variant.config, [layer]),
-            trial,
-            split=split,
-            resamples=resamples,
-            on_progress=told,
-        )
+        if external is None:
+            found = score(settings, trial, split=split, resamples=resamples, on_progress=told)
+        else:
+            found = evaluate_external(
+                settings,
+                trial,
+                external_data(settings.config.data, flag_layer({"data.path": external, **reading, **everywhere})),
+                name=named(external, external_name),
+                class_pairs=class_pairs(map_class or []),
+                allow_overlap=allow_overlap,
+                resamples=resamples,
+                on_progress=told,
+            )
     try:
         if not as_json:
             show_evaluation(found)  # before the figures, which take their time

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from cass_cli.config.schema import ARM_NAMES, Data
 from cass_cli.errors import ConfigError
@@ -34,6 +35,16 @@ def check_verify(*, verify: bool, resume: bool) -> None:
     """Raise `ConfigError` where --verify has nothing to compare with."""
     if verify and not resume:
         raise ConfigError("--verify compares with what a run was made from.", hint="Add --resume.")
+
+
+def check_external(named: bool, split: str, of_it: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` where options of --external stand without it, or with a split, which it does not have."""
+    given = [key for key, value in of_it.items() if value is not None]
+    if given and not named:
+        flag = READING.get(given[0].removeprefix("data."), "--" + given[0].removeprefix("data.").replace("_", "-"))
+        raise ConfigError(f"{flag} is about images of another site.", hint="Name these with --external.")
+    if named and split != "test":
+        raise ConfigError(f"--external scores images that are in no split, and --split {split} those of the run.")
 
 
 def weight_files(given: Sequence[str] | None, *, networks: Sequence[str] = ARM_NAMES) -> dict[str, str] | None:

@@ -29,9 +29,7 @@ class Matched:
     notes: tuple[str, ...]
 
 
-def match_classes(
-    table: SampleTable, classes: Sequence[str], *, multilabel: bool, given: Mapping[str, str]
-) -> Matched:
+def match_classes(table: SampleTable, classes: Sequence[str], *, multilabel: bool, given: Mapping[str, str]) -> Matched:
     """Return the labels of `table` in `classes`, those of the run.
 
     Names match whatever their capitals, and whether words are parted by spaces, hyphens or underscores; `given` says of

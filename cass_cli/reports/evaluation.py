@@ -15,6 +15,7 @@ from cass_cli.engine.finetuning.evaluate import Evaluation, decisions
 from cass_cli.files import write_json
 from cass_cli.reports.csv_files import write_csv
 from cass_cli.reports.curves import plot_confusion, plot_reliability, plot_roc, plot_training
+from cass_cli.reports.external import elsewhere_table, place_of
 from cass_cli.reports.printing import Screen, print_json, print_sentence
 from cass_cli.reports.tables import print_table
 from cass_cli.runs.ancestry import older_note
@@ -39,7 +40,7 @@ def write_evaluation(found: Evaluation, *, on_progress: Callable[[int, int], Non
     folder, split, pick = found.trial.path, found.split, found.summary.judgement.pick
     classes, scores, given = found.summary.classes, found.scores[pick], found.probabilities[pick]
     names = {kind: found.trial.figures / f"{kind}-{split}.png" for kind in ("confusion", "roc", "reliability")}
-    of = f", {split} split"
+    of = f", {place_of(split)}"
     steps = [
         partial(write_scores, found, folder / f"evaluation-{split}.json"),
         partial(write_predictions, found, folder / f"predictions-{split}.csv"),
@@ -122,7 +123,10 @@ def show_evaluation(found: Evaluation) -> None:
     console, summary = Screen(soft_wrap=True), found.summary
     first = next(iter(found.scores.values()))
     fraction = f"{label_share(found.trial.fraction, 'training labels')}, seed {found.trial.seed}"
-    images = f"{count(first.images, f'{found.split} image')}, {len(summary.classes):,} classes"
+    source = "" if found.external else f"{found.split} "
+    images = f"{count(first.images, f'{source}image')}, {len(summary.classes):,} classes"
+    if found.external:
+        images = f"{images}, of {place_of(found.split)}"
     print_sentence(
         console, Text(method_name(summary), style="bold").append(f", {fraction}: {images}", style="not bold")
     )
@@ -132,6 +136,9 @@ def show_evaluation(found: Evaluation) -> None:
     console.print()
     print_table(console, _metrics_table(found))
     console.print()
+    if found.external and (table := elsewhere_table(found.external, summary.judgement.pick)):
+        print_table(console, table)
+        console.print()
     print_table(console, _classes_table(found))
     if len(summary.classes) > MOST_CLASSES:
         where = found.trial.path / f"evaluation-{found.split}.json"

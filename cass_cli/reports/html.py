@@ -26,6 +26,7 @@ from cass_cli.errors import RunError
 from cass_cli.files import write_text
 from cass_cli.places import without_folders, without_places
 from cass_cli.reports.comparison import INTERVAL, sentences, table_rows
+from cass_cli.reports.external import beside_home, place_of
 from cass_cli.reports.html_figures import curves, embed, trial_pictures
 from cass_cli.reports.printing import Screen, duration, print_json
 from cass_cli.reports.summary_in_words import in_words
@@ -132,6 +133,8 @@ def render(report: Report) -> str:
         curves=curves,
         embed=embed,
         trial_pictures=trial_pictures,
+        place_of=place_of,
+        beside_home=beside_home,
         parts=parts,
         sections=sections,
         count=count,

@@ -14,12 +14,13 @@ from PIL import Image
 
 from cass_cli.errors import RunError
 from cass_cli.reports.curves import training_figure
+from cass_cli.reports.external import place_of
 from cass_cli.reports.pictures import svg_of
 from cass_cli.runs.facts import RunFacts, Tuned
 from cass_cli.runs.rows import EpochRow
 from cass_cli.words import count, shown
 
-WORDS = {  # name of a figure's file → caption; the group is an arm or a split
+WORDS = {  # name of a figure's file → caption; the group is an arm, or where the images come from
     r"attention-average-(\w+)": "Where the {} looks: the average over images, for each set of weights",
     r"attention-heads-(\w+)": "Each attention head of the {}'s last block, averaged over images",
     r"attention-distance-(\w+)": "How far each block of the {} looks: mean attention distance",
@@ -27,9 +28,9 @@ WORDS = {  # name of a figure's file → caption; the group is an arm or a split
     r"features-first-(\w+)": "What the first layer of the {} keeps of an image",
     r"features-layers-(\w+)": "What the first layers of the {} keep of an image",
     r"similarity()": "How alike the layers of both arms are (linear CKA; 1: the same up to rotation and scale)",
-    r"confusion-(\w+)": "Confusion matrix, {} split",
-    r"roc-(\w+)": "ROC curve of each class against the rest, {} split",
-    r"reliability-(\w+)": "Reliability: how often answers were right against how sure they were, {} split",
+    r"confusion-([\w.-]+)": "Confusion matrix, {}",
+    r"roc-([\w.-]+)": "ROC curve of each class against the rest, {}",
+    r"reliability-([\w.-]+)": "Reliability: how often answers were right against how sure they were, {}",
     r"training()": "Losses and validation score of each epoch of fine-tuning",
 }
 ARMS = {"cnn": "CNN", "vit": "Transformer"}
@@ -67,7 +68,7 @@ def embed(path: Path, *, told: str = "") -> Picture:
 def _caption(stem: str) -> str:
     for pattern, words in WORDS.items():
         if match := re.fullmatch(pattern, stem):
-            return words.format(ARMS.get(match[1], match[1]))
+            return words.format(ARMS.get(match[1]) or place_of(match[1]))
     return f"Figure {shown(stem)}"
 
 

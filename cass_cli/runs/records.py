@@ -72,6 +72,20 @@ class ScoresRecord(TypedDict):
 
 
 @with_more
+class ExternalRecord(TypedDict):
+    """What an evaluation on another site's images says of them, and of the scores at home."""
+
+    name: str
+    digest: str  # of the images' names and labels
+    classes: Mapping[str, str]  # theirs, and which of ours it is
+    only_theirs: Sequence[str]
+    only_ours: Sequence[str]
+    seen_before: NonNegativeInt | None  # images that arms or thresholds were made from; None: not looked for
+    home: Mapping[str, Mapping[str, FiniteFloat]]  # by candidate and metric, on test images of classes that both show
+    drops: Mapping[str, Mapping[str, EstimateRecord]]  # elsewhere − home
+
+
+@with_more
 class EvaluationRecord(TypedDict):
     """What `cass evaluate` found on one split."""
 
@@ -80,6 +94,7 @@ class EvaluationRecord(TypedDict):
     judgement: Judgement
     scores: Mapping[str, ScoresRecord]
     notes: Sequence[str]
+    external: NotRequired[ExternalRecord]
 
 
 def read_run_summary(path: Path) -> RunSummary | None:

@@ -7,7 +7,7 @@ Shapes: N images, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,17 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cass_cli.config.load import Resolved
-from cass_cli.data.labelled_images import decode, find_labelled, labels_told
+from cass_cli.config.schema import Config
+from cass_cli.data.labelled_images import LabelledData, decode, find_labelled, labels_told
 from cass_cli.data.splits import Labels
-from cass_cli.engine.compute import choose_compute
+from cass_cli.engine.compute import Compute, choose_compute
 from cass_cli.engine.fastest import unless_measured_elsewhere
-from cass_cli.engine.finetuning.tuned_arms import load_tuned
+from cass_cli.engine.finetuning.tuned_arms import TunedArms, load_tuned
 from cass_cli.engine.inference import store_logits
 from cass_cli.errors import DataError, RunError
 from cass_cli.runs.ancestry import older_than_arms
 from cass_cli.runs.compare import Cell, cells_of
 from cass_cli.runs.made_from import MadeFrom, otherwise_labelled, read_made_from
 from cass_cli.runs.manifest import check_files
+from cass_cli.runs.records import ExternalRecord
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial, method_name
 from cass_cli.scores.bootstrap import RESAMPLES
@@ -46,10 +48,12 @@ class Evaluation:
     scores: Mapping[str, Scores]  # by candidate: each arm, "mean", "joint"
     over_seeds: tuple[Cell, ...]  # test scores of all seeds of this fraction; empty for a single seed
     images: tuple[str, ...]  # names [N]
+    groups: tuple[str, ...] | None  # patients or lesions [N], where they are known
     labels: Labels
     probabilities: Mapping[str, Floats]  # [N, C] by candidate
     notes: tuple[str, ...]
     older_than_arms: tuple[str, ...]  # the arms that the run has pretrained further, or replaced, since
+    external: ExternalRecord | None = None  # where the images are another site's
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -67,6 +71,7 @@ class Evaluation:
             "over_seeds": {cell.candidate: cell.summary.as_dict() for cell in self.over_seeds},
             "notes": list(self.notes),
             "older_than_arms": list(self.older_than_arms),
+            **({"external": self.external} if self.external else {}),
         }
 
 
@@ -102,8 +107,27 @@ def evaluate(
         raise DataError(
             f"The {split} split of {data.table.root} has no labelled image.", hint="Choose another --split."
         )
+    notes = _relabelled(before, labels_told(data, data.rows[split]))
+    return score_rows(
+        config, trial, arms, data, split, compute=compute, resamples=resamples, notes=notes, on_progress=on_progress
+    )
+
+
+def score_rows(
+    config: Config,
+    trial: Trial,
+    arms: TunedArms,
+    data: LabelledData,
+    split: str,
+    *,
+    compute: Compute,
+    resamples: int,
+    notes: Sequence[str] = (),
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> Evaluation:
+    """Decode the images that `data` has under the name `split`, let the arms answer, and score every candidate."""
+    summary, told = arms.summary, on_progress or (lambda _what, _done, _total: None)
     config = config.at_size(arms.spec.size)
-    told = on_progress or (lambda _what, _done, _total: None)
     images = decode(data, data.rows[split], config, device=compute.device, on_progress=partial(told, "Decoding"))
     rows = images.readable(data.rows[split])
     logits = store_logits(
@@ -134,14 +158,10 @@ def evaluate(
         ),
         over_seeds=_over_seeds(trial, summary.metric),
         images=tuple(data.table.names[i] for i in rows),
+        groups=data.groups(rows),
         labels=labels,
         probabilities=candidates,
-        notes=(
-            *data.notes,
-            *images.store.notes,
-            *_relabelled(before, labels_told(data, data.rows[split])),
-            *_split_note(split, len(rows)),
-        ),
+        notes=(*data.notes, *images.store.notes, *notes, *_split_note(split, len(rows))),
         older_than_arms=older_than_arms(trial, summary),
     )
 

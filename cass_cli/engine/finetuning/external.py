@@ -1,0 +1,200 @@
+"""Judge a finished fine-tuning on labelled images that no split has seen: another hospital's, another camera's.
+
+What validation images at home decided stays: temperatures, thresholds, the pick. Nothing is fitted on the new images.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from cass_cli.config.load import Layer, Resolved, resolve
+from cass_cli.config.schema import Data
+from cass_cli.data.class_names import Matched, match_classes
+from cass_cli.data.dataset import Dataset, find_dataset, samples_of, seen_before, with_labels_found
+from cass_cli.data.labelled_images import LabelledData, rows_digest
+from cass_cli.data.sample_table import SampleTable
+from cass_cli.data.splits import labelled
+from cass_cli.engine.compute import choose_compute
+from cass_cli.engine.fastest import unless_measured_elsewhere
+from cass_cli.engine.finetuning.evaluate import Evaluation, evaluate, score_rows
+from cass_cli.engine.finetuning.tuned_arms import load_tuned
+from cass_cli.errors import CassError, DataError, RunError
+from cass_cli.runs.manifest import check_files
+from cass_cli.runs.records import EstimateRecord, ExternalRecord, read_evaluation
+from cass_cli.runs.trials import Trial
+from cass_cli.scores.bootstrap import RESAMPLES, Estimate
+from cass_cli.scores.drop import Answers, drops, shown_by_both
+from cass_cli.scores.metrics import METRICS
+from cass_cli.scores.values import metric_values
+from cass_cli.words import count, shown, shown_list
+
+PIXELS = (  # settings of the run by which files become pixels, and pixels are held: others would be another task
+    *("image_size", "fit", "mean", "std", "cache", "workers", "bad_images", "max_pixels", "max_file_mb"),
+    *("frames", "slices", "window", "channels"),
+)
+LONGEST = 60  # characters of a name
+
+
+def external_data(home: Data, layer: Layer) -> Data:
+    """Return how the images elsewhere are read: as any folder, but made into pixels as at home, and as `layer` says."""
+    kept = Layer("run", {f"data.{name}": getattr(home, name) for name in PIXELS})
+    return with_labels_found(resolve([kept, layer])).config.data
+
+
+def external_name(path: Path, asked: str | None) -> str:
+    """Return what the images are called in files and tables: as asked, else as their folder or table."""
+    name = re.sub(r"[^\w.-]+", "-", asked or path.resolve().stem, flags=re.ASCII).strip("-.")[:LONGEST]
+    return name or "images"
+
+
+def evaluate_external(
+    resolved: Resolved,
+    trial: Trial,
+    elsewhere: Data,
+    *,
+    name: str,
+    class_pairs: Mapping[str, str],
+    allow_overlap: bool = False,
+    resamples: int = RESAMPLES,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> Evaluation:
+    """Score every candidate of `trial` on all labelled images that `elsewhere` names, and beside them at home.
+
+    Classes are matched by name, or as `class_pairs` says (`match_classes`). Images that are nearly the same as one from
+    which the arms or their thresholds were made are refused unless `allow_overlap`; where the images of the run are
+    gone, neither these nor the scores at home can be had, and a note says so.
+
+    Raises what `match_classes` does; DataError where nothing is labelled, or images were seen before; RunError where an
+    evaluation of this name is of other images.
+    """
+    for folder in (trial.variant.run.path, trial.variant.path):
+        check_files(folder)
+    assert elsewhere.path is not None, "the command line names it"
+    if not elsewhere.path.exists():
+        raise DataError(f"There are no images at {shown(str(elsewhere.path))}.", hint="Check the path of --external.")
+    told = on_progress or (lambda _what, _done, _total: None)
+    config = unless_measured_elsewhere(resolved).config
+    compute = choose_compute(config.train)
+    arms = load_tuned(trial, compute)
+    summary = arms.summary
+    table = samples_of(elsewhere)
+    matched = match_classes(table, summary.classes, multilabel=summary.multilabel, given=class_pairs)
+    data = _all_labelled(table, matched, name, summary.classes)
+    digest = rows_digest(data, data.rows[split_of(name)])
+    _check_same(trial, name, digest)
+    known, reason = _known_images(resolved.config.data, trial, seed=resolved.config.train.seed)
+    overlap, notes = None, [*table.notes, *matched.notes]
+    if known is None:
+        notes.append(
+            f"Whether the arms have seen these images was not looked for, nor how they score at home: {reason}"
+        )
+    else:
+        seen = seen_before(known, data.table, elsewhere, on_progress=partial(told, "Comparing"))
+        overlap = len(np.intersect1d(seen, data.rows[split_of(name)]))
+        notes += _overlap(data.table, seen, overlap, name, allowed=allow_overlap)
+    found = score_rows(
+        config.model_copy(update={"data": elsewhere}),
+        trial,
+        arms,
+        data,
+        split_of(name),
+        compute=compute,
+        resamples=resamples,
+        notes=notes,
+        on_progress=on_progress,
+    )
+    at_home = None
+    if known is not None:
+        try:
+            at_home = evaluate(resolved, trial, resamples=0, on_progress=on_progress)
+        except DataError as error:  # no test split, or none that is labelled
+            found = replace(found, notes=(*found.notes, f"How they score at home was not measured: {error.what}"))
+    home, falls, left_out = _beside_home(at_home, found, resamples) if at_home else ({}, {}, ())
+    if left_out:
+        only = f"Compared with home on the classes that both show, so without {shown_list(left_out)}."
+        found = replace(found, notes=(*found.notes, only))
+    record: ExternalRecord = {
+        "name": name,
+        "digest": digest,
+        "classes": dict(matched.pairs),
+        "only_theirs": matched.only_theirs,
+        "only_ours": matched.only_ours,
+        "seen_before": overlap,
+        "home": home,
+        "drops": falls,
+    }
+    return replace(found, external=record)
+
+
+def split_of(name: str) -> str:
+    """Return what an evaluation of these images is called where others are called by their split."""
+    return f"external-{name}"
+
+
+def _all_labelled(table: SampleTable, matched: Matched, name: str, classes: tuple[str, ...]) -> LabelledData:
+    rows = np.flatnonzero(labelled(matched.labels))
+    if not len(rows):
+        raise DataError(f"No image in {shown(str(table.root))} has a label that the arms learned.")
+    ours = replace(table, classes=classes, labels=matched.labels, splits=None)
+    return LabelledData(Dataset(ours, (split_of(name),) * len(ours)), {split_of(name): rows}, (), rows[:0])
+
+
+def _check_same(trial: Trial, name: str, digest: str) -> None:
+    path = trial.path / f"evaluation-{split_of(name)}.json"
+    before = read_evaluation(path).get("external") if path.exists() else None
+    if before and before["digest"] != digest:
+        raise RunError(f"{path} is of other images, or other labels.", hint="Name these with --external-name.")
+
+
+def _known_images(home: Data, trial: Trial, *, seed: int) -> tuple[SampleTable | None, str]:
+    """Return the training and validation images of the run; None, and why, where they cannot be had."""
+    try:
+        dataset = find_dataset(home, seed=seed, saved_splits=trial.variant.run.splits)
+    except CassError as error:
+        return None, f"{error.what} --data says where the images of the run are now."
+    return dataset.table.select(np.sort(np.concatenate([dataset.rows("train"), dataset.rows("val")]))), ""
+
+
+def _overlap(table: SampleTable, seen: np.ndarray, scored: int, name: str, *, allowed: bool) -> list[str]:
+    if not len(seen):
+        return ["None of these images is nearly the same as one that the arms or thresholds were made from."]
+    which = shown_list([table.names[i] for i in seen], 3)
+    what = (
+        f"{count(len(seen), 'image')} of {name} nearly the same as training or validation images of the run: {which}."
+    )
+    if not allowed:
+        raise DataError(
+            what, hint="Leave them out, or keep them with --allow-overlap, which is said beside the scores."
+        )
+    return [f"{what} {scored} of them scored: these scores flatter."]
+
+
+def _beside_home(
+    home: Evaluation, away: Evaluation, resamples: int
+) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, EstimateRecord]], tuple[str, ...]]:
+    """Return by candidate and metric: the value at home, the drop; and the classes that only one site shows."""
+    values: dict[str, dict[str, float]] = {}
+    falls: dict[str, dict[str, EstimateRecord]] = {}
+    left_out: tuple[int, ...] = ()
+    for name in away.scores:
+        thresholds = home.summary.judgement.threshold(name)
+        sites = (Answers(of.labels, of.probabilities[name], of.groups) for of in (home, away))
+        here, there, left_out = shown_by_both(*sites)
+        if not len(here.labels) or not len(there.labels):
+            continue
+        once = metric_values(here.labels, here.probabilities, [np.ones((1, len(here.labels)))], thresholds=thresholds)
+        values[name] = {metric: float(once[metric][0]) for metric in METRICS if not np.isnan(once[metric][0])}
+        found = drops(here, there, thresholds=thresholds, resamples=resamples)
+        falls[name] = {metric: _record(each) for metric, each in found.items()}
+    return values, falls, tuple(home.summary.classes[c] for c in left_out)
+
+
+def _record(estimate: Estimate) -> EstimateRecord:
+    plain = estimate.as_dict()
+    return {"value": plain["value"], "low": plain["low"], "high": plain["high"]}
