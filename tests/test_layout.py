@@ -26,7 +26,7 @@ DATA = (
     {"sources"},
     {"samples", "stratify", "fingerprints"},
     {"splits"},
-    {"subgroups", "store", "duplicates"},
+    {"class_names", "subgroups", "store", "duplicates"},
     {"dataset"},
     {"image_rows", "labelled_images"},
     {"inspection"},

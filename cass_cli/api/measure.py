@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from os import PathLike
@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 
 from cass_cli.api.load import AnyPath, AnyRun, found
 from cass_cli.api.views import EvaluationView, FinetuningView, evaluation_view, finetuning_view
+from cass_cli.config.flags import check_external
 from cass_cli.config.load import flag_layer
 from cass_cli.data.splits import check_split
 from cass_cli.engine.finetuning.ensemble import ensemble_job, members_of
 from cass_cli.engine.finetuning.evaluate import evaluate as score
+from cass_cli.engine.finetuning.external import evaluate_external, external_data
+from cass_cli.engine.finetuning.external import external_name as named
 from cass_cli.engine.finetuning.predict import UNLABELLED, Pixels, check_pixels, predict_job
 from cass_cli.errors import DataError
 from cass_cli.reports.evaluation import write_evaluation
@@ -79,6 +82,12 @@ def evaluate(
     label_fraction: float | None = None,
     seed: int | None = None,
     split: str = "test",
+    external: AnyPath | None = None,
+    external_name: str | None = None,
+    map_class: Mapping[str, str] | None = None,
+    allow_overlap: bool = False,
+    labels: AnyPath | None = None,
+    settings: Mapping[str, Any] | None = None,
     resamples: int = RESAMPLES,
     data: AnyPath | None = None,
     device: str | None = None,
@@ -94,6 +103,12 @@ def evaluate(
     data name them; `resamples=0` leaves them out. `data` is where the images are now. Scores (JSON), predictions (CSV)
     and figures are left in the trial for `cass report`, unless `write=False`.
 
+    With `external`, a folder or CSV of another site's labelled images, these are scored in place of the split's, and
+    `external` of what is returned says how far each metric falls from the test images at home. `map_class` says which
+    of their classes is which of ours where the names differ; `labels` names their CSV, and `settings` holds what else
+    `--set` takes of how they are read, as in {"data.group_column": "patient"}. Images that the arms have seen are
+    refused unless `allow_overlap`.
+
     Raises `cass_cli.errors.RunError` where there is no such trial, `DataError` where no image of the split is labelled.
 
     >>> found = evaluate("tour", resamples=100)
@@ -105,11 +120,26 @@ def evaluate(
     ['image', 'split', 'label', 'chosen']
     """
     check_split(split)
+    reading = {**(settings or {}), "data.labels": labels}
+    about = {"external_name": external_name, "map_class": map_class, "allow_overlap": allow_overlap or None}
+    check_external(external is not None, split, reading | about)
     trial = found(run, runs).trial(variant, fraction=label_fraction, seed=seed)
     layer = flag_layer({"data.path": data, "train.device": device, "train.precision": precision})
-    settings = settings_over(trial.variant.config, [layer])
+    own = settings_over(trial.variant.config, [layer])
     with stages() if progress else nullcontext() as told:
-        evaluation = score(settings, trial, split=split, resamples=resamples, on_progress=told)
+        if external is None:
+            evaluation = score(own, trial, split=split, resamples=resamples, on_progress=told)
+        else:
+            evaluation = evaluate_external(
+                own,
+                trial,
+                external_data(own.config.data, flag_layer({**reading, "data.path": Path(external)})),
+                name=named(Path(external), external_name),
+                class_pairs=map_class or {},
+                allow_overlap=allow_overlap,
+                resamples=resamples,
+                on_progress=told,
+            )
     if write:
         with counting("Writing") if progress else nullcontext() as wrote:
             write_evaluation(evaluation, on_progress=wrote)

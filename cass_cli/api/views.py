@@ -20,7 +20,7 @@ from cass_cli.engine.finetuning.evaluate import Evaluation
 from cass_cli.reports.evaluation import predictions
 from cass_cli.runs.directory import Run
 from cass_cli.runs.names import Named
-from cass_cli.runs.records import read_run_summary
+from cass_cli.runs.records import ExternalRecord, read_run_summary
 from cass_cli.runs.rows import read_epochs
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Variant, variants_of
@@ -121,6 +121,7 @@ class EvaluationView:
     labels: NDArray[Any]  # int64 [N] of class indices; multi-label int8 [N, C], -1 where unknown
     probabilities: Mapping[str, NDArray[np.float64]]  # [N, C] by candidate, calibrated on validation images
     notes: tuple[str, ...]  # what these scores rest on, and what weakens them
+    external: pd.DataFrame | None  # another site's: candidate, metric, home, difference (theirs − home), low, high
 
 
 def finetuning_view(variant: Variant, trials: tuple[TrialSummary, ...] | None = None) -> FinetuningView:
@@ -151,7 +152,18 @@ def evaluation_view(found: Evaluation) -> EvaluationView:
         labels=found.labels,
         probabilities=dict(found.probabilities),
         notes=tuple(note for note in dict.fromkeys(notes) if note),
+        external=_beside_home(found.external) if found.external else None,
     )
+
+
+def _beside_home(record: ExternalRecord) -> pd.DataFrame:
+    rows = [
+        (name, metric, home, *map(_number, (drop["value"], drop["low"], drop["high"])))
+        for name, values in record["home"].items()
+        for metric, home in values.items()
+        for drop in [record["drops"][name][metric]]
+    ]
+    return pd.DataFrame(rows, columns=["candidate", "metric", "home", "difference", "low", "high"])
 
 
 def _settings(config: Path) -> dict[str, Any]:

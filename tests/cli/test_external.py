@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 from sklearn.metrics import f1_score
 
+import cass_cli
 from cass_cli.cli.app import run
+from cass_cli.errors import ConfigError
 
 TRIAL = Path("p/finetune/pretrained-paper/1/seed0")
 
@@ -127,6 +129,18 @@ def test_classes_and_labels_are_read_as_told(runs: Path, site: Path, capsys: pyt
     value = external(runs, site, capsys, *read, "--map-class", "D=dark", "--map-class", "L=light")
     assert value["external"]["classes"] == {"D": "dark", "L": "light"}
     assert value["scores"]["mean"]["groups"] == 10
+
+
+def test_in_python_it_is_the_same(runs: Path, site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    value = external(runs, site, capsys)
+    found = cass_cli.evaluate("p", runs=runs, external=site, map_class={"Dark": "dark"}, resamples=50, write=False)
+    assert found.split == "external-Site-B"
+    assert found.external is not None
+    for row in found.external.to_dict("records"):
+        told = value["external"]["drops"][row["candidate"]][row["metric"]]
+        assert [row[key] for key in ("difference", "low", "high")] == pytest.approx([*told.values()])
+    with pytest.raises(ConfigError, match="--allow-overlap is about images of another site"):
+        cass_cli.evaluate("p", runs=runs, allow_overlap=True)
 
 
 @pytest.mark.parametrize(

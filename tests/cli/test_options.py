@@ -31,6 +31,8 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "data": READ,
     "data/dataset.py": TRAIN,
     "data/labelled_images.py": TRAIN,
+    "data/class_names.py": ("evaluate",),  # of another site's images, which are read as any folder is
+    "data/layouts": (*READ, "evaluate"),
     "data/splits.py": TRAIN,
     "data/store": TRAIN,  # and evaluate, of a file that went bad: the message names who has the option
     "data/layouts/medmnist.py": TRAIN,
@@ -44,6 +46,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "engine/finetuning": ("finetune",),
     "engine/finetuning/ensemble.py": ("ensemble",),
     "engine/finetuning/evaluate.py": ("evaluate",),
+    "engine/finetuning/external.py": ("evaluate",),
     "engine/finetuning/predict.py": ("predict",),
     "engine/pretraining": ("pretrain",),
     "engine/looking": LOOK,
@@ -75,6 +78,13 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
 
 ONLY = {
     ("config/flags.py", "--label-fraction"): ("finetune",),
+    ("config/flags.py", "--external"): ("evaluate",),
+    ("config/flags.py", "--map-class"): ("evaluate",),
+    ("config/flags.py", "--split"): ("evaluate",),
+    ("data/layouts/columns.py", "--split-column"): READ,  # another site's splits are not asked for
+    ("data/layouts/overlays.py", "--split-column"): READ,
+    ("data/layouts/split_values.py", "--split-column"): READ,
+    ("data/layouts/split_values.py", "--split-values"): READ,
     ("config/recipes.py", "--no-guard"): ("finetune",),
     ("config/recipes.py", "--recipe"): ("finetune",),
     ("data/dataset.py", "--data"): (*TRAIN, "evaluate", *LOOK),

@@ -43,8 +43,9 @@ LONGEST = 60  # characters of a name
 
 def external_data(home: Data, layer: Layer) -> Data:
     """Return how the images elsewhere are read: as any folder, but made into pixels as at home, and as `layer` says."""
-    kept = Layer("run", {f"data.{name}": getattr(home, name) for name in PIXELS})
-    return with_labels_found(resolve([kept, layer])).config.data
+    kept = {f"data.{name}": getattr(home, name) for name in PIXELS}
+    unsplit = {"data.split_column": "none"}  # all of them are scored
+    return with_labels_found(resolve([Layer("run", kept | unsplit), layer])).config.data
 
 
 def external_name(path: Path, asked: str | None) -> str:
