@@ -26,7 +26,7 @@ DATA = (
     {"sources"},
     {"samples", "stratify", "fingerprints"},
     {"splits"},
-    {"class_names", "subgroups", "store", "duplicates"},
+    {"class_names", "metadata", "subgroups", "store", "duplicates"},
     {"dataset"},
     {"image_rows", "labelled_images"},
     {"inspection"},
