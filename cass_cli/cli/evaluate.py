@@ -36,6 +36,32 @@ def evaluate(
     data: Annotated[Path | None, MOVED] = None,
     max_pixels: Annotated[int | None, MAX_PIXELS] = None,
     max_file_mb: Annotated[int | None, MAX_FILE_MB] = None,
+    operating_point: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Threshold, chosen on validation images, of which sensitivity, specificity, PPV, NPV and likelihood "
+            "ratios are told: sensitivity=0.95, specificity=0.9 or youden; may be repeated.",
+            rich_help_panel=OUTPUT,
+            metavar="GOAL",
+        ),
+    ] = None,
+    positive: Annotated[
+        str | None,
+        typer.Option(
+            help="The class that operating points, calibration and decision curves are of. Default: the second of "
+            "two, each of more.",
+            rich_help_panel=OUTPUT,
+            metavar="CLASS",
+        ),
+    ] = None,
+    prevalence: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="PPV and NPV also where this share of patients has the class: 0.02, or CLASS=0.02; may be repeated.",
+            rich_help_panel=OUTPUT,
+            metavar="SHARE",
+        ),
+    ] = None,
     resamples: Annotated[
         int, typer.Option(help="Bootstrap resamples behind the intervals; 0: none.", min=0, rich_help_panel=OUTPUT)
     ] = 1000,
@@ -47,8 +73,9 @@ def evaluate(
 ) -> None:
     """Score a fine-tuning on the test split: both arms, their mean, and which of them validation recommends.
 
-    All metrics come with 95 % bootstrap intervals over images, or over patients where the data name them.
-    Then predictions (CSV), scores (JSON) and figures are written into the fine-tuning.
+    All metrics come with 95 % bootstrap intervals over images, or over patients where the data name them; so do
+    calibration and, with --operating-point, what an answer is worth as a test for one class.
+    Then predictions and curves (CSV), scores (JSON) and figures are written into the fine-tuning.
     """
     from cass_cli.config.load import flag_layer
     from cass_cli.data.splits import check_split
@@ -56,8 +83,10 @@ def evaluate(
     from cass_cli.reports.progress import counting, stages
     from cass_cli.runs.directory import settings_over
     from cass_cli.runs.names import find
+    from cass_cli.scores.goals import read_asked
 
     check_split(split)
+    asked = read_asked(operating_point, positive, prevalence)
     trial = find(runs, run).trial(variant, fraction=label_fraction, seed=seed)
     with loading():
         from cass_cli.engine.finetuning.evaluate import evaluate as score
@@ -79,6 +108,7 @@ def evaluate(
             trial,
             split=split,
             resamples=resamples,
+            asked=asked,
             on_progress=told,
         )
     try:

@@ -47,6 +47,13 @@ class Asked:
             return [_place(self.positive, classes, "--positive")]
         return [1] if len(classes) == 2 and not multilabel else list(range(len(classes)))
 
+    def note(self, classes: Sequence[str], told: Sequence[int]) -> str:
+        """Return which class is the positive one, "" where each of several is."""
+        if len(told) != 1 or len(classes) < 2:
+            return ""
+        why = "the second of two; --positive names the other" if self.positive is None else "as --positive says"
+        return f"Positive class: {classes[told[0]]!r}, {why}."
+
     def assumed(self, classes: Sequence[str], told: Sequence[int]) -> Floats:
         """Return the prevalence [C] that is assumed of each class, NaN where none is; raise `ConfigError`."""
         found = np.full(len(classes), nan)
@@ -64,6 +71,9 @@ class Asked:
                 )
             found[at] = share
         return found
+
+
+NOTHING = Asked()
 
 
 def read_asked(

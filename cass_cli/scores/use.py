@@ -24,7 +24,7 @@ from cass_cli.scores.values import Floats, against_rest, confidence, decide, ind
 from cass_cli.words import shown_list
 
 MOST_TOLD = 30
-PER_CLASS = {  # name → title, in the order in which tables show them
+RECALIBRATION = {  # name → title, in the order in which tables show them
     "brier": "Brier score",
     "slope": "calibration slope",
     "intercept": "calibration intercept",
@@ -37,7 +37,7 @@ DECISION_THRESHOLDS: Floats = np.arange(1, 100) / 100
 class Use:
     """What one candidate's probabilities are worth to who acts upon them."""
 
-    per_class: dict[str, dict[str, Estimate]]  # class → by the names in PER_CLASS, against the rest
+    per_class: dict[str, dict[str, Estimate]]  # class → by the names in RECALIBRATION, against the rest
     aurc: Estimate  # area under the risk–coverage curve; lower is better
     risk: Estimate  # share of images answered wrongly when none is refused
     notes: tuple[str, ...]
@@ -82,11 +82,11 @@ def judge_use(
         drawn = np.concatenate([found[kind] for found in many]).reshape(-1, len(value)) if many else None
         return list(map(Estimate, value.tolist(), *(intervals(drawn).tolist() if drawn is not None else ())))
 
-    found = {kind: estimates(kind) if those else [] for kind in PER_CLASS}
+    found = {kind: estimates(kind) if those else [] for kind in RECALIBRATION}
     lost = np.mean([np.isnan(part["slope"]).mean(axis=0) for part in many], axis=0) if many else np.zeros(len(those))
     names = [classes[c] for c in those]
     return Use(
-        per_class={name: {kind: found[kind][i] for kind in PER_CLASS} for i, name in enumerate(names)},
+        per_class={name: {kind: found[kind][i] for kind in RECALIBRATION} for i, name in enumerate(names)},
         aurc=estimates("aurc")[0],
         risk=estimates("risk")[0],
         notes=_notes(names, once, lost, told=len(told)),
@@ -168,11 +168,11 @@ def area_and_risk(answers: Answers, weights: Floats) -> tuple[Floats, Floats]:
     return ratio((drawn * risk).sum(axis=1), covered[:, -1]), ratio(missed[:, -1], covered[:, -1])
 
 
-def risk_coverage(answers: Answers) -> tuple[Floats, Floats]:
-    """Return coverage and risk [P], one point for each confidence that is a threshold, the surest first."""
+def risk_coverage(answers: Answers) -> tuple[Floats, Floats, Floats]:
+    """Return threshold, coverage and risk [P], one point for each confidence that is a threshold, the highest first."""
     ends = np.flatnonzero(np.r_[answers.sure[1:] != answers.sure[:-1], True])
     covered = np.arange(1, len(answers.sure) + 1)
-    return (covered / len(covered))[ends], (answers.wrong.cumsum() / covered)[ends]
+    return answers.sure[ends], (covered / len(covered))[ends], (answers.wrong.cumsum() / covered)[ends]
 
 
 def net_benefit(shown: NDArray[np.bool_], given: Floats, thresholds: Floats) -> tuple[Floats, Floats]:

@@ -153,7 +153,7 @@ def test_the_area_is_the_mean_risk_over_images_and_weights_are_repetitions(digit
 
 def test_the_curve_ends_at_the_risk_of_all_and_holds_the_area() -> None:
     labels, p = three(500)
-    coverage, risk = risk_coverage(answered(labels, p))
+    _, coverage, risk = risk_coverage(answered(labels, p))
     found = judge_use(labels, p, "abc", [0, 1, 2], resamples=0)
     assert (coverage[0], coverage[-1]) == (1 / 500, 1)
     assert risk[-1] == pytest.approx(found.risk.value) == pytest.approx(1 - sk.accuracy_score(labels, p.argmax(axis=1)))

@@ -1,6 +1,8 @@
 """Judge a finished fine-tuning on one split: all metrics with intervals, for each arm and for their mean.
 
-Whom to trust was decided on validation images when the fine-tuning ended; nothing is chosen here.
+Whom to trust was decided on validation images when the fine-tuning ended; nothing is chosen here but, where they are
+asked for, the thresholds of operating points. A fine-tuning does not keep what it answered to validation images, so
+these are decoded and answered once more.
 
 Shapes: N images, C classes.
 """
@@ -16,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cass_cli.config.load import Resolved
-from cass_cli.data.labelled_images import decode, find_labelled, labels_told
+from cass_cli.data.labelled_images import Images, decode, find_labelled, labels_told
 from cass_cli.data.splits import Labels
-from cass_cli.engine.compute import choose_compute
+from cass_cli.engine.compute import Compute, choose_compute
 from cass_cli.engine.fastest import unless_measured_elsewhere
-from cass_cli.engine.finetuning.tuned_arms import load_tuned
+from cass_cli.engine.finetuning.tuned_arms import TunedArms, load_tuned
 from cass_cli.engine.inference import store_logits
 from cass_cli.errors import DataError, RunError
 from cass_cli.runs.ancestry import older_than_arms
@@ -30,8 +32,11 @@ from cass_cli.runs.manifest import check_files
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial, method_name
 from cass_cli.scores.bootstrap import RESAMPLES
+from cass_cli.scores.goals import NOTHING, Asked
 from cass_cli.scores.judgement import probabilities_of, score_candidates
 from cass_cli.scores.metrics import Scores
+from cass_cli.scores.operating import OperatingPoint, choose_thresholds, operating_point
+from cass_cli.scores.use import Use, judge_use
 from cass_cli.scores.values import Floats
 from cass_cli.words import count, shown_list
 
@@ -44,6 +49,9 @@ class Evaluation:
     summary: TrialSummary  # of the trial
     split: str
     scores: Mapping[str, Scores]  # by candidate: each arm, "mean", "joint"
+    use: Mapping[str, Use]  # by candidate
+    operating_points: Mapping[str, tuple[OperatingPoint, ...]]  # by candidate, as they were asked for; {}: none was
+    told: tuple[int, ...]  # places of the classes that these two tell of, each against the rest
     over_seeds: tuple[Cell, ...]  # test scores of all seeds of this fraction; empty for a single seed
     images: tuple[str, ...]  # names [N]
     labels: Labels
@@ -64,6 +72,10 @@ class Evaluation:
             "judgement": self.summary.judgement.as_dict(),
             "unseen": list(self.summary.unseen),
             "scores": {name: found.as_dict() for name, found in self.scores.items()},
+            "use": {name: found.as_dict() for name, found in self.use.items()},
+            "operating_points": {
+                name: [point.as_dict() for point in found] for name, found in self.operating_points.items()
+            },
             "over_seeds": {cell.candidate: cell.summary.as_dict() for cell in self.over_seeds},
             "notes": list(self.notes),
             "older_than_arms": list(self.older_than_arms),
@@ -76,14 +88,18 @@ def evaluate(
     *,
     split: str = "test",
     resamples: int = RESAMPLES,
+    asked: Asked = NOTHING,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Evaluation:
     """Score every candidate of `trial` on the images of `split`, under the settings of its variant.
 
     `on_progress(what, done, total)` counts what is decoded, then what is predicted, then the bootstrap's resamples.
     Raises `RunError` when the classes of the data are no longer those that the arms learned, `DataError` when
-    the split has no labelled image.
+    the split has no labelled image, `ConfigError` when what is `asked` is of other classes.
     """
+    learned = trial.summary()
+    places = asked.told(learned.classes, multilabel=learned.multilabel)
+    assumed = asked.assumed(learned.classes, places)
     for folder in (trial.variant.run.path, trial.variant.path):
         check_files(folder)
     config = unless_measured_elsewhere(resolved).config
@@ -92,10 +108,10 @@ def evaluate(
     data = find_labelled(config, trial.variant.run.splits)
     summary, before = arms.summary, read_made_from(trial.variant.path)
     if data.table.classes != summary.classes:
-        known, learned = (shown_list(classes) for classes in (data.table.classes, summary.classes))
+        known, taught = (shown_list(classes) for classes in (data.table.classes, summary.classes))
         differing = shown_list(sorted({*data.table.classes} ^ {*summary.classes})) or "their order"
         raise RunError(
-            f"The data show the classes {known}; the arms learned {learned}. They differ in {differing}.",
+            f"The data show the classes {known}; the arms learned {taught}. They differ in {differing}.",
             hint="Point --data to the images that the run was made from, or fine-tune on these.",
         )
     if not len(data.rows[split]):
@@ -104,34 +120,37 @@ def evaluate(
         )
     config = config.at_size(arms.spec.size)
     told = on_progress or (lambda _what, _done, _total: None)
-    images = decode(data, data.rows[split], config, device=compute.device, on_progress=partial(told, "Decoding"))
-    rows = images.readable(data.rows[split])
-    logits = store_logits(
-        arms.readers,
-        images.store,
-        images.of(rows),
-        spec=arms.spec,
-        compute=compute,
-        heads=arms.heads,
-        on_progress=partial(told, "Predicting"),
-    )
-    candidates = probabilities_of(
-        logits, summary.judgement.temperatures, summary.judgement.weights, multilabel=summary.multilabel
-    )
-    labels: NDArray[Any] = data.labels[rows]
+    choosing = data.rows["val"] if asked.goals else data.rows["val"][:0]
+    wanted = np.union1d(data.rows[split], choosing)
+    images = decode(data, wanted, config, device=compute.device, on_progress=partial(told, "Decoding"))
+    rows, choosing = images.readable(data.rows[split]), images.readable(choosing)
+
+    answers = partial(_answers, arms, images, compute)
+    candidates, labels = answers(rows, partial(told, "Predicting")), data.labels[rows]
+    how: Mapping[str, Any] = {"groups": data.groups(rows), "resamples": resamples}
+    judged, classes = summary.judgement, summary.classes
+    scores = score_candidates(candidates, labels, classes, judged, **how, on_progress=partial(told, "Resampling"))
+    use: dict[str, Use] = {}
+    for name, given in candidates.items():
+        told("Recalibrating", len(use), len(candidates))
+        use[name] = judge_use(labels, given, classes, places, thresholds=judged.threshold(name), **how)
+    points: dict[str, tuple[OperatingPoint, ...]] = {}
+    if asked.goals:
+        validation = answers(choosing, partial(told, "Predicting validation")) if len(choosing) else {}
+        for name, given in candidates.items():
+            by = (data.labels[choosing], validation.get(name, given[:0]))
+            chosen = [choose_thresholds(goal, *by, classes, places) for goal in asked.goals]
+            points[name] = tuple(
+                operating_point(each, labels, given, classes, places, assumed=assumed, **how) for each in chosen
+            )
     return Evaluation(
         trial=trial,
         summary=summary,
         split=split,
-        scores=score_candidates(
-            candidates,
-            labels,
-            summary.classes,
-            summary.judgement,
-            groups=data.groups(rows),
-            resamples=resamples,
-            on_progress=partial(told, "Resampling"),
-        ),
+        scores=scores,
+        use=use,
+        operating_points=points,
+        told=tuple(places),
         over_seeds=_over_seeds(trial, summary.metric),
         images=tuple(data.table.names[i] for i in rows),
         labels=labels,
@@ -139,11 +158,33 @@ def evaluate(
         notes=(
             *data.notes,
             *images.store.notes,
-            *_relabelled(before, labels_told(data, data.rows[split])),
+            *_relabelled(before, labels_told(data, wanted)),
             *_split_note(split, len(rows)),
+            *filter(None, [asked.note(classes, places)]),
         ),
         older_than_arms=older_than_arms(trial, summary),
     )
+
+
+def _answers(
+    arms: TunedArms,
+    images: Images,
+    compute: Compute,
+    rows: NDArray[np.int64],
+    on_progress: Callable[[int, int], None],
+) -> dict[str, Floats]:
+    """Return what each candidate answers to these rows, calibrated, [N, C]."""
+    judged, multilabel = arms.summary.judgement, arms.summary.multilabel
+    logits = store_logits(
+        arms.readers,
+        images.store,
+        images.of(rows),
+        spec=arms.spec,
+        compute=compute,
+        heads=arms.heads,
+        on_progress=on_progress,
+    )
+    return probabilities_of(logits, judged.temperatures, judged.weights, multilabel=multilabel)
 
 
 def _over_seeds(trial: Trial, metric: str) -> tuple[Cell, ...]:
