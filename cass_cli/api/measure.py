@@ -31,6 +31,7 @@ from cass_cli.runs.directory import settings_over
 from cass_cli.runs.trials import Variant
 from cass_cli.scores.bootstrap import RESAMPLES
 from cass_cli.scores.calibration import ENSEMBLE
+from cass_cli.scores.goals import read_asked
 
 
 def ensemble(
@@ -88,6 +89,9 @@ def evaluate(
     allow_overlap: bool = False,
     labels: AnyPath | None = None,
     settings: Mapping[str, Any] | None = None,
+    operating_point: Sequence[str] = (),
+    positive: str | None = None,
+    prevalence: float | Mapping[str, float] | None = None,
     resamples: int = RESAMPLES,
     data: AnyPath | None = None,
     device: str | None = None,
@@ -100,8 +104,8 @@ def evaluate(
 
     `run` is what `finetune` returned, or a run, a name or a path; of its trials the one with the largest label
     fraction and, of that, the lowest seed is taken, unless said. Intervals are over images, or over patients where the
-    data name them; `resamples=0` leaves them out. `data` is where the images are now. Scores (JSON), predictions (CSV)
-    and figures are left in the trial for `cass report`, unless `write=False`.
+    data name them; `resamples=0` leaves them out. `data` is where the images are now. Scores (JSON), predictions and
+    curves (CSV) and figures are left in the trial for `cass report`, unless `write=False`.
 
     With `external`, a folder or CSV of another site's labelled images, these are scored in place of the split's, and
     `external` of what is returned says how far each metric falls from the test images at home. `map_class` says which
@@ -109,7 +113,13 @@ def evaluate(
     `--set` takes of how they are read, as in {"data.group_column": "patient"}. Images that the arms have seen are
     refused unless `allow_overlap`.
 
-    Raises `cass_cli.errors.RunError` where there is no such trial, `DataError` where no image of the split is labelled.
+    Each `operating_point`, as in "sensitivity=0.95", "specificity=0.9" or "youden", sets thresholds on validation
+    images at which sensitivity, specificity, PPV, NPV and likelihood ratios are told; `prevalence`, a share or one for
+    each class by name, gives PPV and NPV where so many patients have it. `positive` is the class that these,
+    calibration and decision curves are of: by default the second of two, each of more.
+
+    Raises `cass_cli.errors.RunError` where there is no such trial, `DataError` where no image of the split is labelled,
+    `ConfigError` where a class or an operating point is none.
 
     >>> found = evaluate("tour", resamples=100)
     >>> list(found.scores)
@@ -118,17 +128,22 @@ def evaluate(
     ((120, 4), (120,))
     >>> list(found.predictions)[:4]
     ['image', 'split', 'label', 'chosen']
+    >>> at = evaluate("tour", operating_point=["sensitivity=0.9"], positive="melanoma", resamples=100).operating_points
+    >>> list(at)
+    ['candidate', 'goal', 'class', 'threshold', 'prevalence', 'measure', 'value', 'low', 'high']
     """
     check_split(split)
     reading = {**(settings or {}), "data.labels": labels}
     about = {"external_name": external_name, "map_class": map_class, "allow_overlap": allow_overlap or None}
     check_external(external is not None, split, reading | about)
+    shares = prevalence.items() if isinstance(prevalence, Mapping) else [("", prevalence)]
+    asked = read_asked(operating_point, positive, [f"{c}={share}" for c, share in shares if share is not None])
     trial = found(run, runs).trial(variant, fraction=label_fraction, seed=seed)
     layer = flag_layer({"data.path": data, "train.device": device, "train.precision": precision})
     own = settings_over(trial.variant.config, [layer])
     with stages() if progress else nullcontext() as told:
         if external is None:
-            evaluation = score(own, trial, split=split, resamples=resamples, on_progress=told)
+            evaluation = score(own, trial, split=split, resamples=resamples, asked=asked, on_progress=told)
         else:
             evaluation = evaluate_external(
                 own,
@@ -138,6 +153,7 @@ def evaluate(
                 class_pairs=map_class or {},
                 allow_overlap=allow_overlap,
                 resamples=resamples,
+                asked=asked,
                 on_progress=told,
             )
     if write:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from cass_cli.config.load import read_saved
 from cass_cli.data.splits import split_rows
 from cass_cli.engine.finetuning.evaluate import Evaluation
+from cass_cli.reports.clinical import POINT_COLUMNS, pick_notes, point_rows
 from cass_cli.reports.evaluation import predictions
 from cass_cli.runs.directory import Run
 from cass_cli.runs.names import Named
@@ -117,6 +118,8 @@ class EvaluationView:
     recommended: str  # the candidate that validation chose
     scores: pd.DataFrame  # candidate, metric, value, low, high; NaN where undefined
     per_class: pd.DataFrame  # candidate, class, images, metric, value, low, high
+    use: pd.DataFrame  # candidate, class, measure, value, low, high; no class: of all, as the AURC is
+    operating_points: pd.DataFrame  # candidate, goal, class, threshold, prevalence, measure, value, low, high
     predictions: pd.DataFrame  # a row an image: image, split, label, chosen, then `cnn:CLASS` and so on
     labels: NDArray[Any]  # int64 [N] of class indices; multi-label int8 [N, C], -1 where unknown
     probabilities: Mapping[str, NDArray[np.float64]]  # [N, C] by candidate, calibrated on validation images
@@ -141,6 +144,7 @@ def evaluation_view(found: Evaluation) -> EvaluationView:
     ]
     columns, rows = predictions(found)
     notes = [*next(iter(found.scores.values())).notes, found.summary.unseen_note, *judgement.notes, *found.notes]
+    notes += pick_notes(found)
     return EvaluationView(
         path=found.trial.path,
         split=found.split,
@@ -148,6 +152,8 @@ def evaluation_view(found: Evaluation) -> EvaluationView:
         recommended=judgement.pick,
         scores=pd.DataFrame(scores, columns=["candidate", "metric", "value", "low", "high"]),
         per_class=pd.DataFrame(per_class, columns=["candidate", "class", "images", "metric", "value", "low", "high"]),
+        use=pd.DataFrame(_use_rows(found), columns=["candidate", "class", "measure", "value", "low", "high"]),
+        operating_points=pd.DataFrame(point_rows(found), columns=POINT_COLUMNS),
         predictions=pd.DataFrame(rows, columns=columns),
         labels=found.labels,
         probabilities=dict(found.probabilities),
@@ -164,6 +170,15 @@ def _beside_home(record: ExternalRecord) -> pd.DataFrame:
         for drop in [record["drops"][name][metric]]
     ]
     return pd.DataFrame(rows, columns=["candidate", "metric", "home", "difference", "low", "high"])
+
+
+def _use_rows(found: Evaluation) -> list[tuple[Any, ...]]:
+    return [
+        (name, label, kind, one.value, one.low, one.high)
+        for name, use in found.use.items()
+        for label, of in [*use.per_class.items(), ("", {"aurc": use.aurc, "risk": use.risk})]
+        for kind, one in of.items()
+    ]
 
 
 def _settings(config: Path) -> dict[str, Any]:

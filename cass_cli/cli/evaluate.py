@@ -89,6 +89,32 @@ def evaluate(
     window: Annotated[str | None, WINDOW] = None,
     channels: Annotated[str | None, CHANNELS] = None,
     allow_outside: Annotated[bool | None, ALLOW_OUTSIDE] = None,
+    operating_point: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Threshold, chosen on validation images, of which sensitivity, specificity, PPV, NPV and likelihood "
+            "ratios are told: sensitivity=0.95, specificity=0.9 or youden; may be repeated.",
+            rich_help_panel=OUTPUT,
+            metavar="GOAL",
+        ),
+    ] = None,
+    positive: Annotated[
+        str | None,
+        typer.Option(
+            help="The class that operating points, calibration and decision curves are of. Default: the second of "
+            "two, each of more.",
+            rich_help_panel=OUTPUT,
+            metavar="CLASS",
+        ),
+    ] = None,
+    prevalence: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="PPV and NPV also where this share of patients has the class: 0.02, or CLASS=0.02; may be repeated.",
+            rich_help_panel=OUTPUT,
+            metavar="SHARE",
+        ),
+    ] = None,
     resamples: Annotated[
         int, typer.Option(help="Bootstrap resamples behind the intervals; 0: none.", min=0, rich_help_panel=OUTPUT)
     ] = 1000,
@@ -100,8 +126,9 @@ def evaluate(
 ) -> None:
     """Score a fine-tuning on the test split: both arms, their mean, and which of them validation recommends.
 
-    All metrics come with 95 % bootstrap intervals over images, or over patients where the data name them.
-    Then predictions (CSV), scores (JSON) and figures are written into the fine-tuning.
+    All metrics come with 95 % bootstrap intervals over images, or over patients where the data name them; so do
+    calibration and, with --operating-point, what an answer is worth as a test for one class.
+    Then predictions and curves (CSV), scores (JSON) and figures are written into the fine-tuning.
     With --external FOLDER, images of another site are scored, with how far each score falls from home.
     """
     from cass_cli.config.flags import check_external
@@ -111,6 +138,7 @@ def evaluate(
     from cass_cli.reports.progress import counting, stages
     from cass_cli.runs.directory import settings_over
     from cass_cli.runs.names import find
+    from cass_cli.scores.goals import read_asked
 
     check_split(split)
     reading = {
@@ -133,6 +161,7 @@ def evaluate(
     }
     about = {"external_name": external_name, "map_class": map_class, "allow_overlap": allow_overlap or None}
     check_external(external is not None, split, reading | about)
+    asked = read_asked(operating_point, positive, prevalence)
     trial = find(runs, run).trial(variant, fraction=label_fraction, seed=seed)
     with loading():
         from cass_cli.data.class_names import class_pairs
@@ -151,7 +180,7 @@ def evaluate(
     settings = settings_over(trial.variant.config, [flag_layer({"data.path": data, **everywhere, **computing})])
     with stages() as told:
         if external is None:
-            found = score(settings, trial, split=split, resamples=resamples, on_progress=told)
+            found = score(settings, trial, split=split, resamples=resamples, asked=asked, on_progress=told)
         else:
             found = evaluate_external(
                 settings,
@@ -161,6 +190,7 @@ def evaluate(
                 class_pairs=class_pairs(map_class or []),
                 allow_overlap=allow_overlap,
                 resamples=resamples,
+                asked=asked,
                 on_progress=told,
             )
     try:

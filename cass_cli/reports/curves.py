@@ -60,7 +60,7 @@ def plot_confusion(
         _write_cells(axes, counts, share)
     unit = "share of images with, or without, the class (%)" if several else "share of the true class (%)"
     figure.colorbar(image, ax=axes, label=unit)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _name_ticks(axis: Axis, names: Sequence[str], title: str) -> None:
@@ -68,12 +68,12 @@ def _name_ticks(axis: Axis, names: Sequence[str], title: str) -> None:
     step, many = -(-len(names) // MOST_TICKS), len(names) > MOST_CELLS
     axis.set_ticks(range(0, len(names), step), names[::step])
     axis.set_label_text(title if step == 1 else f"{title} (one in {step} is named)")
-    style: dict[str, Any] = {"size": 7} if many else {}
+    look: dict[str, Any] = {"size": 7} if many else {}
     if isinstance(axis, XAxis):
-        style |= {"rotation": 90, "va": "center"} if many else {"rotation": 30}
-        style |= {"ha": "right", "rotation_mode": "anchor"}
+        look |= {"rotation": 90, "va": "center"} if many else {"rotation": 30}
+        look |= {"ha": "right", "rotation_mode": "anchor"}
     for label in axis.get_ticklabels():
-        label.set(**style)
+        label.set(**look)
 
 
 def _write_cells(axes: Axes, counts: NDArray[np.int64], share: Floats) -> None:
@@ -116,13 +116,13 @@ def plot_roc(
         _plot_spread(axes, curves.values(), areas.values())
     for index, c in enumerate(those):
         label = f"{drawn(classes[c])} ({areas[c]:.3f})" if c in areas else f"{drawn(classes[c])} (undefined)"
-        axes.plot(*curves.get(c, ([], [])), label=label, linewidth=1.6, **_style(index))
+        axes.plot(*curves.get(c, ([], [])), label=label, linewidth=1.6, **style(index))
     axes.set_xlabel("false positive rate (1 − specificity)")
     axes.set_ylabel("true positive rate (sensitivity)")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), box_aspect=1)
     axes.grid(alpha=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), title="class (AUROC)", fontsize=8, frameon=False)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def _plot_spread(axes: Axes, curves: Collection[tuple[Floats, Floats]], areas: Collection[float]) -> None:
@@ -155,9 +155,9 @@ def plot_reliability(labels: Labels, models: Mapping[str, Floats], path: Path, *
         filled = counts > 0
         confidence, rate = (np.bincount(bins, v, minlength=BINS)[filled] / counts[filled] for v in (given, came))
         error = np.abs(calibration_gaps(labels, probabilities).sum(axis=0)).sum() / max(len(given), 1)
-        style = _style(m)
-        axes.plot(confidence, rate, label=f"{drawn(name)}: ECE {error:.3f}", marker="o", markersize=4, **style)
-        below.stairs(counts, np.linspace(0, 1, BINS + 1), linewidth=1.4, **style)
+        look = style(m)
+        axes.plot(confidence, rate, label=f"{drawn(name)}: ECE {error:.3f}", marker="o", markersize=4, **look)
+        below.stairs(counts, np.linspace(0, 1, BINS + 1), linewidth=1.4, **look)
     axes.set_ylabel("share of labels present" if several else "accuracy of the chosen class")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
     axes.grid(alpha=0.3)
@@ -166,12 +166,12 @@ def plot_reliability(labels: Labels, models: Mapping[str, Floats], path: Path, *
     below.set_ylabel("labels" if several else "images")
     below.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     below.grid(alpha=0.3)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def plot_training(panels: Mapping[str, Mapping[str, ArrayLike]], path: Path, **drawn: Any) -> Path:
     """Write what `training_figure` draws to `path`."""
-    return _save(training_figure(panels, **drawn), path)
+    return save(training_figure(panels, **drawn), path)
 
 
 def training_figure(
@@ -213,16 +213,18 @@ def training_figure(
 def _plot_series(axes: Axes, values: Floats, name: str, index: int, first: int) -> None:
     marker = "o" if len(values) <= 30 else None
     epochs = np.arange(first, first + len(values))
-    axes.plot(epochs, values, label=drawn(name), marker=marker, markersize=3, linewidth=1.6, **_style(index))
+    axes.plot(epochs, values, label=drawn(name), marker=marker, markersize=3, linewidth=1.6, **style(index))
 
 
-def _style(index: int) -> dict[str, Any]:
+def style(index: int) -> dict[str, Any]:
+    """Return colour and line of the curve with this number."""
     return {
         "color": COLOURS[index % len(COLOURS)],
         "linestyle": LINES[index // len(COLOURS) % len(LINES)],
     }
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure and return its path."""
     write_picture(figure, path, dpi=DPI)
     return path

@@ -1,4 +1,4 @@
-"""What `cass evaluate` shows and writes: a table, JSON, a CSV of the predictions, and figures."""
+"""What `cass evaluate` shows and writes: tables, JSON, CSVs of predictions and curves, and figures."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from rich.text import Text
 
 from cass_cli.engine.finetuning.evaluate import Evaluation, decisions
 from cass_cli.files import write_json
+from cass_cli.reports.clinical import pick_notes, show_clinical, write_curves
 from cass_cli.reports.csv_files import write_csv
 from cass_cli.reports.curves import plot_confusion, plot_reliability, plot_roc, plot_training
 from cass_cli.reports.external import elsewhere_table, place_of
 from cass_cli.reports.printing import Screen, print_json, print_sentence
 from cass_cli.reports.tables import print_table
+from cass_cli.reports.use_plots import plot_calibration, plot_decision, plot_precision_recall, plot_risk_coverage
 from cass_cli.runs.ancestry import older_note
 from cass_cli.runs.names import run_flags, trial_flags
 from cass_cli.runs.rows import TrialRow
@@ -28,6 +30,7 @@ from cass_cli.scores.metrics import METRICS, Scores
 from cass_cli.scores.over_seeds import format_summary
 from cass_cli.words import count, label_share, shown
 
+FIGURES = ("confusion", "roc", "reliability", "precision-recall", "decision", "risk-coverage", "calibration")
 MOST_CLASSES = 30  # shown on the terminal one by one; of more, as many as follow
 HIGHEST, LOWEST = 5, 10
 
@@ -39,15 +42,29 @@ def write_evaluation(found: Evaluation, *, on_progress: Callable[[int, int], Non
     """
     folder, split, pick = found.trial.path, found.split, found.summary.judgement.pick
     classes, scores, given = found.summary.classes, found.scores[pick], found.probabilities[pick]
-    names = {kind: found.trial.figures / f"{kind}-{split}.png" for kind in ("confusion", "roc", "reliability")}
-    of = f", {place_of(split)}"
+    judged, told, of = found.summary.judgement, found.told, f", {place_of(split)}"
+    names = {kind: found.trial.figures / f"{kind}-{split}.png" for kind in FIGURES}
+    limits = {name: judged.threshold(name) for name in found.probabilities}
+    areas = {name: use.aurc.value for name, use in found.use.items()}
     steps = [
         partial(write_scores, found, folder / f"evaluation-{split}.json"),
         partial(write_predictions, found, folder / f"predictions-{split}.csv"),
         partial(plot_confusion, scores.confusion, classes, names["confusion"], title=f"Confusion: {pick}{of}"),
         partial(plot_roc, found.labels, given, classes, names["roc"], title=f"ROC: {pick}{of}"),
         partial(plot_reliability, found.labels, found.probabilities, names["reliability"], title=f"Reliability{of}"),
-    ]
+        partial(write_curves, found, folder / f"curves-{split}.csv"),
+        partial(plot_precision_recall, found.labels, given, classes, told, names["precision-recall"],
+                title=f"Precision and recall: {pick}{of}"),
+        partial(plot_decision, found.labels, found.probabilities, classes, told, names["decision"],
+                title=f"Decision curves{of}"),
+        partial(plot_risk_coverage, found.labels, found.probabilities, limits, areas, names["risk-coverage"],
+                title=f"Abstention{of}"),
+    ]  # fmt: skip
+    if found.use[pick].per_class:
+        calibrated = (found.labels, given, found.use[pick], classes, told, names["calibration"])
+        steps.append(partial(plot_calibration, *calibrated, title=f"Calibration: {pick}{of}"))
+    else:  # of another time, when fewer classes were told of
+        names["calibration"].unlink(missing_ok=True)
     files = []
     for done, step in enumerate(steps):
         if on_progress:
@@ -143,6 +160,7 @@ def show_evaluation(found: Evaluation) -> None:
     if len(summary.classes) > MOST_CLASSES:
         where = found.trial.path / f"evaluation-{found.split}.json"
         console.print(Text(f"All {len(summary.classes):,} classes: per_class in {where}", style="dim"))
+    show_clinical(console, found, most=MOST_CLASSES)
     if summary.unseen:
         print_sentence(console, Text(f"\n{summary.unseen_note}", style="yellow"))
     print_sentence(
@@ -152,7 +170,7 @@ def show_evaluation(found: Evaluation) -> None:
     if found.over_seeds:
         cells = ", ".join(f"{c.candidate} {format_summary(c.summary)}" for c in found.over_seeds)
         print_sentence(console, f"Over seeds (test split): {METRICS[summary.metric]} {cells}")
-    for note in dict.fromkeys([*first.notes, *summary.judgement.notes, *found.notes]):
+    for note in dict.fromkeys([*first.notes, *summary.judgement.notes, *pick_notes(found), *found.notes]):
         print_sentence(console, Text(f"• {note}", style="dim"))
     if found.older_than_arms:
         console.print(Text(f"Warning: {older_note(found.trial.variant, 1, 1)}", style="yellow"))

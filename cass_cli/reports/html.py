@@ -33,6 +33,8 @@ from cass_cli.reports.summary_in_words import in_words
 from cass_cli.reports.tables import GAUGES_LEGEND
 from cass_cli.runs.facts import Report, RunFacts, Setting
 from cass_cli.scores.metrics import METRICS
+from cass_cli.scores.operating import MEASURES
+from cass_cli.scores.use import RECALIBRATION
 from cass_cli.words import count, printable
 
 GENERATOR = "cass report"
@@ -125,6 +127,8 @@ def render(report: Report) -> str:
         splits=SPLITS,
         metrics=METRICS,
         per_class=PER_CLASS,
+        point_measures=MEASURES,
+        recalibration=RECALIBRATION,
         gauges_legend=GAUGES_LEGEND,
         interval_legend=INTERVAL,
         table_rows=table_rows,
@@ -198,7 +202,7 @@ def estimate(value: Mapping[str, float | None]) -> Markup:
     if value["low"] is None or value["high"] is None:
         return number(value["value"])
     return number(value["value"]) + Markup(' <span class="interval">{}</span>').format(
-        f"{value['low']:.3f}–{value['high']:.3f}"
+        f"{value['low']:.3f}{' to ' if value['low'] < 0 else '–'}{value['high']:.3f}"
     )
 
 

@@ -31,6 +31,10 @@ WORDS = {  # name of a figure's file → caption; the group is an arm, or where 
     r"confusion-([\w.-]+)": "Confusion matrix, {}",
     r"roc-([\w.-]+)": "ROC curve of each class against the rest, {}",
     r"reliability-([\w.-]+)": "Reliability: how often answers were right against how sure they were, {}",
+    r"precision-recall-([\w.-]+)": "Precision and recall of each class against the rest, {}",
+    r"calibration-([\w.-]+)": "Calibration: how often each class was there, by how probable it was said to be, {}",
+    r"decision-([\w.-]+)": "Decision curves: what acting upon the answers is worth at each threshold, {}",
+    r"risk-coverage-([\w.-]+)": "Abstention: wrong answers among the surest, by how many are answered, {}",
     r"training()": "Losses and validation score of each epoch of fine-tuning",
 }
 ARMS = {"cnn": "CNN", "vit": "Transformer"}

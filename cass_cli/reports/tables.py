@@ -85,6 +85,15 @@ def with_interval(estimate: Estimate, digits: int = 3) -> str:
     return f"{value} [dim]{estimate.low:.{digits}f}…{estimate.high:.{digits}f}[/]"
 
 
+def said_with_interval(estimate: Estimate, digits: int = 2) -> str:
+    """Return a number with its interval as it stands in a sentence or a small table; – where it is not defined."""
+    if math.isnan(estimate.value):
+        return "–"
+    value, low, high = (f"{x:.{digits}f}".replace("-", "−") for x in (estimate.value, estimate.low, estimate.high))
+    until = " to " if estimate.low < 0 else "–"
+    return value if math.isnan(estimate.low) else f"{value} ({low}{until}{high})"
+
+
 def print_table(console: Console, table: Table, *, names: int = 1) -> None:
     """Print a table of which no number is cut: a terminal that is too narrow folds names, or has a block for each row.
 

@@ -6,7 +6,7 @@ later is `NotRequired`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NotRequired
 
@@ -18,6 +18,8 @@ from cass_cli.errors import RunError
 from cass_cli.saved import NonNegativeInt, PositiveInt, read_json, with_more
 from cass_cli.scores.judgement import Judgement
 from cass_cli.scores.metrics import METRICS, PER_CLASS
+from cass_cli.scores.operating import MEASURES
+from cass_cli.scores.use import RECALIBRATION
 
 
 @with_more
@@ -86,6 +88,45 @@ class ExternalRecord(TypedDict):
 
 
 @with_more
+class UseRecord(TypedDict):
+    """What the probabilities of one candidate are worth to who acts upon them."""
+
+    per_class: Mapping[str, Mapping[str, EstimateRecord]]
+    aurc: EstimateRecord
+    risk: EstimateRecord
+    notes: Sequence[str]
+
+
+@with_more
+class AtPrevalence(TypedDict):
+    """Predictive values where a class is as frequent as was said."""
+
+    prevalence: FiniteFloat
+    ppv: EstimateRecord
+    npv: EstimateRecord
+
+
+@with_more
+class ClassPointRecord(TypedDict):
+    """One class against the rest at its threshold."""
+
+    threshold: FiniteFloat | None
+    validation: Mapping[str, FiniteFloat | None]
+    prevalence: FiniteFloat | None
+    measures: Mapping[str, EstimateRecord]
+    at_prevalence: AtPrevalence | None
+
+
+@with_more
+class OperatingPointRecord(TypedDict):
+    """What one candidate is worth at the thresholds of one goal."""
+
+    goal: str
+    classes: Mapping[str, ClassPointRecord]
+    notes: Sequence[str]
+
+
+@with_more
 class EvaluationRecord(TypedDict):
     """What `cass evaluate` found on one split."""
 
@@ -93,6 +134,8 @@ class EvaluationRecord(TypedDict):
     recommended: str
     judgement: Judgement
     scores: Mapping[str, ScoresRecord]
+    use: NotRequired[Mapping[str, UseRecord]]
+    operating_points: NotRequired[Mapping[str, Sequence[OperatingPointRecord]]]  # {}: none was asked for
     notes: Sequence[str]
     external: NotRequired[ExternalRecord]
 
@@ -129,8 +172,34 @@ def _amiss(found: EvaluationRecord) -> str:
         counts = [[cell for cell in row if isinstance(cell, int)] for row in scores["confusion"]]
         sides = {len(counts), *(() if scores["multilabel"] else map(len, counts))}
         bounds = [scores["metrics"], *scores["per_class"].values()]
-        if any((one["low"] is None) != (one["high"] is None) for kind in bounds for one in kind.values()):
+        if _one_ended(bounds):
             return f"scores.{name} has intervals with one end"
         if sides != {len(classes)} or any(of.keys() != classes for of in per_class):
             return f"scores.{name} lacks some of its classes"
+    return _amiss_in_use(found)
+
+
+def _amiss_in_use(found: EvaluationRecord) -> str:
+    """Return what does not fit together in what came with 0.2.0, which an evaluation made before lacks."""
+    use, points = found.get("use", {}), found.get("operating_points", {})
+    for what, of in (("use", use), ("operating_points", points)):
+        if of and of.keys() != found["scores"].keys():
+            return f"{what} is not of the candidates that it scores"
+    for name, one in use.items():
+        measures = [*one["per_class"].values(), {"aurc": one["aurc"], "risk": one["risk"]}]
+        if _one_ended(measures):
+            return f"use.{name} has intervals with one end"
+        if any(of.keys() != RECALIBRATION.keys() for of in one["per_class"].values()):
+            return f"use.{name} lacks some of its measures"
+    for name, several in points.items():
+        each = [point for goal in several for point in goal["classes"].values()]
+        assumed = [{"ppv": at["ppv"], "npv": at["npv"]} for point in each if (at := point["at_prevalence"])]
+        if _one_ended([*(point["measures"] for point in each), *assumed]):
+            return f"operating_points.{name} has intervals with one end"
+        if any(point["measures"].keys() != MEASURES.keys() for point in each):
+            return f"operating_points.{name} lacks some of its measures"
     return ""
+
+
+def _one_ended(bounds: Iterable[Mapping[str, EstimateRecord]]) -> bool:
+    return any((one["low"] is None) != (one["high"] is None) for kind in bounds for one in kind.values())

@@ -100,18 +100,41 @@ def tune_thresholds(labels: Labels, probabilities: Floats, classes: Sequence[str
 
 
 def _best_threshold(shown: NDArray[np.bool_], given: Floats) -> float:
+    cuts = cuts_of(shown, given)
+    f1 = 2 * cuts.hits / (cuts.chosen + shown.sum())
+    return cuts.usual(f1 >= f1.max() - 1e-12)
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """Every way in which a threshold divides images [K] of one class, fewest chosen first; at least one is chosen.
+
+    Any threshold in (below, reach] decides alike.
+    """
+
+    reach: Floats  # the lowest probability that is chosen
+    below: Floats  # the highest that is not
+    chosen: NDArray[np.int64]  # how many images
+    hits: NDArray[np.int64]  # how many of them show the class
+
+    def usual(self, among: NDArray[np.bool_]) -> float:
+        """Return the threshold of one of these cuts: 0.5 if it lies in one, else the middle that is nearest to it."""
+        reach, below = self.reach[among], self.below[among]
+        middle = (reach + below) / 2
+        middle = np.where(middle > below, middle, reach)  # neighbours in floating point
+        holds_default = (below < DEFAULT_THRESHOLD) & (reach >= DEFAULT_THRESHOLD)
+        candidates = np.where(holds_default, DEFAULT_THRESHOLD, middle.clip(min=0))
+        return float(candidates[np.abs(candidates - DEFAULT_THRESHOLD).argmin()])
+
+
+def cuts_of(shown: NDArray[np.bool_], given: Floats) -> Cuts:
+    """Return all cuts of the probabilities `given` [K] for a class that is `shown` [K]."""
     order = np.argsort(-given, kind="stable")
     ordered, hits = given[order], shown[order].cumsum()
     # `below` is the first probability that is no longer chosen, for each run of equal ones that is.
     below = np.r_[ordered[1:], 0.0 if ordered[-1] > 0 else -1.0]
     ends = np.flatnonzero(ordered != below)
-    f1 = 2 * hits[ends] / (ends + 1 + shown.sum())
-    best = ends[f1 >= f1.max() - 1e-12]
-    middle = (ordered[best] + below[best]) / 2
-    middle = np.where(middle > below[best], middle, ordered[best])  # neighbours in floating point
-    holds_default = (below[best] < DEFAULT_THRESHOLD) & (ordered[best] >= DEFAULT_THRESHOLD)
-    candidates = np.where(holds_default, DEFAULT_THRESHOLD, middle.clip(min=0))
-    return float(candidates[np.abs(candidates - DEFAULT_THRESHOLD).argmin()])
+    return Cuts(ordered[ends], below[ends], ends + 1, hits[ends])
 
 
 MEAN = "mean"  # the candidate that averages the arms

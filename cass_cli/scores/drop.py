@@ -32,8 +32,8 @@ def shown_by_both(home: Answers, away: Answers) -> tuple[Answers, Answers, tuple
     the other site does not have are left out; where an image may show several, such a class is unknown in all.
     """
     classes = home.probabilities.shape[1]
-    shown = [indicator(of.labels, classes).any(axis=0) for of in (home, away)]
-    both = np.logical_and(*shown)
+    here, there = (np.asarray(indicator(of.labels, classes).any(axis=0)) for of in (home, away))
+    both = here & there
     return _only(home, both), _only(away, both), tuple(np.flatnonzero(~both).tolist())
 
 

@@ -18,7 +18,7 @@ from cass_cli.scores.calibration import ENSEMBLE, fit_temperature, to_probabilit
 from cass_cli.scores.choice import recommend
 from cass_cli.scores.ensemble import mixture_weights, weighted
 from cass_cli.scores.metrics import METRICS, Scores, score
-from cass_cli.scores.values import DEFAULT_THRESHOLD, Floats, decide, indicator
+from cass_cli.scores.values import DEFAULT_THRESHOLD, Floats, confidence, decide, indicator
 
 FLAGGED_SHARE = 0.1  # of the rightly answered validation images
 FLAG_WITHOUT_VALIDATION = 0.5
@@ -120,13 +120,6 @@ def _calibrated(
         name: to_probabilities(given, multilabel=multilabel, temperature=temperatures[name])
         for name, given in logits.items()
     }
-
-
-def confidence(probabilities: Floats, *, multilabel: bool) -> Floats:
-    """Return how sure an answer [N] is: the highest probability; for multi-label, that of the least sure decision."""
-    if multilabel:
-        return np.asarray(np.maximum(probabilities, 1 - probabilities).min(axis=1))
-    return np.asarray(probabilities.max(axis=1))
 
 
 def _flag_rule(labels: Labels, probabilities: Floats, thresholds: Floats | None) -> tuple[float, str]:

@@ -30,9 +30,10 @@ METRICS = {  # name → title, in the order in which tables show them
     "auroc": "AUROC",
     "average_precision": "average precision",
     "ece": "ECE",
+    "brier": "Brier score",
 }
 PER_CLASS = ("f1", "precision", "recall", "auroc", "average_precision")
-LOWER_IS_BETTER = frozenset({"ece"})
+LOWER_IS_BETTER = frozenset({"ece", "brier"})
 FEW_UNITS = 10  # below this, percentile intervals are known to be too narrow
 
 

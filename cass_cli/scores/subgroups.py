@@ -73,7 +73,7 @@ def subgroup_scores(
         once = metric_values(labels[rows], probabilities[rows], [np.ones((1, len(rows)))], thresholds=thresholds)
         weights = (chunk[:, rows] for chunk in resample_weights(units, resamples=resamples, seed=seed))
         drawn[name] = metric_values(labels[rows], probabilities[rows], weights, thresholds=thresholds)
-        shown = indicator(labels[rows], len(classes)).any(axis=0)
+        shown = np.asarray(indicator(labels[rows], len(classes)).any(axis=0))
         ends = {m: interval(drawn[name][m]) if drawn[name] else (np.nan, np.nan) for m in METRICS}
         found[name] = Subgroup(
             images=len(rows),
@@ -91,11 +91,11 @@ def subgroup_scores(
         return Subgroups(found, metric, "", "", Estimate(np.nan), np.nan)
     order = sorted(judged, key=judged.__getitem__, reverse=metric in LOWER_IS_BETTER)
     worst, best = order[0], order[-1]
-    ends = interval(drawn[best][metric] - drawn[worst][metric]) if drawn[best] else (np.nan, np.nan)
+    low, high = interval(drawn[best][metric] - drawn[worst][metric]) if drawn[best] else (np.nan, np.nan)
     chance = np.nan
     if resamples:
         chance = _chance(labels, probabilities, named, list(judged), units, metric, thresholds, resamples, seed)
-    return Subgroups(found, metric, best, worst, Estimate(judged[best] - judged[worst], *ends), chance)
+    return Subgroups(found, metric, best, worst, Estimate(judged[best] - judged[worst], low, high), chance)
 
 
 def bands(column: str, cells: Sequence[str]) -> list[str]:

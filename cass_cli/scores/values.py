@@ -17,7 +17,7 @@ Shapes: N images, K of them (or of their labels) known, C classes, R weight vect
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,22 +47,24 @@ def metric_values(
     thresholds     [C] for multi-label decisions; 0.5 if None.
     ranking        also AUROC and average precision, which take most of the time.
 
-    The result maps `macro_f1`, `micro_f1`, `balanced_accuracy`, `accuracy`, `ece`, `auroc`,
+    The result maps `macro_f1`, `micro_f1`, `balanced_accuracy`, `accuracy`, `ece`, `brier`, `auroc`,
     `average_precision` to [R], and `class_f1`, `class_precision`, `class_recall`, `class_auroc`,
     `class_average_precision` to [R, C].
     Multi-label: `accuracy` asks for every known label of an image to be right (as scikit-learn's), of the images
     that have one, and `balanced_accuracy` is the mean over classes of (sensitivity + specificity) / 2.
     """
     truth = indicator(labels, probabilities.shape[1])  # [N, C]
-    unknown = labels < 0 if labels.ndim == 2 else np.zeros_like(truth)  # [N, C]
+    unknown = ~known_labels(labels, probabilities.shape[1])  # [N, C]
     # What is unknown is neither shown nor chosen, so that only who counts negatives has to take it out.
     chosen = decide(probabilities, multilabel=labels.ndim == 2, thresholds=thresholds) & ~unknown  # [N, C]
     gaps = calibration_gaps(labels, probabilities)  # [N, B]
+    squares = squared_errors(labels, probabilities)  # [N]
     chunks = []
     for chunk in weights:
         values = _decision_values(truth, chosen, unknown, chunk, multilabel=labels.ndim == 2)
         outcomes = chunk.sum(axis=1) * (truth.shape[1] if labels.ndim == 2 else 1) - chunk @ unknown.sum(axis=1)
-        values["ece"] = _ratio(np.abs(chunk @ gaps).sum(axis=1), outcomes)
+        values["ece"] = ratio(np.abs(chunk @ gaps).sum(axis=1), outcomes)
+        values["brier"] = ratio(chunk @ squares, outcomes)
         if ranking:
             values |= _ranking_values(truth, unknown, probabilities, chunk)
         chunks.append(values)
@@ -74,11 +76,30 @@ def indicator(labels: Labels, classes: int) -> NDArray[np.bool_]:
     return np.asarray(labels == 1 if labels.ndim == 2 else labels[:, None] == np.arange(classes))
 
 
+def known_labels(labels: Labels, classes: int) -> NDArray[np.bool_]:
+    """Return of which classes it is known whether each image shows them, [N, C]."""
+    return labels >= 0 if labels.ndim == 2 else np.ones((len(labels), classes), dtype=bool)
+
+
+def against_rest(labels: Labels, told: Sequence[int]) -> NDArray[np.int8]:
+    """Return whether each image shows each class in `told`, [N, T]: 1, 0, or -1 where it is unknown."""
+    if labels.ndim == 2:
+        return np.asarray(labels[:, told], dtype=np.int8)
+    return np.asarray(labels[:, None] == np.asarray(told), dtype=np.int8)
+
+
 def decide(probabilities: Floats, *, multilabel: bool, thresholds: Floats | None = None) -> NDArray[np.bool_]:
     """Return the chosen classes [N, C]: the likeliest one, or all that reach their threshold (multi-label)."""
     if multilabel:
         return np.asarray(probabilities >= (DEFAULT_THRESHOLD if thresholds is None else thresholds))
     return indicator(probabilities.argmax(axis=1), probabilities.shape[1])
+
+
+def confidence(probabilities: Floats, *, multilabel: bool) -> Floats:
+    """Return how sure an answer [N] is: the highest probability; for multi-label, that of the least sure decision."""
+    if multilabel:
+        return np.asarray(np.maximum(probabilities, 1 - probabilities).min(axis=1))
+    return np.asarray(probabilities.max(axis=1))
 
 
 def calibration_points(labels: Labels, probabilities: Floats) -> tuple[Floats, Floats, NDArray[np.int64]]:
@@ -109,6 +130,17 @@ def calibration_gaps(labels: Labels, probabilities: Floats) -> Floats:
     return gaps
 
 
+def squared_errors(labels: Labels, probabilities: Floats) -> Floats:
+    """Return each image's share [N] of the Brier score, which is their sum over the number of outcomes.
+
+    Σ_c (p_c − y_c)² over classes that exclude each other (Brier 1950; 0 … 2), halved for two classes, where it is the
+    usual (p − y)² of either. Multi-label, an outcome is a known label: (p − y)², summed over an image's.
+    """
+    shown, known = indicator(labels, probabilities.shape[1]), known_labels(labels, probabilities.shape[1])
+    squares: Floats = ((probabilities - shown) ** 2 * known).sum(axis=1)
+    return squares / 2 if labels.ndim == 1 and probabilities.shape[1] == 2 else squares
+
+
 def _decision_values(
     truth: NDArray[np.bool_],
     chosen: NDArray[np.bool_],
@@ -121,20 +153,20 @@ def _decision_values(
     total = weights.sum(axis=1)  # [R]
     hit = weights @ (truth & chosen)  # [R, C] true positives
     shown, predicted = weights @ truth, weights @ chosen  # [R, C]
-    recall = _ratio(hit, shown)
-    f1 = _ratio(2 * hit, shown + predicted)
+    recall = ratio(hit, shown)
+    f1 = ratio(2 * hit, shown + predicted)
     balanced = recall
     if multilabel:
         absent = total[:, None] - weights @ unknown - shown
-        specificity = _ratio(absent - (predicted - hit), absent)
+        specificity = ratio(absent - (predicted - hit), absent)
         balanced = mean_defined(np.stack([recall, specificity], axis=-1))
     return {
         "macro_f1": mean_defined(f1),
-        "micro_f1": _ratio(2 * hit.sum(axis=1), (shown + predicted).sum(axis=1)),
+        "micro_f1": ratio(2 * hit.sum(axis=1), (shown + predicted).sum(axis=1)),
         "balanced_accuracy": mean_defined(balanced),
-        "accuracy": _ratio(weights @ ((truth == chosen).all(axis=1) & ~blank), total - weights @ blank),
+        "accuracy": ratio(weights @ ((truth == chosen).all(axis=1) & ~blank), total - weights @ blank),
         "class_f1": f1,
-        "class_precision": _ratio(hit, predicted),
+        "class_precision": ratio(hit, predicted),
         "class_recall": recall,
     }
 
@@ -178,11 +210,11 @@ def _rank_class(truth: NDArray[np.bool_], scores: Floats, weights: Floats) -> tu
         positive, negative = (np.add.reduceat(w, runs, axis=0) for w in (positive, negative))
     positive_upto, negative_upto = positive.cumsum(axis=0), negative.cumsum(axis=0)
     positives, negatives = positive_upto[-1], negative_upto[-1]  # [R]
-    auroc = _ratio((positive * (negative_upto - negative / 2)).sum(axis=0), positives * negatives)
+    auroc = ratio((positive * (negative_upto - negative / 2)).sum(axis=0), positives * negatives)
     found = positives - positive_upto + positive  # true positives if all from this run upwards are chosen
     alarms = negatives - negative_upto + negative  # and false positives
     precision = np.divide(found, found + alarms, out=np.zeros_like(found), where=positive > 0)
-    return auroc, _ratio((positive * precision).sum(axis=0), positives)
+    return auroc, ratio((positive * precision).sum(axis=0), positives)
 
 
 def _rank_rare_class(truth: NDArray[np.bool_], scores: Floats, weights: Floats, total: Floats) -> tuple[Floats, Floats]:
@@ -199,12 +231,12 @@ def _rank_rare_class(truth: NDArray[np.bool_], scores: Floats, weights: Floats, 
     found = above[:, truth].astype(np.float64) @ positive  # true positives among them
     tied = equal.astype(np.float64) @ weights if equal.any() else 0.0
     below = negatives - (chosen - found) + tied / 2
-    auroc = _ratio((positive * below).sum(axis=0), positives * negatives)
+    auroc = ratio((positive * below).sum(axis=0), positives * negatives)
     precision = np.divide(found, chosen, out=np.zeros_like(found), where=positive > 0)
-    return auroc, _ratio((positive * precision).sum(axis=0), positives)
+    return auroc, ratio((positive * precision).sum(axis=0), positives)
 
 
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
+def ratio(numerator: Floats, denominator: Floats) -> Floats:
     """Return the quotient, NaN where the denominator is 0."""
     quotient = np.full(np.shape(denominator), np.nan)
     np.divide(numerator, denominator, out=quotient, where=denominator > 0)
@@ -214,4 +246,4 @@ def _ratio(numerator: Floats, denominator: Floats) -> Floats:
 def mean_defined(values: Floats) -> Floats:
     """Return the mean over the last axis of the values that are not NaN; NaN where all are."""
     defined = ~np.isnan(values)
-    return _ratio(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1).astype(np.float64))
+    return ratio(np.where(defined, values, 0).sum(axis=-1), defined.sum(axis=-1).astype(np.float64))

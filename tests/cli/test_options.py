@@ -65,6 +65,8 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "runs/writers.py": TRAIN,
     "runs/images_used.py": ("report",),
     "scores": ("finetune",),
+    "scores/goals.py": ("evaluate",),
+    "scores/use.py": ("evaluate",),
     "reports/benchmark.py": ("benchmark-time",),
     "reports/html.py": ("report",),
     "reports/inspection.py": ("inspect",),

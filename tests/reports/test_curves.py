@@ -19,8 +19,10 @@ from cass_cli.reports.curves import (
     plot_training,
     training_figure,
 )
+from cass_cli.reports.use_plots import plot_calibration, plot_decision, plot_precision_recall, plot_risk_coverage
 from cass_cli.scores.calibration import to_probabilities
 from cass_cli.scores.metrics import confusion
+from cass_cli.scores.use import judge_use
 
 REPO = Path(__file__).parents[2]
 CLASSES = ("glioma", "meningioma", "none", "pituitary")
@@ -187,3 +189,38 @@ def test_no_global_state(tmp_path: Path) -> None:
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=REPO).returncode == 0
+
+
+MODELS = ("cnn", "vit")
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_figures_of_use(tmp_path: Path, several: bool) -> None:
+    labels, p = predictions(multilabel=several)
+    labels = labels.astype(np.int8) - (np.arange(400) < 40)[:, None] * labels.astype(np.int8) * 2 if several else labels
+    told, models = range(4), {"cnn": p, "vit": p**2 / (p**2 + (1 - p) ** 2)}
+    path = plot_precision_recall(labels, p, CLASSES, told, tmp_path / "precision.png")
+    assert all(share_of(colour, assert_readable(path)) > 1e-4 for colour in COLOURS[:4])
+    use = judge_use(labels, p, CLASSES, told, resamples=20)
+    assert_readable(plot_calibration(labels, p, use, CLASSES, told, tmp_path / "calibration.png"))
+    for path in (
+        plot_decision(labels, models, CLASSES, told, tmp_path / "decision.png"),
+        plot_risk_coverage(labels, models, dict.fromkeys(MODELS), dict.fromkeys(MODELS, 0.1), tmp_path / "risk.png"),
+    ):
+        assert all(share_of(colour, assert_readable(path)) > 1e-4 for colour in COLOURS[:2])
+
+
+def test_figures_of_use_where_little_is_known(tmp_path: Path) -> None:
+    """One image; a class that nobody shows; more classes than panels; names that would be formulas."""
+    labels, p = np.zeros(1, dtype=np.int64), np.full((1, 2), 0.5)
+    use = judge_use(labels, p, "ab", [1])
+    assert_readable(plot_precision_recall(labels, p, "ab", [1], tmp_path / "one.png"))
+    assert_readable(plot_calibration(labels, p, use, "ab", [1], tmp_path / "one.png"))
+    assert_readable(plot_decision(labels, {"cnn": p}, "ab", [1], tmp_path / "one.png"))
+    assert_readable(plot_risk_coverage(labels, {"cnn": p}, {"cnn": None}, {"cnn": 0.0}, tmp_path / "one.png"))
+    rng = np.random.default_rng(0)
+    names = ["$x_1$", "_hidden", "a name that goes on and on and on", *map(str, range(37))]
+    labels, p = rng.integers(0, 39, 300), rng.dirichlet(np.ones(40), size=300)
+    drawn = assert_readable(plot_precision_recall(labels, p, names, range(40), tmp_path / "many.png"))
+    assert share_of(COLOURS[5], drawn) == 0  # of many the lowest
+    assert_readable(plot_decision(labels, {"cnn": p}, names, range(40), tmp_path / "many.png"))

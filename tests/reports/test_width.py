@@ -22,7 +22,10 @@ from cass_cli.reports.pretraining import PretrainDisplay
 from cass_cli.reports.tables import print_table
 from cass_cli.runs.directory import Run
 from cass_cli.runs.trials import Variant
+from cass_cli.scores.goals import Goal
 from cass_cli.scores.metrics import score
+from cass_cli.scores.operating import choose_thresholds, operating_point
+from cass_cli.scores.use import judge_use
 from tests.cli.conftest import make_pictures
 from tests.reports.runs_on_disk import add_trial, write_run
 from tests.runs.summaries import ARMS, JUDGEMENT, summary_of
@@ -58,12 +61,21 @@ def evaluation(path: Path) -> Evaluation:
     given = {name: rng.dirichlet(np.ones(3), size=60) for name in names}
     arms = {arm: of | {"model": VIT} for arm, of in ARMS.items()}
     judged = JUDGEMENT | {"temperatures": {"cnn": 1.0, "vit": 1.0, "joint": 1.0}, "pick": "joint"}
+    goal, places = Goal("sensitivity", 0.95), range(3)
+    points = {}
+    for name, p in given.items():
+        chosen = choose_thresholds(goal, labels, p, classes, places)
+        share = np.array([0.001, 0.02, np.nan])
+        points[name] = (operating_point(chosen, labels, p, classes, places, assumed=share, resamples=20),)
     summary = summary_of(classes=classes, arms=arms, judgement=judged, recipe="probe", fraction=0.1, labels=42)
     return Evaluation(
         trial=Variant(Run(path), "pretrained-probe").trial(0.1, 0),
         summary=summary,
         split="test",
         scores={name: score(labels, p, classes, resamples=20) for name, p in given.items()},
+        use={name: judge_use(labels, p, classes, places, resamples=20) for name, p in given.items()},
+        operating_points=points,
+        told=tuple(places),
         over_seeds=(),
         images=tuple(map(str, range(60))),
         labels=labels,
@@ -88,9 +100,14 @@ def test_an_evaluation(tmp_path: Path, width: int, capsys: pytest.CaptureFixture
         "macroF1",
         "AUROC",
         "ECE",
+        "Brierscore",
+        "sensitivity=0.95",
+        "specificity",
+        "LR+",
+        "risk–coverage",
     ):
         assert name in text, name
-    assert len(re.findall(r"0\.\d{3}", text)) >= 4 * 7 + 3 * 4
+    assert len(re.findall(r"0\.\d{3}", text)) >= 4 * 8 + 3 * 5
 
 
 def test_a_file_has_whole_lines(

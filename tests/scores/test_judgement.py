@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from cass_cli.scores.judgement import FLAGGED_SHARE, Judgement, confidence, judge, probabilities_of, split_scores
+from cass_cli.scores.judgement import FLAGGED_SHARE, Judgement, judge, probabilities_of, split_scores
+from cass_cli.scores.values import confidence
 
 CLASSES = ("a", "b", "c")
 

@@ -52,6 +52,7 @@ def assert_equals_sklearn_multiclass(found: dict[str, float], y: np.ndarray, p: 
         "auroc": np.mean([sk.roc_auc_score(y == c, p[:, c]) for c in range(4)]),
         "average_precision": np.mean([sk.average_precision_score(y == c, p[:, c]) for c in range(4)]),
         "ece": reference_ece(p.max(axis=1), pred == y),
+        "brier": ((p - np.eye(4)[y]) ** 2).sum(axis=1).mean(),
     }
     assert set(expected) == set(METRICS)
     assert found == pytest.approx(expected, rel=1e-12)
@@ -67,6 +68,7 @@ def assert_equals_sklearn_multilabel(found: dict[str, float], y: np.ndarray, p: 
         "auroc": sk.roc_auc_score(y, p, average="macro"),
         "average_precision": sk.average_precision_score(y, p, average="macro"),
         "ece": reference_ece(p.ravel(), y.ravel()),
+        "brier": sk.brier_score_loss(y.ravel(), p.ravel()),
     }
     assert found == pytest.approx(expected, rel=1e-12)
 
@@ -88,6 +90,15 @@ def test_multiclass_equals_sklearn(ties: bool) -> None:
     precision, recall, f1, _ = sk.precision_recall_fscore_support(y, pred)
     for name, expected in (("precision", precision), ("recall", recall), ("f1", f1)):
         assert [e.value for e in scores.per_class[name]] == pytest.approx(list(expected), rel=1e-12)
+
+
+def test_the_brier_score_is_that_of_scikit_learn() -> None:
+    """Over several classes Brier's own sum, for two the usual half of it."""
+    y, p = multiclass()
+    assert values_of(score(y, p, CLASSES, resamples=0))["brier"] == pytest.approx(sk.brier_score_loss(y, p), rel=1e-12)
+    two = np.stack([1 - p[:, 0], p[:, 0]], axis=1)
+    found = values_of(score((y == 0).astype(int), two, "ab", resamples=0))["brier"]
+    assert found == pytest.approx(sk.brier_score_loss(y == 0, p[:, 0]), rel=1e-12)
 
 
 @pytest.mark.parametrize("thresholds", [None, np.array([0.3, 0.7, 0.11, 0.5])])
@@ -252,6 +263,7 @@ def assert_equals_sklearn_on_known(found: dict[str, float], y: np.ndarray, p: np
         "auroc": np.mean([sk.roc_auc_score(y, given) for y, _, given in columns]),
         "average_precision": np.mean([sk.average_precision_score(y, given) for y, _, given in columns]),
         "ece": reference_ece(p[known], y[known]),
+        "brier": sk.brier_score_loss(y[known], p[known]),
     }
     assert set(expected) == set(METRICS)
     assert found == pytest.approx(expected, rel=1e-12)

@@ -17,12 +17,12 @@ from cass_cli.config.load import Layer, Resolved, resolve
 from cass_cli.config.schema import Data
 from cass_cli.data.class_names import Matched, match_classes
 from cass_cli.data.dataset import Dataset, find_dataset, samples_of, seen_before, with_labels_found
-from cass_cli.data.labelled_images import LabelledData, rows_digest
+from cass_cli.data.labelled_images import LabelledData, find_labelled, rows_digest
 from cass_cli.data.sample_table import SampleTable
 from cass_cli.data.splits import labelled
 from cass_cli.engine.compute import choose_compute
 from cass_cli.engine.fastest import unless_measured_elsewhere
-from cass_cli.engine.finetuning.evaluate import Evaluation, evaluate, score_rows
+from cass_cli.engine.finetuning.evaluate import Evaluation, check_asked, chosen_thresholds, evaluate, score_rows
 from cass_cli.engine.finetuning.tuned_arms import load_tuned
 from cass_cli.errors import CassError, DataError, RunError
 from cass_cli.runs.manifest import check_files
@@ -30,7 +30,9 @@ from cass_cli.runs.records import EstimateRecord, ExternalRecord, read_evaluatio
 from cass_cli.runs.trials import Trial
 from cass_cli.scores.bootstrap import RESAMPLES, Estimate
 from cass_cli.scores.drop import Answers, drops, shown_by_both
+from cass_cli.scores.goals import NOTHING, Asked
 from cass_cli.scores.metrics import METRICS
+from cass_cli.scores.operating import Thresholds
 from cass_cli.scores.values import metric_values
 from cass_cli.words import count, shown, shown_list
 
@@ -63,17 +65,19 @@ def evaluate_external(
     class_pairs: Mapping[str, str],
     allow_overlap: bool = False,
     resamples: int = RESAMPLES,
+    asked: Asked = NOTHING,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Evaluation:
     """Score every candidate of `trial` on all labelled images that `elsewhere` names, and beside them at home.
 
     Classes are matched by name, or as `class_pairs` says (`match_classes`). Images that are nearly the same as one from
     which the arms or their thresholds were made are refused unless `allow_overlap`; where the images of the run are
-    gone, neither these nor the scores at home can be had, and a note says so.
+    gone, neither these nor the scores at home can be had, and a note says so; but operating points are chosen on them.
 
-    Raises what `match_classes` does; DataError where nothing is labelled, or images were seen before; RunError where an
-    evaluation of this name is of other images.
+    Raises what `match_classes` and `check_asked` do; DataError where nothing is labelled, or images were seen before;
+    RunError where an evaluation of this name is of other images.
     """
+    check_asked(asked, trial.summary())
     for folder in (trial.variant.run.path, trial.variant.path):
         check_files(folder)
     assert elsewhere.path is not None, "the command line names it"
@@ -99,24 +103,30 @@ def evaluate_external(
         seen = seen_before(known, data.table, elsewhere, on_progress=partial(told, "Comparing"))
         overlap = len(np.intersect1d(seen, data.rows[split_of(name)]))
         notes += _overlap(data.table, seen, overlap, name, allowed=allow_overlap)
+    chosen: dict[str, tuple[Thresholds, ...]] = {}
+    if asked.goals:
+        at_home = find_labelled(config, trial.variant.run.splits)
+        chosen = chosen_thresholds(config, arms, at_home, asked, compute, on_progress=on_progress)
     found = score_rows(
         config.model_copy(update={"data": elsewhere}),
         trial,
         arms,
         data,
         split_of(name),
+        asked=asked,
+        chosen=chosen,
         compute=compute,
         resamples=resamples,
         notes=notes,
         on_progress=on_progress,
     )
-    at_home = None
+    tested = None
     if known is not None:
         try:
-            at_home = evaluate(resolved, trial, resamples=0, on_progress=on_progress)
+            tested = evaluate(resolved, trial, resamples=0, on_progress=on_progress)
         except DataError as error:  # no test split, or none that is labelled
             found = replace(found, notes=(*found.notes, f"How they score at home was not measured: {error.what}"))
-    home, falls, left_out = _beside_home(at_home, found, resamples) if at_home else ({}, {}, ())
+    home, falls, left_out = _beside_home(tested, found, resamples) if tested else ({}, {}, ())
     if left_out:
         only = f"Compared with home on the classes that both show, so without {shown_list(left_out)}."
         found = replace(found, notes=(*found.notes, only))

@@ -32,8 +32,8 @@ from cass_cli.engine.finetuning.tuned_arms import TunedArms, load_tuned
 from cass_cli.engine.inference import BATCH, batch_logits
 from cass_cli.errors import ConfigError, DataError, did_you_mean
 from cass_cli.runs.trials import Trial
-from cass_cli.scores.judgement import confidence, probabilities_of
-from cass_cli.scores.values import Floats
+from cass_cli.scores.judgement import probabilities_of
+from cass_cli.scores.values import Floats, confidence
 
 UNLABELLED = Columns(label="none", group="none", split="none")
 
