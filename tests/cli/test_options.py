@@ -23,9 +23,9 @@ GLOBAL = {"--help", *(option for parameter in GROUP.params for option in paramet
 
 TRAIN = ("pretrain", "finetune")
 READ = (*TRAIN, "inspect")  # read a folder that is new to cass; others read what a run has read before
-NAME = (*TRAIN, "evaluate", "predict", "compare", "report", "attention-maps", "feature-maps", "similarity")
+NAME = (*TRAIN, "evaluate", "predict", "errors", "compare", "report", "attention-maps", "feature-maps", "similarity")
 LOOK = ("attention-maps", "feature-maps", "similarity")
-TUNED = ("evaluate", "predict")
+TUNED = ("evaluate", "predict", "errors")
 RAISED_BY: dict[str, tuple[str, ...]] = {
     "config": TRAIN,
     "data": READ,
@@ -36,14 +36,14 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "data/layouts/medmnist.py": TRAIN,
     "data/layouts/lookup.py": (*READ, "predict"),
     "data/layouts/scan.py": (*READ, "predict"),
-    "data/decode": (*READ, "predict", "evaluate", "ensemble", "benchmark-time", *LOOK),
+    "data/decode": (*READ, *TUNED, "ensemble", "benchmark-time", *LOOK),
     "data/sets": TRAIN,
     "data/slides": ("tile",),
     "engine": TRAIN,
     "engine/device.py": (*TRAIN, *TUNED, *LOOK, "benchmark-time"),
     "engine/finetuning": ("finetune",),
     "engine/finetuning/ensemble.py": ("ensemble",),
-    "engine/finetuning/evaluate.py": ("evaluate",),
+    "engine/finetuning/evaluate.py": ("evaluate", "errors"),
     "engine/finetuning/predict.py": ("predict",),
     "engine/pretraining": ("pretrain",),
     "engine/looking": LOOK,
@@ -63,7 +63,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "runs/images_used.py": ("report",),
     "scores": ("finetune",),
     "reports/benchmark.py": ("benchmark-time",),
-    "reports/html.py": ("report",),
+    "reports/html.py": ("report", "errors"),
     "reports/inspection.py": ("inspect",),
     "reports/predictions.py": ("predict",),
     "reports/pretraining.py": ("pretrain",),
@@ -77,7 +77,7 @@ ONLY = {
     ("config/flags.py", "--label-fraction"): ("finetune",),
     ("config/recipes.py", "--no-guard"): ("finetune",),
     ("config/recipes.py", "--recipe"): ("finetune",),
-    ("data/dataset.py", "--data"): (*TRAIN, "evaluate", *LOOK),
+    ("data/dataset.py", "--data"): (*TRAIN, "evaluate", "errors", *LOOK),
     ("data/store/build.py", "--cache"): TRAIN,
     ("data/decode/channels.py", "--channels"): READ,  # others show what the run has shown
     ("data/decode/opening.py", "--channels"): READ,
@@ -94,9 +94,9 @@ ONLY = {
     ("reports/inspection.py", "--fit"): TRAIN,  # the same
     ("reports/inspection.py", "--split-by-duplicates"): TRAIN,  # the same
     ("runs/names.py", "--run"): (*LOOK, *TUNED, "finetune"),
-    ("runs/names.py", "--variant"): ("finetune", "evaluate", "predict"),
-    ("runs/names.py", "--label-fraction"): ("evaluate", "predict"),
-    ("runs/names.py", "--seed"): ("evaluate", "predict"),
+    ("runs/names.py", "--variant"): ("finetune", *TUNED),
+    ("runs/names.py", "--label-fraction"): TUNED,
+    ("runs/names.py", "--seed"): TUNED,
     ("models/arms.py", "--dino-setting"): ("pretrain",),
     ("models/arms.py", "--init"): ("pretrain",),
     ("models/checkpointing.py", "--accumulate"): ("pretrain",),

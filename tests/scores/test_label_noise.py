@@ -114,3 +114,9 @@ def test_a_class_without_a_label_is_never_suggested() -> None:
     labels, p = drawn()
     wider = np.concatenate([p * 0.5, np.full((60, 1), 0.5)], axis=1)
     assert all(s.suggested < 3 for s in label_noise(labels, wider).suspects)
+
+
+def test_an_image_whose_label_is_still_the_likeliest_is_no_candidate() -> None:
+    labels, p = np.array([0, 0, 1, 1]), np.array([[0.95, 0.05], [0.55, 0.45], [0.6, 0.4], [0.6, 0.4]])
+    assert counted_as(p, self_confidence(labels, p)).tolist() == [0, 1, 1, 1]
+    assert label_noise(labels, p).suspects == ()

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cass_cli.config.load import Resolved
-from cass_cli.data.labelled_images import decode, find_labelled, labels_told
+from cass_cli.config.schema import Config
+from cass_cli.data.labelled_images import Images, LabelledData, decode, find_labelled, labels_told
 from cass_cli.data.splits import Labels
-from cass_cli.engine.compute import choose_compute
+from cass_cli.engine.compute import Compute, choose_compute
 from cass_cli.engine.fastest import unless_measured_elsewhere
-from cass_cli.engine.finetuning.tuned_arms import load_tuned
+from cass_cli.engine.finetuning.tuned_arms import TunedArms, load_tuned
 from cass_cli.engine.inference import store_logits
 from cass_cli.errors import DataError, RunError
 from cass_cli.runs.ancestry import older_than_arms
@@ -34,6 +35,19 @@ from cass_cli.scores.judgement import probabilities_of, score_candidates
 from cass_cli.scores.metrics import Scores
 from cass_cli.scores.values import Floats
 from cass_cli.words import count, shown_list
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What the candidates of a trial answer on the images of a split, and all that they were asked with."""
+
+    config: Config  # at the size that the arms look at
+    compute: Compute
+    arms: TunedArms
+    data: LabelledData
+    images: Images  # of the split
+    rows: NDArray[np.int64]  # of the table: those that could be read [N]
+    probabilities: Mapping[str, Floats]  # [N, C] by candidate
 
 
 @dataclass(frozen=True)
@@ -70,6 +84,47 @@ class Evaluation:
         }
 
 
+def answer(resolved: Resolved, trial: Trial, *, split: str, on_progress: Callable[[str, int, int], None]) -> Answered:
+    """Let every candidate of `trial` answer the images of `split`, under the settings of its variant.
+
+    Raises what `evaluate` raises.
+    """
+    for folder in (trial.variant.run.path, trial.variant.path):
+        check_files(folder)
+    config = unless_measured_elsewhere(resolved).config
+    compute = choose_compute(config.train)
+    arms = load_tuned(trial, compute)
+    data = find_labelled(config, trial.variant.run.splits)
+    summary = arms.summary
+    if data.table.classes != summary.classes:
+        known, learned = (shown_list(classes) for classes in (data.table.classes, summary.classes))
+        differing = shown_list(sorted({*data.table.classes} ^ {*summary.classes})) or "their order"
+        raise RunError(
+            f"The data show the classes {known}; the arms learned {learned}. They differ in {differing}.",
+            hint="Point --data to the images that the run was made from, or fine-tune on these.",
+        )
+    if not len(data.rows[split]):
+        raise DataError(
+            f"The {split} split of {data.table.root} has no labelled image.", hint="Choose another --split."
+        )
+    config = config.at_size(arms.spec.size)
+    images = decode(data, data.rows[split], config, device=compute.device, on_progress=partial(on_progress, "Decoding"))
+    rows = images.readable(data.rows[split])
+    logits = store_logits(
+        arms.readers,
+        images.store,
+        images.of(rows),
+        spec=arms.spec,
+        compute=compute,
+        heads=arms.heads,
+        on_progress=partial(on_progress, "Predicting"),
+    )
+    candidates = probabilities_of(
+        logits, summary.judgement.temperatures, summary.judgement.weights, multilabel=summary.multilabel
+    )
+    return Answered(config, compute, arms, data, images, rows, candidates)
+
+
 def evaluate(
     resolved: Resolved,
     trial: Trial,
@@ -84,47 +139,16 @@ def evaluate(
     Raises `RunError` when the classes of the data are no longer those that the arms learned, `DataError` when
     the split has no labelled image.
     """
-    for folder in (trial.variant.run.path, trial.variant.path):
-        check_files(folder)
-    config = unless_measured_elsewhere(resolved).config
-    compute = choose_compute(config.train)
-    arms = load_tuned(trial, compute)
-    data = find_labelled(config, trial.variant.run.splits)
-    summary, before = arms.summary, read_made_from(trial.variant.path)
-    if data.table.classes != summary.classes:
-        known, learned = (shown_list(classes) for classes in (data.table.classes, summary.classes))
-        differing = shown_list(sorted({*data.table.classes} ^ {*summary.classes})) or "their order"
-        raise RunError(
-            f"The data show the classes {known}; the arms learned {learned}. They differ in {differing}.",
-            hint="Point --data to the images that the run was made from, or fine-tune on these.",
-        )
-    if not len(data.rows[split]):
-        raise DataError(
-            f"The {split} split of {data.table.root} has no labelled image.", hint="Choose another --split."
-        )
-    config = config.at_size(arms.spec.size)
     told = on_progress or (lambda _what, _done, _total: None)
-    images = decode(data, data.rows[split], config, device=compute.device, on_progress=partial(told, "Decoding"))
-    rows = images.readable(data.rows[split])
-    logits = store_logits(
-        arms.readers,
-        images.store,
-        images.of(rows),
-        spec=arms.spec,
-        compute=compute,
-        heads=arms.heads,
-        on_progress=partial(told, "Predicting"),
-    )
-    candidates = probabilities_of(
-        logits, summary.judgement.temperatures, summary.judgement.weights, multilabel=summary.multilabel
-    )
+    found = answer(resolved, trial, split=split, on_progress=told)
+    data, rows, summary, before = found.data, found.rows, found.arms.summary, read_made_from(trial.variant.path)
     labels: NDArray[Any] = data.labels[rows]
     return Evaluation(
         trial=trial,
         summary=summary,
         split=split,
         scores=score_candidates(
-            candidates,
+            found.probabilities,
             labels,
             summary.classes,
             summary.judgement,
@@ -135,10 +159,10 @@ def evaluate(
         over_seeds=_over_seeds(trial, summary.metric),
         images=tuple(data.table.names[i] for i in rows),
         labels=labels,
-        probabilities=candidates,
+        probabilities=found.probabilities,
         notes=(
             *data.notes,
-            *images.store.notes,
+            *found.images.store.notes,
             *_relabelled(before, labels_told(data, data.rows[split])),
             *_split_note(split, len(rows)),
         ),
