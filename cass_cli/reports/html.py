@@ -30,7 +30,7 @@ from cass_cli.reports.html_figures import curves, embed, trial_pictures
 from cass_cli.reports.printing import Screen, duration, print_json
 from cass_cli.reports.summary_in_words import in_words
 from cass_cli.reports.tables import GAUGES_LEGEND
-from cass_cli.runs.facts import Report, RunFacts, Setting
+from cass_cli.runs.facts import CARD, FineTuning, Report, RunFacts, Setting, Tuned
 from cass_cli.scores.metrics import METRICS
 from cass_cli.words import count, printable
 
@@ -121,6 +121,7 @@ def render(report: Report) -> str:
             embed=embed,
             trial_pictures=trial_pictures,
             parts=parts,
+            beside=beside,
             sections=sections,
             level=3 if len(report.runs) > 1 else 2,  # of the headings of a run's sections
             most_rows=MOST_ROWS,
@@ -196,6 +197,18 @@ def sections(facts: RunFacts) -> dict[str, str]:
     }
     missing = {"training"} if facts.state == "not pretrained" else set()
     return {anchor: heading for anchor, heading in every.items() if anchor not in missing}
+
+
+def beside(tuning: FineTuning) -> dict[str, list[str]]:
+    """Return the files in the folders of a fine-tuning's trials that are pages of their own, by what they hold."""
+
+    def within(tuned: Tuned, name: str) -> str:
+        return f"{tuned.summary.fraction:g}/seed{tuned.summary.seed}/{name}"
+
+    return {
+        "errors": [within(tuned, name) for tuned in tuning.trials for name in tuned.pages],
+        "card": [within(tuned, CARD) for tuned in tuning.trials if tuned.has_card],
+    }
 
 
 def parts(settings: Sequence[Setting]) -> tuple[list[Setting], list[Setting]]:

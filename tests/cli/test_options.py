@@ -23,7 +23,18 @@ GLOBAL = {"--help", *(option for parameter in GROUP.params for option in paramet
 
 TRAIN = ("pretrain", "finetune")
 READ = (*TRAIN, "inspect")  # read a folder that is new to cass; others read what a run has read before
-NAME = (*TRAIN, "evaluate", "predict", "errors", "compare", "report", "attention-maps", "feature-maps", "similarity")
+NAME = (
+    *TRAIN,
+    "evaluate",
+    "predict",
+    "errors",
+    "compare",
+    "report",
+    "card",
+    "attention-maps",
+    "feature-maps",
+    "similarity",
+)
 LOOK = ("attention-maps", "feature-maps", "similarity")
 TUNED = ("evaluate", "predict", "errors")
 RAISED_BY: dict[str, tuple[str, ...]] = {
@@ -64,6 +75,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "scores": ("finetune",),
     "reports/benchmark.py": ("benchmark-time",),
     "reports/html.py": ("report", "errors"),
+    "reports/card_files.py": ("card",),
     "reports/inspection.py": ("inspect",),
     "reports/predictions.py": ("predict",),
     "reports/pretraining.py": ("pretrain",),
@@ -94,9 +106,9 @@ ONLY = {
     ("reports/inspection.py", "--fit"): TRAIN,  # the same
     ("reports/inspection.py", "--split-by-duplicates"): TRAIN,  # the same
     ("runs/names.py", "--run"): (*LOOK, *TUNED, "finetune"),
-    ("runs/names.py", "--variant"): ("finetune", *TUNED),
-    ("runs/names.py", "--label-fraction"): TUNED,
-    ("runs/names.py", "--seed"): TUNED,
+    ("runs/names.py", "--variant"): ("finetune", *TUNED, "card"),
+    ("runs/names.py", "--label-fraction"): (*TUNED, "card"),
+    ("runs/names.py", "--seed"): (*TUNED, "card"),
     ("models/arms.py", "--dino-setting"): ("pretrain",),
     ("models/arms.py", "--init"): ("pretrain",),
     ("models/checkpointing.py", "--accumulate"): ("pretrain",),
