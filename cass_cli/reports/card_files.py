@@ -127,14 +127,17 @@ def show_card(known: Known, files: Sequence[Path], *, as_json: bool) -> None:
     blanks = {of.name: sum(bool(item.blank) for item in of.items) for of in filled.values()}
     if as_json:
         measured = known.evaluation is not None
-        print_json({"trial": known.tuned.trial.path, "files": files, "measured": measured, "to_be_filled_in": blanks})
+        told = {"trial": known.tuned.trial.path, "files": files, "measured": measured, "to_be_filled_in": blanks}
+        print_json({**told, "damaged": known.facts.damaged})
         return
     console = Screen(soft_wrap=True)
     console.print("Written:")
     for path in files:
         console.print(Text(f"  {path}", style="cyan"))
-    told = ", ".join(f"{of.name} {blanks[of.name]} of {len(of.items)}" for of in filled.values())
-    print_sentence(console, f"Items that wait for you: {told}. Look for “{BLANK}”.")
+    waiting = ", ".join(f"{of.name} {blanks[of.name]} of {len(of.items)}" for of in filled.values())
+    print_sentence(console, f"Items that wait for you: {waiting}. Look for “{BLANK}”.")
+    for said in known.facts.damaged:
+        console.print(Text(f"• {said} The card is made without it.", style="yellow"))
     if known.evaluation is None:
         console.print(Text(known.not_measured, style="yellow"))
     if not known.tuned.pages:
