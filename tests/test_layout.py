@@ -56,6 +56,7 @@ ENGINE_FILES = {
 ENGINE = {
     **dict.fromkeys((*ENGINE_FILES, "pretraining", "finetuning", "looking"), ENGINE_FILES),
     "timing": {*ENGINE_FILES, "pretraining", "finetuning"},
+    "reviewing": {*ENGINE_FILES, "finetuning", "looking"},
     "tiling": set(),
 }
 """What every inner room of engine may enter besides itself."""

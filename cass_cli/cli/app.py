@@ -15,8 +15,10 @@ from cass_cli import __version__
 from cass_cli.cli import cache, data, presets
 from cass_cli.cli.attention_maps import attention_maps
 from cass_cli.cli.benchmark_time import benchmark_time
+from cass_cli.cli.card import card
 from cass_cli.cli.compare import compare
 from cass_cli.cli.ensemble import ensemble
+from cass_cli.cli.errors import errors
 from cass_cli.cli.evaluate import evaluate
 from cass_cli.cli.feature_maps import feature_maps
 from cass_cli.cli.finetune import finetune
@@ -45,7 +47,9 @@ app.command(rich_help_panel="Measure")(benchmark_time)
 app.command(rich_help_panel="Look")(attention_maps)
 app.command(rich_help_panel="Look")(feature_maps)
 app.command(rich_help_panel="Look")(similarity)
+app.command(rich_help_panel="Look")(errors)
 app.command(rich_help_panel="Look")(report)
+app.command(rich_help_panel="Look")(card)
 app.command(rich_help_panel="Data")(inspect)
 app.add_typer(data.app, name="data", rich_help_panel="Data")
 app.command(rich_help_panel="Data")(tile)

@@ -78,7 +78,7 @@ def as_markdown(comparison: Comparison) -> str:
     header, *rows = table_rows(comparison)
     lines = [_title(comparison), "", _pipes(header), "|---|---|" + "---:|" * (len(header) - 2), *map(_pipes, rows)]
     return (
-        "\n".join([*lines, "", INTERVAL, "", *(f"- {_plain(s)}" for s in (*sentences(comparison), *comparison.notes))])
+        "\n".join([*lines, "", INTERVAL, "", *(f"- {plain(s)}" for s in (*sentences(comparison), *comparison.notes))])
         + "\n"
     )
 
@@ -138,10 +138,10 @@ def _title(comparison: Comparison) -> str:
 
 
 def _pipes(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(map(_plain, cells)) + " |"
+    return "| " + " | ".join(map(plain, cells)) + " |"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return text that Markdown shows as it stands, on one line."""
     return re.sub(r"[\\`*|\[\]<>&~]", r"\\\g<0>", _leaving(text))
 

@@ -31,14 +31,13 @@ from cass_cli.reports.html_figures import curves, embed, trial_pictures
 from cass_cli.reports.printing import Screen, duration, print_json
 from cass_cli.reports.summary_in_words import in_words
 from cass_cli.reports.tables import GAUGES_LEGEND
-from cass_cli.runs.facts import Report, RunFacts, Setting
+from cass_cli.runs.facts import CARD, FineTuning, Report, RunFacts, Setting, Tuned
 from cass_cli.scores.metrics import METRICS
 from cass_cli.scores.operating import MEASURES
 from cass_cli.scores.use import RECALIBRATION
 from cass_cli.words import count, printable
 
 GENERATOR = "cass report"
-MARK = f'<meta name="generator" content="{GENERATOR}'  # by which a report is known from other people's files
 MARK_WITHIN = 1000  # characters from the beginning
 PER_CLASS = {"f1": "F1", "precision": "precision", "recall": "recall", "auroc": "AUROC"}
 MOST_ROWS = 30  # of a table of classes, which is folded where it has more
@@ -52,13 +51,18 @@ STATES = {
 }
 
 
-def check_replaceable(path: Path) -> None:
-    """Raise `RunError` unless `path` is free or holds a report of cass."""
+def mark_of(generator: str) -> str:
+    """Return by what a page of this command is known from other people's files."""
+    return f'<meta name="generator" content="{generator}'
+
+
+def check_replaceable(path: Path, *, generator: str = GENERATOR) -> None:
+    """Raise `RunError` unless `path` is free or holds a page that the command `generator` made."""
     if path.is_dir():
         raise RunError(f"{path} is a folder.", hint="Name a file with --out, as in --out report.html.")
-    if path.exists() and not (path.is_file() and MARK in _beginning(path)):  # a pipe would be waited for
+    if path.exists() and not (path.is_file() and mark_of(generator) in _beginning(path)):  # a pipe would be waited for
         raise RunError(
-            f"{path} exists, and is no report of cass, so it is not overwritten.", hint="Choose another --out."
+            f"{path} exists, and is no page of {generator}, so it is not overwritten.", hint="Choose another --out."
         )
 
 
@@ -101,57 +105,74 @@ def show_written(report: Report, path: Path, size: int, *, as_json: bool) -> Non
 
 def render(report: Report) -> str:
     """Return the page."""
+    return (
+        page_environment(_places(report))
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            title=page_title(report),
+            generator=f"{GENERATOR} {__version__}",
+            splits=SPLITS,
+            metrics=METRICS,
+            per_class=PER_CLASS,
+            point_measures=MEASURES,
+            recalibration=RECALIBRATION,
+            gauges_legend=GAUGES_LEGEND,
+            interval_legend=INTERVAL,
+            table_rows=table_rows,
+            sentences=sentences,
+            in_words=in_words,
+            curves=curves,
+            embed=embed,
+            trial_pictures=trial_pictures,
+            place_of=place_of,
+            beside_home=beside_home,
+            parts=parts,
+            beside=beside,
+            sections=sections,
+            level=3 if len(report.runs) > 1 else 2,  # of the headings of a run's sections
+            most_rows=MOST_ROWS,
+            isnan=math.isnan,
+        )
+    )
+
+
+def page_environment(places: Collection[Path]) -> Environment:
+    """Return what pages are made with: all that is put into one is escaped, and names none of these `places`."""
     environment = Environment(
         loader=PackageLoader("cass_cli", "reports"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
-        finalize=partial(_leaving, places=_places(report)),
+        finalize=partial(_leaving, places=places),
     )
     environment.filters |= {
         "number": number,
         "estimate": estimate,
         "duration": duration,
-        "lines": lambda text: Markup("<br>").join(_leaving(line, _places(report)) for line in text.splitlines()),
+        "lines": lambda text: Markup("<br>").join(_leaving(line, places) for line in text.splitlines()),
         "setting": setting_text,
         "badge": badge,
         "quoted": lambda value: shlex.quote(without_folders(str(value))),
     }
-    return environment.get_template("report.html.j2").render(
-        report=report,
-        title=page_title(report),
-        generator=f"{GENERATOR} {__version__}",
-        made=datetime.now().astimezone().strftime("%d %B %Y, %H:%M %Z"),
-        style=Markup(files("cass_cli.reports").joinpath("report.css").read_text(encoding="utf-8")),
-        splits=SPLITS,
-        metrics=METRICS,
-        per_class=PER_CLASS,
-        point_measures=MEASURES,
-        recalibration=RECALIBRATION,
-        gauges_legend=GAUGES_LEGEND,
-        interval_legend=INTERVAL,
-        table_rows=table_rows,
-        sentences=sentences,
-        in_words=in_words,
-        curves=curves,
-        embed=embed,
-        trial_pictures=trial_pictures,
-        place_of=place_of,
-        beside_home=beside_home,
-        parts=parts,
-        sections=sections,
-        count=count,
-        level=3 if len(report.runs) > 1 else 2,  # of the headings of a run's sections
-        most_rows=MOST_ROWS,
-        isnan=math.isnan,
-    )
+    environment.globals |= {
+        "made": datetime.now().astimezone().strftime("%d %B %Y, %H:%M %Z"),
+        "style": Markup(files("cass_cli.reports").joinpath("report.css").read_text(encoding="utf-8")),
+        "count": count,
+    }
+    return environment
 
 
 def _places(report: Report) -> set[Path]:
     """Return the folders of this machine that the facts of a report may name."""
     runs = [facts.run.path for facts in report.runs]
     data = [path for facts in report.runs if facts.config and (path := facts.config.data.path)]
+    return places_of(runs, data)
+
+
+def places_of(runs: Sequence[Path], data: Sequence[Path]) -> set[Path]:
+    """Return the folders of this machine that texts on these runs and data may name."""
     known = [*runs, *(path.absolute() for path in (*runs, *data)), *(path.resolve() for path in (*runs, *data))]
     return {*(path.parent for path in known), Path.cwd(), default_cache_dir(), home()}
 
@@ -183,6 +204,18 @@ def sections(facts: RunFacts) -> dict[str, str]:
     }
     missing = {"training"} if facts.state == "not pretrained" else set()
     return {anchor: heading for anchor, heading in every.items() if anchor not in missing}
+
+
+def beside(tuning: FineTuning) -> dict[str, list[str]]:
+    """Return the files in the folders of a fine-tuning's trials that are pages of their own, by what they hold."""
+
+    def within(tuned: Tuned, name: str) -> str:
+        return f"{tuned.summary.fraction:g}/seed{tuned.summary.seed}/{name}"
+
+    return {
+        "errors": [within(tuned, name) for tuned in tuning.trials for name in tuned.pages],
+        "card": [within(tuned, CARD) for tuned in tuning.trials if tuned.has_card],
+    }
 
 
 def parts(settings: Sequence[Setting]) -> tuple[list[Setting], list[Setting]]:

@@ -66,7 +66,7 @@ def embed(path: Path, *, told: str = "") -> Picture:
         ) from error
     caption = _caption(path.stem)
     alt = f"{caption}. {told}".strip() if told else f"{caption}."
-    return Picture(_data_uri("image/png", data), alt, caption, width, height)
+    return Picture(data_uri("image/png", data), alt, caption, width, height)
 
 
 def _caption(stem: str) -> str:
@@ -76,7 +76,8 @@ def _caption(stem: str) -> str:
     return f"Figure {shown(stem)}"
 
 
-def _data_uri(kind: str, data: bytes) -> Markup:
+def data_uri(kind: str, data: bytes) -> Markup:
+    """Return what `src` is where the picture stands in the page itself."""
     return Markup("data:{};base64,{}").format(kind, base64.b64encode(data).decode("ascii"))
 
 
@@ -148,4 +149,4 @@ def _draw(
     logarithmic: Sequence[str] = (),
 ) -> Picture:
     figure = training_figure(panels, title="Pretraining", logarithmic=logarithmic, first=rows[0]["epoch"])
-    return Picture(_data_uri("image/svg+xml", svg_of(figure)), alt, caption)
+    return Picture(data_uri("image/svg+xml", svg_of(figure)), alt, caption)

@@ -15,6 +15,7 @@ from textwrap import fill
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -127,6 +128,19 @@ def plot_overlays(
         axes.set_yticks([])
     figure.supxlabel("colour: multiples of the even share of a patch", fontsize=8)
     return write_figure(figure, path, pdf=pdf)
+
+
+def overlaid(picture: NDArray[np.uint8], values: Floats) -> NDArray[np.uint8]:
+    """Return the picture [S, S, 3] in grey with one map [h, w] over it, as uint8 [S, S, 3], on a scale of its own.
+
+    As in `plot_overlays`; a map that is zero everywhere leaves the picture bare.
+    """
+    shares = np.nan_to_num(as_shares(values[None]))
+    scale, smooth = _overlay_scale([shares * values.size]), _enlarged(shares[0] * values.size, picture.shape[0])
+    strength = VEIL * np.clip(scale(smooth), 0, 1).filled(0)[..., None]
+    colours = colormaps[OVERLAY](scale(smooth))[..., :3] * 255
+    mixed = (1 - strength) * picture.mean(axis=2, keepdims=True) + strength * colours
+    return np.asarray(mixed.round().clip(0, 255), dtype=np.uint8)
 
 
 def _overlay_scale(maps: Sequence[Floats]) -> Normalize:

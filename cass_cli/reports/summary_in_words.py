@@ -32,8 +32,13 @@ def in_words(facts: RunFacts) -> dict[str, str]:
         parts["Which answer to trust"] = " ".join(
             filter(None, (who_answers(tuned.summary), doubt(tuned), *_others(facts, tuned)))
         )
-    parts["Not known"] = " ".join(filter(None, (*_unknown(facts, tuned), NO_DEVICE)))
+    parts["Not known"] = not_known(facts, tuned)
     return parts
+
+
+def not_known(facts: RunFacts, tuned: Tuned | None) -> str:
+    """Say what the run cannot tell of a trial."""
+    return " ".join(filter(None, (*_unknown(facts, tuned), NO_DEVICE)))
 
 
 def told_of(facts: RunFacts) -> Tuned | None:

@@ -40,6 +40,7 @@ from cass_cli.runs.trials import FOLDER, Trial, Variant, method_name, variants_o
 from cass_cli.scores.over_seeds import SeedSummary, summarise_seeds
 from cass_cli.words import count
 
+CARD = "model-card.md"  # that `cass card` writes into a trial
 MOST_BYTES, MOST_PIXELS = 20_000_000, 50_000_000  # of a figure in a report, far beyond those that cass draws
 
 P = ParamSpec("P")
@@ -66,6 +67,8 @@ class Tuned:
     evaluations: Mapping[str, EvaluationRecord]  # what `cass evaluate` found, by split
     figures: tuple[Path, ...]
     over_seeds: SeedSummary | None = None  # of its pick's headline metric on the test split; None: a single seed
+    pages: tuple[str, ...] = ()  # of `cass errors`, in its folder
+    has_card: bool = False  # of `cass card`
 
 
 @dataclass(frozen=True)
@@ -262,7 +265,9 @@ def _tuned(trial: Trial, damage: _Damage) -> Tuned:
     paths = sorted(trial.path.glob("evaluation-*.json"), reverse=True)
     found = {path: damage.told(read_evaluation, path) for path in paths}
     evaluations = {path.stem.removeprefix("evaluation-"): each for path, each in found.items() if each}
-    return Tuned(trial, summary, evaluations, _figures(trial.figures, damage))
+    pages = tuple(sorted(path.name for path in trial.path.glob("errors-*.html")))
+    card = (trial.path / CARD).is_file()
+    return Tuned(trial, summary, evaluations, _figures(trial.figures, damage), pages=pages, has_card=card)
 
 
 def _with_seeds(trials: Sequence[Tuned]) -> tuple[Tuned, ...]:

@@ -16,6 +16,7 @@ READERS = {
     "pretrain": (*TINY, "--data", "{data}", "--runs", "{runs}", "--name", "new"),
     "finetune": ("--data", "{data}", "--runs", "{runs}", "--name", "new", "--init-from", "random"),
     "evaluate": (*RUN, "--resamples", "0"),
+    "errors": RUN,
     "ensemble": (*RUN, "--variant", "both"),
     "predict": ("{data}", "--run", "p", "--runs", "{runs}", "--out", "{out}"),
     "attention-maps": (*RUN, "--samples", "2"),

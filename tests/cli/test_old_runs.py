@@ -109,6 +109,16 @@ def test_an_evaluation_finds_the_same_scores(runs: Path, capsys: pytest.CaptureF
             assert after["scores"][candidate]["metrics"][metric]["value"] == expected
 
 
+def test_its_errors_are_shown_and_a_card_is_written(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("finished", "transfer"):
+        assert run(["errors", "--run", name, "--count", "2", "--json"]) == 0
+        value = told(capsys)
+        assert value["maps"] and Path(value["page"]).is_file()
+        assert value["labels"]["judged"] > 0 or any("not checked" in note for note in value["notes"])
+        assert run(["card", name, "--json"]) == 0
+        assert all(Path(path).is_file() for path in told(capsys)["files"])
+
+
 def test_new_images_are_answered(runs: Path) -> None:
     assert run(["predict", "pictures", "--run", "finished"]) == 0
     rows = list(csv.DictReader(Path("predictions.csv").read_text().splitlines()))

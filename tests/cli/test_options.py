@@ -23,9 +23,20 @@ GLOBAL = {"--help", *(option for parameter in GROUP.params for option in paramet
 
 TRAIN = ("pretrain", "finetune")
 READ = (*TRAIN, "inspect")  # read a folder that is new to cass; others read what a run has read before
-NAME = (*TRAIN, "evaluate", "predict", "compare", "report", "attention-maps", "feature-maps", "similarity")
+NAME = (
+    *TRAIN,
+    "evaluate",
+    "predict",
+    "errors",
+    "compare",
+    "report",
+    "card",
+    "attention-maps",
+    "feature-maps",
+    "similarity",
+)
 LOOK = ("attention-maps", "feature-maps", "similarity")
-TUNED = ("evaluate", "predict")
+TUNED = ("evaluate", "predict", "errors")
 RAISED_BY: dict[str, tuple[str, ...]] = {
     "config": TRAIN,
     "data": READ,
@@ -38,7 +49,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "data/layouts/medmnist.py": TRAIN,
     "data/layouts/lookup.py": (*READ, "predict"),
     "data/layouts/scan.py": (*READ, "predict"),
-    "data/decode": (*READ, "predict", "evaluate", "ensemble", "benchmark-time", *LOOK),
+    "data/decode": (*READ, *TUNED, "ensemble", "benchmark-time", *LOOK),
     "data/sets": TRAIN,
     "data/slides": ("tile",),
     "engine": TRAIN,
@@ -47,6 +58,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "engine/finetuning/ensemble.py": ("ensemble",),
     "engine/finetuning/evaluate.py": ("evaluate",),
     "engine/finetuning/external.py": ("evaluate",),
+    "engine/finetuning/answers.py": ("evaluate", "errors"),
     "engine/finetuning/predict.py": ("predict",),
     "engine/pretraining": ("pretrain",),
     "engine/looking": LOOK,
@@ -68,7 +80,8 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "scores/goals.py": ("evaluate",),
     "scores/use.py": ("evaluate",),
     "reports/benchmark.py": ("benchmark-time",),
-    "reports/html.py": ("report",),
+    "reports/html.py": ("report", "errors"),
+    "reports/card_files.py": ("card",),
     "reports/inspection.py": ("inspect",),
     "reports/predictions.py": ("predict",),
     "reports/pretraining.py": ("pretrain",),
@@ -89,7 +102,7 @@ ONLY = {
     ("data/layouts/split_values.py", "--split-values"): READ,
     ("config/recipes.py", "--no-guard"): ("finetune",),
     ("config/recipes.py", "--recipe"): ("finetune",),
-    ("data/dataset.py", "--data"): (*TRAIN, "evaluate", *LOOK),
+    ("data/dataset.py", "--data"): (*TRAIN, "evaluate", "errors", *LOOK),
     ("data/store/build.py", "--cache"): TRAIN,
     ("data/decode/channels.py", "--channels"): READ,  # others show what the run has shown
     ("data/decode/opening.py", "--channels"): READ,
@@ -106,9 +119,9 @@ ONLY = {
     ("reports/inspection.py", "--fit"): TRAIN,  # the same
     ("reports/inspection.py", "--split-by-duplicates"): TRAIN,  # the same
     ("runs/names.py", "--run"): (*LOOK, *TUNED, "finetune"),
-    ("runs/names.py", "--variant"): ("finetune", "evaluate", "predict"),
-    ("runs/names.py", "--label-fraction"): ("evaluate", "predict"),
-    ("runs/names.py", "--seed"): ("evaluate", "predict"),
+    ("runs/names.py", "--variant"): ("finetune", *TUNED, "card"),
+    ("runs/names.py", "--label-fraction"): (*TUNED, "card"),
+    ("runs/names.py", "--seed"): (*TUNED, "card"),
     ("models/arms.py", "--dino-setting"): ("pretrain",),
     ("models/arms.py", "--init"): ("pretrain",),
     ("models/checkpointing.py", "--accumulate"): ("pretrain",),

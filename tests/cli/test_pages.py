@@ -81,6 +81,8 @@ def small(words: list[str]) -> list[str]:
         more = ["--size", "32"]
     elif command in ("attention-maps", "feature-maps"):
         more = ["--samples", "2", "--device", "cpu"]
+    elif command == "errors":
+        more = ["--count", "2", "--device", "cpu"]
     elif command == "similarity":
         more = ["--samples", "8", "--device", "cpu"]
     return [*words, *more]

@@ -71,7 +71,7 @@ def test_bad_input_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[st
     mine = tmp_path / "mine.html"
     mine.write_text("mine")
     assert run(["report", str(write_run(tmp_path / "one")), "--out", str(mine)]) == 2
-    assert "is no report of cass" in capsys.readouterr().err and mine.read_text() == "mine"
+    assert "is no page of cass report" in capsys.readouterr().err and mine.read_text() == "mine"
 
 
 def sparse(path: Path) -> None:

@@ -90,6 +90,40 @@ def test_both_recipes_learn_and_are_scored_on_what_is_known(data: Path, more: tu
         assert any("Labels that are unknown are left out" in note for note in scores["notes"])
 
 
+def test_errors_and_the_card_go_by_what_is_known(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trial, found = tuned(data)
+    runs = ["--runs", str(data.parent / "runs")]
+    assert run(["evaluate", *runs, "--resamples", "0"]) == 0
+    capsys.readouterr()
+    assert run(["errors", *runs, "--count", "50", "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    pick, evaluation = value["candidate"], json.loads((trial / "evaluation-test.json").read_text())
+    thresholds = dict(zip(CLASSES, evaluation["scores"][pick]["thresholds"], strict=True))
+    with (trial / "predictions-test.csv").open() as file:
+        rows = {row["image"]: row for row in csv.DictReader(file)}
+
+    def mistakes(row: dict[str, str]) -> list[str]:
+        known = [c for c in CLASSES if row[f"true:{c}"]]
+        return [c for c in known if (float(row[f"{pick}:{c}"]) >= thresholds[c]) != (row[f"true:{c}"] == "1")]
+
+    wrong = {name for name, row in rows.items() if mistakes(row)}
+    assert {case["image"] for case in value["surest_wrong"]} == wrong
+    assert {case["image"] for case in value["doubtful_right"]} == {*rows} - wrong
+    for case in value["surest_wrong"]:
+        row = rows[case["image"]]
+        p = {c: float(row[f"{pick}:{c}"]) for c in mistakes(row)}
+        sure = {c: value if value >= thresholds[c] else 1 - value for c, value in p.items()}
+        assert case["about"] in sure and case["value"] == pytest.approx(max(sure.values()), abs=1e-6)
+    assert value["labels"]["judged"] <= value["labels"]["shown"] < 3 * found["labels"]
+    for of in value["labels"]["doubted"]:
+        assert {of["label"], of["suggested"]} in [{c, f"no {c}"} for c in CLASSES]
+    assert run(["card", *runs]) == 0
+    card = json.loads((trial / "model-card.json").read_text())
+    assert sum(part["images"] for part in card["flow"]["used"].values()) == 38
+    assert sum(of.get("no label", {"images": 0})["images"] for of in card["flow"]["excluded"].values()) == 2
+    assert "true and" in card["known"]["crosstab"] and "from its threshold on" in card["known"]["output"]
+
+
 def test_pretraining_probes_and_the_look_over_leave_them_out_too(
     data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,7 @@ import csv
 import html
 import io
 import json
+import re
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
@@ -57,11 +58,13 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     ),
     "finetune": ("finetune", "--runs", "{runs}", "--run", "p"),
     "evaluate": ("evaluate", "--runs", "{runs}", "--run", "p", "--resamples", "0"),
+    "errors": ("errors", *RUN, "--count", "200"),
     "predict": ("predict", "{data}", *RUN, "--out", "-"),
     "predict-file": ("predict", "{data}", *RUN, "--out", "{work}/answers.csv", "--json"),
     "attention-maps": ("attention-maps", *RUN, "--samples", "8"),
     "feature-maps": ("feature-maps", *RUN, "--samples", "8", "--pdf"),
     "report": ("report", "{runs}/p"),
+    "card": ("card", "{runs}/p"),
     "inspect": ("inspect", "{data}", "--label-column", "label", "--csv", "{work}/seen.csv"),
     "inspect-json": ("inspect", "{data}", "--label-column", "label", "--json"),
     "inspect-again": ("inspect", "{data}", "--labels", "{work}/seen.csv", "--label-column", "label", "--json"),
@@ -94,7 +97,7 @@ class Scene:
         return measured, result, {path: data for path, data in self._files().items() if seen.get(path) != data}
 
     def _files(self) -> dict[str, bytes]:
-        kinds = (".csv", ".html", ".json", ".png", ".pdf", ".yaml", ".jsonl")
+        kinds = (".csv", ".html", ".md", ".json", ".png", ".pdf", ".yaml", ".jsonl")
         files = (path for path in self.world.work.rglob("*") if path.suffix in kinds and path.is_file())
         return {path.name: path.read_bytes() for path in files if self.world.data not in path.parents}
 
@@ -147,9 +150,19 @@ def _wrong_file(path: str, data: bytes, name: str) -> str:
         wrong = _wrong_cells(data, name)
     elif path.endswith(".html"):
         wrong = _wrong_page(data.decode(), name)
+    elif path.endswith(".md"):
+        wrong = _wrong_markdown(data.decode())
     elif path.endswith((".json", ".jsonl", ".yaml")) and {*data.decode()} & ({*name} - {"\n"}) & UNFIT:
         wrong = "not escaped"
     return f"{path}: {wrong}" if wrong else ""
+
+
+def _wrong_markdown(text: str) -> str:
+    """Return what in a page of Markdown a terminal or a browser would act upon."""
+    prose = re.sub(r"^    .*$", "", text, flags=re.MULTILINE)  # code is shown as it stands
+    if acts := re.search(r"(?<!\\)(<(?!!-- cass)|`|\]\()", prose):
+        return f"acts: {prose[acts.start() : acts.start() + 60]!r}"
+    return "not escaped" if {*text} & UNFIT - {"\n"} else ""
 
 
 UNFIT = {c for names in CLASSES.values() for name in names for c in name if not c.isprintable()}
@@ -268,6 +281,8 @@ READERS: dict[str, tuple[str, ...]] = {
     "report": ("report", "{run}"),
     "compare": ("compare", "{run}", "--csv", "{work}/c.csv", "--markdown", "{work}/c.md", "--latex", "{work}/c.tex"),
     "evaluate": ("evaluate", "--run", "{run}", "--resamples", "0"),
+    "errors": ("errors", "--run", "{run}", "--count", "1"),
+    "card": ("card", "{run}"),
     "predict": ("predict", "{data}", "--run", "{run}", "--out", "{work}/a.csv"),
     "finetune": ("finetune", "--run", "{run}"),
     "pretrain": ("pretrain", "--run", "{run}", "--resume"),

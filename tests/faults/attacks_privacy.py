@@ -51,12 +51,16 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "finetune": ("finetune", *RUN, "--recipe", "paper", "--epochs", "1", "--batch-size", "8", "--no-guard"),
     "evaluate": ("evaluate", *RUN, "--resamples", "0"),
     "attention-maps": ("attention-maps", *RUN, "--samples", "4", "--pdf"),
+    "errors": ("errors", *RUN, "--count", "4"),
     "predict": ("predict", "pictures", *RUN, "--out", "{work}/answers.csv"),
     "compare": ("compare", "{runs}/p", "--csv", "{work}/c.csv", "--markdown", "{work}/c.md", "--latex", "{work}/c.tex"),
     "report": ("report", "{runs}/p", "--out", "{work}/report.html"),
+    "card": ("card", "{runs}/p"),
 }
 LEAVING: dict[str, tuple[str, ...]] = {
     "report": ("report.html",),
+    "errors": ("errors-*.html",),
+    "card": ("model-card.md", "model-card.json", "checklist-*.md"),
     "cards": ("arms/*.json",),
     "weights": ("arms/*.safetensors",),
     "figures": ("*.png", "*.pdf"),

@@ -52,6 +52,8 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "compare": ("compare", "{runs}/p", "--json"),
     "evaluate": ("evaluate", "--run", "{runs}/" + PAPER, "--resamples", "0", "--json"),
     "evaluate-probe": ("evaluate", "--run", "{runs}/" + PROBE, "--resamples", "0", "--json"),
+    "errors": ("errors", "--run", "{runs}/" + PROBE, "--count", "2", "--json"),
+    "card": ("card", "{runs}/" + PAPER, "--json"),
     "predict": ("predict", "{runs}/../new", "--run", "{runs}/" + PAPER, "--out", "-"),
     "predict-probe": ("predict", "{runs}/../new", "--run", "{runs}/" + PROBE, "--out", "-"),
     "finetune": ("finetune", "--run", "{runs}/p", *TUNING, "--variant", "new", "--json"),
@@ -161,6 +163,8 @@ class Field:
         """Run a command over the runs; return its exit code, its result without times, and what it warned of."""
         arguments = [word.format(runs=self.runs) for word in COMMANDS[command]]
         code, out, err = _command(arguments)
+        if command == "card" and not code:
+            err += "".join(f"• {said}\n" for said in json.loads(out)["damaged"])
         if command != "report" or code:
             return code, _lasting(out), err
         page = (self.runs / RUN / "report.html").read_text(encoding="utf-8")
@@ -359,21 +363,21 @@ READ_BY: Mapping[str, tuple[str, ...]] = {
     f"{RUN}/metrics.jsonl": ("report", "resume"),
     f"{RUN}/summary.json": ("report", "resume"),
     f"{RUN}/environment.json": ("report",),
-    f"{RUN}/splits.csv": ("report", "resume", "finetune", "evaluate", "similarity", "inspect"),
+    f"{RUN}/splits.csv": ("report", "resume", "finetune", "evaluate", "similarity", "inspect", "card"),
     f"{RUN}/arms/cnn.json": ("finetune", "features"),
     f"{RUN}/arms/cnn.safetensors": ("finetune", "similarity"),
     f"{RUN}/checkpoints/last/state.pt": ("resume",),
-    f"{RUN}/features/cnn-*/00000-*.npz": ("finetune-again",),
+    f"{RUN}/features/cnn-*/00000-*.npz": ("finetune-again", "errors"),
     f"{PAPER}/config.yaml": ("report", "evaluate", "predict", "finetune-more"),
     f"{PAPER_TRIAL}/metrics.jsonl": ("evaluate",),
     f"{PAPER_TRIAL}/summary.json": OF_PAPER,
-    f"{PAPER_TRIAL}/evaluation-test.json": ("report",),
+    f"{PAPER_TRIAL}/evaluation-test.json": ("report", "card"),
     f"{PAPER_TRIAL}/arms/cnn.json": ("evaluate", "attention"),
     f"{PAPER_TRIAL}/arms/cnn.safetensors": ("predict",),
     f"{PAPER_TRIAL}/figures/confusion-test.png": ("report",),
-    f"{PAPER}/environment.json": ("report",),
+    f"{PAPER}/environment.json": ("report", "card"),
     f"{PROBE_TRIAL}/summary.json": OF_PROBE,
-    f"{PROBE_TRIAL}/arms/cnn-head.json": ("evaluate-probe", "attention-probe"),
+    f"{PROBE_TRIAL}/arms/cnn-head.json": ("evaluate-probe", "attention-probe", "errors"),
     f"{PROBE_TRIAL}/arms/joint-head.json": ("predict-probe",),
     f"{PROBE_TRIAL}/arms/cnn-head.safetensors": ("predict-probe",),
     f"{STOPPED_TRIAL}/metrics.jsonl": ("finetune-resume",),  # the plan counts the rows that there are

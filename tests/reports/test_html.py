@@ -263,7 +263,7 @@ def test_replaces_a_report_and_nothing_else(run: Path, tmp_path: Path) -> None:
     check_replaceable(page)
     mine = tmp_path / "mine.html"
     mine.write_text("<html>by hand</html>")
-    with pytest.raises(RunError, match="no report of cass"):
+    with pytest.raises(RunError, match="no page of cass report"):
         write_report(report, mine)
     assert mine.read_text() == "<html>by hand</html>"
     with pytest.raises(RunError, match="is a folder"):

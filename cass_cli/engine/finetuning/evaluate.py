@@ -9,33 +9,34 @@ Shapes: N images, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cass_cli.config.load import Resolved
-from cass_cli.config.schema import Config
-from cass_cli.data.labelled_images import LabelledData, decode, find_labelled, labels_told
+from cass_cli.data.labelled_images import LabelledData, labels_told
 from cass_cli.data.splits import Labels
-from cass_cli.engine.compute import Compute, choose_compute
-from cass_cli.engine.fastest import unless_measured_elsewhere
-from cass_cli.engine.finetuning.tuned_arms import TunedArms, load_tuned
-from cass_cli.engine.inference import store_logits
-from cass_cli.errors import DataError, RunError
+from cass_cli.engine.finetuning.answers import (
+    Answered,
+    Answering,
+    Progress,
+    answer,
+    check_labelled,
+    find_taught,
+    load_answering,
+)
 from cass_cli.runs.ancestry import older_than_arms
 from cass_cli.runs.compare import Cell, cells_of
 from cass_cli.runs.made_from import MadeFrom, otherwise_labelled, read_made_from
-from cass_cli.runs.manifest import check_files
 from cass_cli.runs.records import ExternalRecord
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial, method_name
 from cass_cli.scores.bootstrap import RESAMPLES
 from cass_cli.scores.goals import NOTHING, Asked
-from cass_cli.scores.judgement import probabilities_of, score_candidates
+from cass_cli.scores.judgement import score_candidates
 from cass_cli.scores.metrics import Scores
 from cass_cli.scores.operating import OperatingPoint, Thresholds, choose_thresholds, operating_point
 from cass_cli.scores.use import Use, judge_use
@@ -94,7 +95,7 @@ def evaluate(
     split: str = "test",
     resamples: int = RESAMPLES,
     asked: Asked = NOTHING,
-    on_progress: Callable[[str, int, int], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> Evaluation:
     """Score every candidate of `trial` on the images of `split`, under the settings of its variant.
 
@@ -102,39 +103,22 @@ def evaluate(
     Raises `RunError` when the classes of the data are no longer those that the arms learned, `DataError` when
     the split has no labelled image, `ConfigError` when what is `asked` is of other classes.
     """
+    told = on_progress or (lambda _what, _done, _total: None)
     check_asked(asked, trial.summary())
-    for folder in (trial.variant.run.path, trial.variant.path):
-        check_files(folder)
-    config = unless_measured_elsewhere(resolved).config
-    compute = choose_compute(config.train)
-    arms = load_tuned(trial, compute)
-    data = find_labelled(config, trial.variant.run.splits)
-    summary, before = arms.summary, read_made_from(trial.variant.path)
-    if data.table.classes != summary.classes:
-        known, taught = (shown_list(classes) for classes in (data.table.classes, summary.classes))
-        differing = shown_list(sorted({*data.table.classes} ^ {*summary.classes})) or "their order"
-        raise RunError(
-            f"The data show the classes {known}; the arms learned {taught}. They differ in {differing}.",
-            hint="Point --data to the images that the run was made from, or fine-tune on these.",
-        )
-    if not len(data.rows[split]):
-        raise DataError(
-            f"The {split} split of {data.table.root} has no labelled image.", hint="Choose another --split."
-        )
-    chosen = chosen_thresholds(config, arms, data, asked, compute, on_progress=on_progress)
+    by = load_answering(resolved, trial)
+    data, before = find_taught(by, trial), read_made_from(trial.variant.path)
+    check_labelled(data, split)
+    chosen = chosen_thresholds(by, data, asked, on_progress=told)
     used = np.union1d(data.rows[split], data.rows["val"]) if chosen else data.rows[split]
-    return score_rows(
-        config,
+    return score_answers(
+        answer(by, data, split, on_progress=told),
         trial,
-        arms,
-        data,
         split,
         asked=asked,
         chosen=chosen,
-        compute=compute,
         resamples=resamples,
         notes=_relabelled(before, labels_told(data, used)),
-        on_progress=on_progress,
+        on_progress=told,
     )
 
 
@@ -144,59 +128,54 @@ def check_asked(asked: Asked, summary: TrialSummary) -> None:
 
 
 def chosen_thresholds(
-    config: Config,
-    arms: TunedArms,
-    data: LabelledData,
-    asked: Asked,
-    compute: Compute,
-    *,
-    on_progress: Callable[[str, int, int], None] | None = None,
+    by: Answering, data: LabelledData, asked: Asked, *, on_progress: Progress
 ) -> dict[str, tuple[Thresholds, ...]]:
     """Return by candidate the thresholds that the validation images of `data` choose for each goal; {}: no goal."""
     if not asked.goals:
         return {}
-    classes = arms.summary.classes
-    places = asked.told(classes, multilabel=arms.summary.multilabel)
-    rows, answers = data.rows["val"], {name: np.zeros((0, len(classes))) for name in arms.candidates}
+    summary = by.arms.summary
+    places = asked.told(summary.classes, multilabel=summary.multilabel)
+    rows, answers = data.rows["val"], {name: np.zeros((0, len(summary.classes))) for name in by.arms.candidates}
     if len(rows):
-        rows, answers, _ = _answers(config, arms, data, rows, compute, "validation", on_progress)
+        found = answer(by, data, "val", on_progress=on_progress, what="validation")
+        rows, answers = found.rows, dict(found.probabilities)
     return {
-        name: tuple(choose_thresholds(goal, data.labels[rows], given, classes, places) for goal in asked.goals)
+        name: tuple(choose_thresholds(goal, data.labels[rows], given, summary.classes, places) for goal in asked.goals)
         for name, given in answers.items()
     }
 
 
-def score_rows(
-    config: Config,
+def score_answers(
+    found: Answered,
     trial: Trial,
-    arms: TunedArms,
-    data: LabelledData,
     split: str,
     *,
     asked: Asked,
     chosen: Mapping[str, tuple[Thresholds, ...]],
-    compute: Compute,
     resamples: int,
-    notes: Sequence[str] = (),
-    on_progress: Callable[[str, int, int], None] | None = None,
+    notes: Sequence[str],
+    on_progress: Progress,
 ) -> Evaluation:
-    """Let the arms answer for the images that `data` has under the name `split`, and score every candidate."""
-    summary, told = arms.summary, on_progress or (lambda _what, _done, _total: None)
-    judged, classes = summary.judgement, summary.classes
+    """Score every candidate by its answers, at the thresholds that were `chosen` for what is `asked`."""
+    summary, data, rows = found.by.arms.summary, found.data, found.rows
+    judged, classes, labels = summary.judgement, summary.classes, found.data.labels[found.rows]
     places = asked.told(classes, multilabel=summary.multilabel)
-    rows, candidates, read = _answers(config, arms, data, data.rows[split], compute, "", on_progress)
-    labels = data.labels[rows]
     how: Mapping[str, Any] = {"groups": data.groups(rows), "resamples": resamples}
-    scores = score_candidates(candidates, labels, classes, judged, **how, on_progress=partial(told, "Resampling"))
+    resampling = partial(on_progress, "Resampling")
+    scores = score_candidates(found.probabilities, labels, classes, judged, **how, on_progress=resampling)
     use: dict[str, Use] = {}
-    for name, given in candidates.items():
-        told("Recalibrating", len(use), len(candidates))
+    for name, given in found.probabilities.items():
+        on_progress("Recalibrating", len(use), len(found.probabilities))
         use[name] = judge_use(labels, given, classes, places, thresholds=judged.threshold(name), **how)
     assumed = asked.assumed(classes, places)
     points = {
-        name: tuple(operating_point(e, labels, candidates[name], classes, places, assumed=assumed, **how) for e in each)
+        name: tuple(
+            operating_point(one, labels, found.probabilities[name], classes, places, assumed=assumed, **how)
+            for one in each
+        )
         for name, each in chosen.items()
     }
+    positive = asked.note(classes, places)
     return Evaluation(
         trial=trial,
         summary=summary,
@@ -209,45 +188,16 @@ def score_rows(
         images=tuple(data.table.names[i] for i in rows),
         groups=data.groups(rows),
         labels=labels,
-        probabilities=candidates,
+        probabilities=found.probabilities,
         notes=(
             *data.notes,
-            *read,
+            *found.images.store.notes,
             *notes,
             *_split_note(split, len(rows)),
-            *filter(None, [asked.note(classes, places)]),
+            *([positive] if positive else []),
         ),
         older_than_arms=older_than_arms(trial, summary),
     )
-
-
-def _answers(
-    config: Config,
-    arms: TunedArms,
-    data: LabelledData,
-    rows: NDArray[np.int64],
-    compute: Compute,
-    what: str,
-    on_progress: Callable[[str, int, int], None] | None,
-) -> tuple[NDArray[np.int64], dict[str, Floats], Sequence[str]]:
-    """Return those of the rows that can be read, what each candidate answers to them [N, C], and notes on reading."""
-    told, judged = on_progress or (lambda _what, _done, _total: None), arms.summary.judgement
-    at_size = config.at_size(arms.spec.size)
-    stages = [partial(told, f"{doing} {what}".strip()) for doing in ("Decoding", "Predicting")]
-    images = decode(data, rows, at_size, device=compute.device, on_progress=stages[0])
-    rows = images.readable(rows)
-    logits = store_logits(
-        arms.readers,
-        images.store,
-        images.of(rows),
-        spec=arms.spec,
-        compute=compute,
-        heads=arms.heads,
-        on_progress=stages[1],
-    )
-    multilabel = arms.summary.multilabel
-    given = probabilities_of(logits, judged.temperatures, judged.weights, multilabel=multilabel)
-    return rows, given, images.store.notes
 
 
 def _over_seeds(trial: Trial, metric: str) -> tuple[Cell, ...]:

@@ -6,7 +6,7 @@ What validation images at home decided stays: temperatures, thresholds, the pick
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,23 +16,19 @@ import numpy as np
 from cass_cli.config.load import Layer, Resolved, resolve
 from cass_cli.config.schema import Data
 from cass_cli.data.class_names import Matched, match_classes
-from cass_cli.data.dataset import Dataset, find_dataset, samples_of, seen_before, with_labels_found
-from cass_cli.data.labelled_images import LabelledData, find_labelled, rows_digest
+from cass_cli.data.dataset import Dataset, samples_of, seen_before, with_labels_found
+from cass_cli.data.labelled_images import LabelledData, rows_digest
 from cass_cli.data.sample_table import SampleTable
 from cass_cli.data.splits import labelled
-from cass_cli.engine.compute import choose_compute
-from cass_cli.engine.fastest import unless_measured_elsewhere
-from cass_cli.engine.finetuning.evaluate import Evaluation, check_asked, chosen_thresholds, evaluate, score_rows
-from cass_cli.engine.finetuning.tuned_arms import load_tuned
+from cass_cli.engine.finetuning.answers import Answered, Answering, Progress, answer, find_taught, load_answering
+from cass_cli.engine.finetuning.evaluate import Evaluation, check_asked, chosen_thresholds, score_answers
 from cass_cli.errors import CassError, DataError, RunError
-from cass_cli.runs.manifest import check_files
 from cass_cli.runs.records import EstimateRecord, ExternalRecord, read_evaluation
 from cass_cli.runs.trials import Trial
 from cass_cli.scores.bootstrap import RESAMPLES, Estimate
 from cass_cli.scores.drop import Answers, drops, shown_by_both
 from cass_cli.scores.goals import NOTHING, Asked
 from cass_cli.scores.metrics import METRICS
-from cass_cli.scores.operating import Thresholds
 from cass_cli.scores.values import metric_values
 from cass_cli.words import count, shown, shown_list
 
@@ -66,7 +62,7 @@ def evaluate_external(
     allow_overlap: bool = False,
     resamples: int = RESAMPLES,
     asked: Asked = NOTHING,
-    on_progress: Callable[[str, int, int], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> Evaluation:
     """Score every candidate of `trial` on all labelled images that `elsewhere` names, and beside them at home.
 
@@ -77,56 +73,45 @@ def evaluate_external(
     Raises what `match_classes` and `check_asked` do; DataError where nothing is labelled, or images were seen before;
     RunError where an evaluation of this name is of other images.
     """
+    told = on_progress or (lambda _what, _done, _total: None)
     check_asked(asked, trial.summary())
-    for folder in (trial.variant.run.path, trial.variant.path):
-        check_files(folder)
+    by = load_answering(resolved, trial)
+    summary = by.arms.summary
     assert elsewhere.path is not None, "the command line names it"
     if not elsewhere.path.exists():
         raise DataError(f"There are no images at {shown(str(elsewhere.path))}.", hint="Check the path of --external.")
-    told = on_progress or (lambda _what, _done, _total: None)
-    config = unless_measured_elsewhere(resolved).config
-    compute = choose_compute(config.train)
-    arms = load_tuned(trial, compute)
-    summary = arms.summary
     table = samples_of(elsewhere)
     matched = match_classes(table, summary.classes, multilabel=summary.multilabel, given=class_pairs)
     data = _all_labelled(table, matched, name, summary.classes)
     digest = rows_digest(data, data.rows[split_of(name)])
     _check_same(trial, name, digest)
-    known, reason = _known_images(resolved.config.data, trial, seed=resolved.config.train.seed)
+    home, reason = _home(by, trial, needed=bool(asked.goals))
     overlap, notes = None, [*table.notes, *matched.notes]
-    if known is None:
+    if home is None:
         notes.append(
             f"Whether the arms have seen these images was not looked for, nor how they score at home: {reason}"
         )
     else:
-        seen = seen_before(known, data.table, elsewhere, on_progress=partial(told, "Comparing"))
+        known = np.sort(np.concatenate([home.dataset.rows("train"), home.dataset.rows("val")]))
+        comparing = partial(told, "Comparing")
+        seen = seen_before(home.table.select(known), data.table, elsewhere, on_progress=comparing)
         overlap = len(np.intersect1d(seen, data.rows[split_of(name)]))
         notes += _overlap(data.table, seen, overlap, name, allowed=allow_overlap)
-    chosen: dict[str, tuple[Thresholds, ...]] = {}
-    if asked.goals:
-        at_home = find_labelled(config, trial.variant.run.splits)
-        chosen = chosen_thresholds(config, arms, at_home, asked, compute, on_progress=on_progress)
-    found = score_rows(
-        config.model_copy(update={"data": elsewhere}),
+    there = replace(by, config=by.config.model_copy(update={"data": elsewhere}).at_size(by.arms.spec.size))
+    found = score_answers(
+        answer(there, data, split_of(name), on_progress=told),
         trial,
-        arms,
-        data,
         split_of(name),
         asked=asked,
-        chosen=chosen,
-        compute=compute,
+        chosen=chosen_thresholds(by, home, asked, on_progress=told) if home else {},
         resamples=resamples,
         notes=notes,
-        on_progress=on_progress,
+        on_progress=told,
     )
     tested = None
-    if known is not None:
-        try:
-            tested = evaluate(resolved, trial, resamples=0, on_progress=on_progress)
-        except DataError as error:  # no test split, or none that is labelled
-            found = replace(found, notes=(*found.notes, f"How they score at home was not measured: {error.what}"))
-    home, falls, left_out = _beside_home(tested, found, resamples) if tested else ({}, {}, ())
+    if home is not None and len(home.rows["test"]):
+        tested = answer(by, home, "test", on_progress=told, what="test")
+    values, falls, left_out = _beside_home(tested, found, resamples)
     if left_out:
         only = f"Compared with home on the classes that both show, so without {shown_list(left_out)}."
         found = replace(found, notes=(*found.notes, only))
@@ -137,7 +122,7 @@ def evaluate_external(
         "only_theirs": matched.only_theirs,
         "only_ours": matched.only_ours,
         "seen_before": overlap,
-        "home": home,
+        "home": values,
         "drops": falls,
     }
     return replace(found, external=record)
@@ -163,13 +148,14 @@ def _check_same(trial: Trial, name: str, digest: str) -> None:
         raise RunError(f"{path} is of other images, or other labels.", hint="Name these with --external-name.")
 
 
-def _known_images(home: Data, trial: Trial, *, seed: int) -> tuple[SampleTable | None, str]:
-    """Return the training and validation images of the run; None, and why, where they cannot be had."""
+def _home(by: Answering, trial: Trial, *, needed: bool) -> tuple[LabelledData | None, str]:
+    """Return the images of the run; None, and why, where they cannot be had and are not `needed`."""
     try:
-        dataset = find_dataset(home, seed=seed, saved_splits=trial.variant.run.splits)
+        return find_taught(by, trial), ""
     except CassError as error:
+        if needed:
+            raise
         return None, f"{error.what} --data says where the images of the run are now."
-    return dataset.table.select(np.sort(np.concatenate([dataset.rows("train"), dataset.rows("val")]))), ""
 
 
 def _overlap(table: SampleTable, seen: np.ndarray, scored: int, name: str, *, allowed: bool) -> list[str]:
@@ -187,15 +173,18 @@ def _overlap(table: SampleTable, seen: np.ndarray, scored: int, name: str, *, al
 
 
 def _beside_home(
-    home: Evaluation, away: Evaluation, resamples: int
+    home: Answered | None, away: Evaluation, resamples: int
 ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, EstimateRecord]], tuple[str, ...]]:
     """Return by candidate and metric: the value at home, the drop; and the classes that only one site shows."""
     values: dict[str, dict[str, float]] = {}
     falls: dict[str, dict[str, EstimateRecord]] = {}
     left_out: tuple[int, ...] = ()
-    for name in away.scores:
-        thresholds = home.summary.judgement.threshold(name)
-        sites = (Answers(of.labels, of.probabilities[name], of.groups) for of in (home, away))
+    if home is None:
+        return values, falls, ()
+    labels, groups = home.data.labels[home.rows], home.data.groups(home.rows)
+    for name, given in away.probabilities.items():
+        thresholds = away.summary.judgement.threshold(name)
+        sites = Answers(labels, home.probabilities[name], groups), Answers(away.labels, given, away.groups)
         here, there, left_out = shown_by_both(*sites)
         if not len(here.labels) or not len(there.labels):
             continue
@@ -203,7 +192,7 @@ def _beside_home(
         values[name] = {metric: float(once[metric][0]) for metric in METRICS if not np.isnan(once[metric][0])}
         found = drops(here, there, thresholds=thresholds, resamples=resamples)
         falls[name] = {metric: _record(each) for metric, each in found.items()}
-    return values, falls, tuple(home.summary.classes[c] for c in left_out)
+    return values, falls, tuple(away.summary.classes[c] for c in left_out)
 
 
 def _record(estimate: Estimate) -> EstimateRecord:

@@ -99,6 +99,11 @@ def sample_of_run(run: Run, resolved: Resolved, asked: SampleRequest) -> ImageSa
     return ImageSample(drawn, data, (note,))
 
 
+def sample_of_decoded(table: SampleTable, reading: Data, pixels: Tensor, spec: ImageSpec) -> ImageSample:
+    """Return images that are decoded already, uint8 [n, 3, S, S] as networks with this `spec` take them."""
+    return ImageSample(table, reading, _decoded={(spec.size, spec.fit): pixels})
+
+
 def sample_of_paths(paths: Sequence[Path], reading: Data) -> ImageSample:
     """Return the pictures `paths`, and those in folders among them, in the order given, read as `reading` says."""
     files: list[Path] = []
