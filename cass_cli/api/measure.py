@@ -22,6 +22,7 @@ from cass_cli.engine.finetuning.ensemble import ensemble_job, members_of
 from cass_cli.engine.finetuning.evaluate import evaluate as score
 from cass_cli.engine.finetuning.external import evaluate_external, external_data
 from cass_cli.engine.finetuning.external import external_name as named
+from cass_cli.engine.finetuning.people import people_asked
 from cass_cli.engine.finetuning.predict import UNLABELLED, Pixels, check_pixels, predict_job
 from cass_cli.errors import DataError
 from cass_cli.reports.evaluation import write_evaluation
@@ -92,6 +93,9 @@ def evaluate(
     operating_point: Sequence[str] = (),
     positive: str | None = None,
     prevalence: float | Mapping[str, float] | None = None,
+    patient_rule: str | None = None,
+    subgroup: Sequence[str] = (),
+    metadata: AnyPath | None = None,
     resamples: int = RESAMPLES,
     data: AnyPath | None = None,
     device: str | None = None,
@@ -118,6 +122,10 @@ def evaluate(
     each class by name, gives PPV and NPV where so many patients have it. `positive` is the class that these,
     calibration and decision curves are of: by default the second of two, each of more.
 
+    `patient_rule` ("mean", "max" or "noisy-or") scores patients, too: one answer for all images of each. `subgroup`
+    names columns whose groups are scored one by one, as the data keep them or as the table `metadata` has them, a row
+    an image or a patient.
+
     Raises `cass_cli.errors.RunError` where there is no such trial, `DataError` where no image of the split is labelled,
     `ConfigError` where a class or an operating point is none.
 
@@ -140,10 +148,13 @@ def evaluate(
     asked = read_asked(operating_point, positive, [f"{c}={share}" for c, share in shares if share is not None])
     trial = found(run, runs).trial(variant, fraction=label_fraction, seed=seed)
     layer = flag_layer({"data.path": data, "train.device": device, "train.precision": precision})
+    people = people_asked(patient_rule, subgroup, None if metadata is None else Path(metadata))
     own = settings_over(trial.variant.config, [layer])
     with stages() if progress else nullcontext() as told:
         if external is None:
-            evaluation = score(own, trial, split=split, resamples=resamples, asked=asked, on_progress=told)
+            evaluation = score(
+                own, trial, split=split, resamples=resamples, asked=asked, people=people, on_progress=told
+            )
         else:
             evaluation = evaluate_external(
                 own,
@@ -154,6 +165,7 @@ def evaluate(
                 allow_overlap=allow_overlap,
                 resamples=resamples,
                 asked=asked,
+                people=people,
                 on_progress=told,
             )
     if write:

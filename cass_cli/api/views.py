@@ -25,6 +25,7 @@ from cass_cli.runs.records import ExternalRecord, read_run_summary
 from cass_cli.runs.rows import read_epochs
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Variant, variants_of
+from cass_cli.scores.metrics import Scores
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,8 @@ class EvaluationView:
     labels: NDArray[Any]  # int64 [N] of class indices; multi-label int8 [N, C], -1 where unknown
     probabilities: Mapping[str, NDArray[np.float64]]  # [N, C] by candidate, calibrated on validation images
     notes: tuple[str, ...]  # what these scores rest on, and what weakens them
+    patients: pd.DataFrame | None  # of patients, as `scores` is of images; None: not asked for
+    subgroups: pd.DataFrame  # column, group, images, candidate, metric, value, low, high
     external: pd.DataFrame | None  # another site's: candidate, metric, home, difference (theirs − home), low, high
 
 
@@ -135,7 +138,14 @@ def finetuning_view(variant: Variant, trials: tuple[TrialSummary, ...] | None = 
 def evaluation_view(found: Evaluation) -> EvaluationView:
     """Return what an evaluation found as frames and arrays."""
     candidates, judgement = found.scores.items(), found.summary.judgement
-    scores = [(name, metric, e.value, e.low, e.high) for name, s in candidates for metric, e in s.metrics.items()]
+    scores = _score_frame(found.scores)
+    groups = [
+        (column, group, one.images, name, metric, e.value, e.low, e.high)
+        for column, by in found.subgroups.items()
+        for name, of in by.items()
+        for group, one in of.groups.items()
+        for metric, e in one.metrics.items()
+    ]
     per_class = [
         (name, label, s.support[c], metric, of[c].value, of[c].low, of[c].high)
         for name, s in candidates
@@ -150,7 +160,7 @@ def evaluation_view(found: Evaluation) -> EvaluationView:
         split=found.split,
         classes=found.summary.classes,
         recommended=judgement.pick,
-        scores=pd.DataFrame(scores, columns=["candidate", "metric", "value", "low", "high"]),
+        scores=scores,
         per_class=pd.DataFrame(per_class, columns=["candidate", "class", "images", "metric", "value", "low", "high"]),
         use=pd.DataFrame(_use_rows(found), columns=["candidate", "class", "measure", "value", "low", "high"]),
         operating_points=pd.DataFrame(point_rows(found), columns=POINT_COLUMNS),
@@ -158,8 +168,17 @@ def evaluation_view(found: Evaluation) -> EvaluationView:
         labels=found.labels,
         probabilities=dict(found.probabilities),
         notes=tuple(note for note in dict.fromkeys(notes) if note),
+        patients=_score_frame(found.patients.scores) if found.patients else None,
+        subgroups=pd.DataFrame(
+            groups, columns=["column", "group", "images", "candidate", "metric", "value", "low", "high"]
+        ),
         external=_beside_home(found.external) if found.external else None,
     )
+
+
+def _score_frame(scores: Mapping[str, Scores]) -> pd.DataFrame:
+    rows = [(name, metric, e.value, e.low, e.high) for name, s in scores.items() for metric, e in s.metrics.items()]
+    return pd.DataFrame(rows, columns=["candidate", "metric", "value", "low", "high"])
 
 
 def _beside_home(record: ExternalRecord) -> pd.DataFrame:

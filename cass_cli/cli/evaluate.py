@@ -115,6 +115,30 @@ def evaluate(
             metavar="SHARE",
         ),
     ] = None,
+    patient_rule: Annotated[
+        str | None,
+        typer.Option(
+            help="Score patients beside images: how the answers to a patient's images become one.",
+            rich_help_panel=OUTPUT,
+            metavar="mean|max|noisy-or",
+        ),
+    ] = None,
+    subgroup: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Score each group of this column by itself (sex, age in bands, site, …); may be repeated.",
+            rich_help_panel=OUTPUT,
+            metavar="COLUMN",
+        ),
+    ] = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table that has the columns of --subgroup, a row an image or a patient. Default: what the data keep.",
+            rich_help_panel=OUTPUT,
+            metavar="CSV",
+        ),
+    ] = None,
     resamples: Annotated[
         int, typer.Option(help="Bootstrap resamples behind the intervals; 0: none.", min=0, rich_help_panel=OUTPUT)
     ] = 1000,
@@ -168,6 +192,7 @@ def evaluate(
         from cass_cli.engine.finetuning.evaluate import evaluate as score
         from cass_cli.engine.finetuning.external import evaluate_external, external_data
         from cass_cli.engine.finetuning.external import external_name as named
+        from cass_cli.engine.finetuning.people import people_asked
         from cass_cli.reports.evaluation import show_evaluation, show_files, write_evaluation
 
     everywhere = {
@@ -176,11 +201,14 @@ def evaluate(
         "data.cache": cache,
         "data.workers": workers,
     }
+    people = people_asked(patient_rule, subgroup or [], metadata)
     computing = {"train.device": device, "train.precision": precision}
     settings = settings_over(trial.variant.config, [flag_layer({"data.path": data, **everywhere, **computing})])
     with stages() as told:
         if external is None:
-            found = score(settings, trial, split=split, resamples=resamples, asked=asked, on_progress=told)
+            found = score(
+                settings, trial, split=split, resamples=resamples, asked=asked, people=people, on_progress=told
+            )
         else:
             found = evaluate_external(
                 settings,
@@ -191,6 +219,7 @@ def evaluate(
                 allow_overlap=allow_overlap,
                 resamples=resamples,
                 asked=asked,
+                people=people,
                 on_progress=told,
             )
     try:

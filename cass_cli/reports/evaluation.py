@@ -17,6 +17,7 @@ from cass_cli.reports.clinical import pick_notes, show_clinical, write_curves
 from cass_cli.reports.csv_files import write_csv
 from cass_cli.reports.curves import plot_confusion, plot_reliability, plot_roc, plot_training
 from cass_cli.reports.external import elsewhere_table, place_of
+from cass_cli.reports.people import show_people
 from cass_cli.reports.printing import Screen, print_json, print_sentence
 from cass_cli.reports.tables import print_table
 from cass_cli.reports.use_plots import plot_calibration, plot_decision, plot_precision_recall, plot_risk_coverage
@@ -161,6 +162,7 @@ def show_evaluation(found: Evaluation) -> None:
         where = found.trial.path / f"evaluation-{found.split}.json"
         console.print(Text(f"All {len(summary.classes):,} classes: per_class in {where}", style="dim"))
     show_clinical(console, found, most=MOST_CLASSES)
+    show_people(console, found)
     if summary.unseen:
         print_sentence(console, Text(f"\n{summary.unseen_note}", style="yellow"))
     print_sentence(

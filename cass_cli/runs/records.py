@@ -127,6 +127,38 @@ class OperatingPointRecord(TypedDict):
 
 
 @with_more
+class PatientsRecord(TypedDict):
+    """The scores where each patient has one answer."""
+
+    rule: str
+    scores: Mapping[str, ScoresRecord]
+    notes: Sequence[str]
+
+
+@with_more
+class SubgroupRecord(TypedDict):
+    """The scores of one group."""
+
+    images: NonNegativeInt
+    units: NonNegativeInt
+    metrics: Mapping[str, EstimateRecord]
+    lacks: Sequence[str]
+    small: bool
+
+
+@with_more
+class SubgroupsRecord(TypedDict):
+    """The groups of one column, and how far they lie apart."""
+
+    groups: Mapping[str, SubgroupRecord]
+    metric: str
+    best: str
+    worst: str
+    gap: EstimateRecord
+    chance: FiniteFloat | None
+
+
+@with_more
 class EvaluationRecord(TypedDict):
     """What `cass evaluate` found on one split."""
 
@@ -137,6 +169,8 @@ class EvaluationRecord(TypedDict):
     use: NotRequired[Mapping[str, UseRecord]]
     operating_points: NotRequired[Mapping[str, Sequence[OperatingPointRecord]]]  # {}: none was asked for
     notes: Sequence[str]
+    patients: NotRequired[PatientsRecord]
+    subgroups: NotRequired[Mapping[str, Mapping[str, SubgroupsRecord]]]  # by column and candidate; {}: not asked for
     external: NotRequired[ExternalRecord]
 
 
@@ -198,7 +232,27 @@ def _amiss_in_use(found: EvaluationRecord) -> str:
             return f"operating_points.{name} has intervals with one end"
         if any(point["measures"].keys() != MEASURES.keys() for point in each):
             return f"operating_points.{name} lacks some of its measures"
-    return ""
+    return _amiss_beside(found)
+
+
+def _amiss_beside(found: EvaluationRecord) -> str:
+    """Return what does not fit together in what is told of patients, subgroups and another site."""
+    names = found["scores"].keys()
+    patients, external = found.get("patients"), found.get("external")
+    if patients and patients["scores"].keys() != names:
+        return "patients is not of the candidates that it scores"
+    bounds = [of["metrics"] for of in patients["scores"].values()] if patients else []
+    bounds += external["drops"].values() if external else []
+    for column, by in found.get("subgroups", {}).items():
+        if by.keys() != names:
+            return f"subgroups.{column} is not of the candidates that it scores"
+        for of in by.values():
+            metrics = [group["metrics"] for group in of["groups"].values()]
+            bounds += [{"gap": of["gap"]}, *metrics]
+            known = of["metric"] in METRICS and {of["best"], of["worst"]} <= {"", *of["groups"]}
+            if not known or any(of["metric"] not in each for each in metrics):
+                return f"subgroups.{column} tells of a metric or a group that is not there"
+    return "patients, subgroups or external has intervals with one end" if _one_ended(bounds) else ""
 
 
 def _one_ended(bounds: Iterable[Mapping[str, EstimateRecord]]) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isnan
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +34,16 @@ class Subgroup:
     lacks: tuple[str, ...]  # classes that none of its images shows: means are over the others
     small: bool  # too few images to say
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "images": self.images,
+            "units": self.units,
+            "metrics": {name: each.as_dict() for name, each in self.metrics.items()},
+            "lacks": list(self.lacks),
+            "small": self.small,
+        }
+
 
 @dataclass(frozen=True)
 class Subgroups:
@@ -44,6 +55,17 @@ class Subgroups:
     worst: str
     gap: Estimate  # best − worst, as of these two
     chance: float  # how often groups drawn at random lie as far apart (a permutation test's p); NaN: not computed
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; undefined numbers are None."""
+        return {
+            "groups": {name: each.as_dict() for name, each in self.groups.items()},
+            "metric": self.metric,
+            "best": self.best,
+            "worst": self.worst,
+            "gap": self.gap.as_dict(),
+            "chance": None if isnan(self.chance) else self.chance,
+        }
 
 
 def subgroup_scores(
@@ -106,12 +128,10 @@ def bands(column: str, cells: Sequence[str]) -> list[str]:
     numbers = np.array([_number(cell) for cell in cells])
     known = numbers[~np.isnan(numbers)]
     told = [cell for cell in cells if cell]
-    if len(set(told)) <= MOST_VALUES or len(known) < len(told):
+    years = "age" in column.lower().replace("_", " ").replace("-", " ").split()
+    if len(set(told)) <= (len(AGES) + 1 if years else MOST_VALUES) or len(known) < len(told):
         return list(cells)
-    if "age" in column.lower().replace("_", " ").replace("-", " ").split() and known.max() <= 130:
-        edges: Sequence[float] = AGES
-    else:
-        edges = np.unique(np.quantile(known, (0.25, 0.5, 0.75))).tolist()
+    edges = list(map(float, AGES)) if years else np.unique(np.quantile(known, (0.25, 0.5, 0.75))).tolist()
     titles = [
         f"< {edges[0]:g}",
         *(f"{a:g} to < {b:g}" for a, b in pairwise(edges)),

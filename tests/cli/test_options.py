@@ -58,6 +58,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "engine/finetuning/ensemble.py": ("ensemble",),
     "engine/finetuning/evaluate.py": ("evaluate",),
     "engine/finetuning/external.py": ("evaluate",),
+    "engine/finetuning/people.py": ("evaluate",),
     "engine/finetuning/answers.py": ("evaluate", "errors"),
     "engine/finetuning/predict.py": ("predict",),
     "engine/pretraining": ("pretrain",),

@@ -10,7 +10,7 @@ Shapes: N images, C classes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,14 @@ from cass_cli.engine.finetuning.answers import (
     find_taught,
     load_answering,
 )
+from cass_cli.engine.finetuning.people import (
+    NOBODY,
+    PatientScores,
+    PeopleAsked,
+    check_people,
+    score_patients,
+    score_subgroups,
+)
 from cass_cli.runs.ancestry import older_than_arms
 from cass_cli.runs.compare import Cell, cells_of
 from cass_cli.runs.made_from import MadeFrom, otherwise_labelled, read_made_from
@@ -39,6 +47,7 @@ from cass_cli.scores.goals import NOTHING, Asked
 from cass_cli.scores.judgement import score_candidates
 from cass_cli.scores.metrics import Scores
 from cass_cli.scores.operating import OperatingPoint, Thresholds, choose_thresholds, operating_point
+from cass_cli.scores.subgroups import Subgroups
 from cass_cli.scores.use import Use, judge_use
 from cass_cli.scores.values import Floats
 from cass_cli.words import count, shown_list
@@ -62,6 +71,8 @@ class Evaluation:
     probabilities: Mapping[str, Floats]  # [N, C] by candidate
     notes: tuple[str, ...]
     older_than_arms: tuple[str, ...]  # the arms that the run has pretrained further, or replaced, since
+    patients: PatientScores | None = None  # where one answer a patient was asked for
+    subgroups: Mapping[str, Mapping[str, Subgroups]] = field(default_factory=dict)  # by column and candidate
     external: ExternalRecord | None = None  # where the images are another site's
 
     def as_dict(self) -> dict[str, Any]:
@@ -84,6 +95,10 @@ class Evaluation:
             "over_seeds": {cell.candidate: cell.summary.as_dict() for cell in self.over_seeds},
             "notes": list(self.notes),
             "older_than_arms": list(self.older_than_arms),
+            **({"patients": self.patients.as_dict()} if self.patients else {}),
+            "subgroups": {
+                column: {name: found.as_dict() for name, found in of.items()} for column, of in self.subgroups.items()
+            },
             **({"external": self.external} if self.external else {}),
         }
 
@@ -95,6 +110,7 @@ def evaluate(
     split: str = "test",
     resamples: int = RESAMPLES,
     asked: Asked = NOTHING,
+    people: PeopleAsked = NOBODY,
     on_progress: Progress | None = None,
 ) -> Evaluation:
     """Score every candidate of `trial` on the images of `split`, under the settings of its variant.
@@ -108,14 +124,17 @@ def evaluate(
     by = load_answering(resolved, trial)
     data, before = find_taught(by, trial), read_made_from(trial.variant.path)
     check_labelled(data, split)
-    chosen = chosen_thresholds(by, data, asked, on_progress=told)
-    used = np.union1d(data.rows[split], data.rows["val"]) if chosen else data.rows[split]
+    columns = check_people(people, data.table)
+    validation = answer_validation(by, data, asked, people, on_progress=told)
+    used = np.union1d(data.rows[split], data.rows["val"]) if validation else data.rows[split]
     return score_answers(
         answer(by, data, split, on_progress=told),
         trial,
         split,
         asked=asked,
-        chosen=chosen,
+        people=people,
+        columns=columns,
+        validation=validation,
         resamples=resamples,
         notes=_relabelled(before, labels_told(data, used)),
         on_progress=told,
@@ -127,22 +146,14 @@ def check_asked(asked: Asked, summary: TrialSummary) -> None:
     asked.assumed(summary.classes, asked.told(summary.classes, multilabel=summary.multilabel))
 
 
-def chosen_thresholds(
-    by: Answering, data: LabelledData, asked: Asked, *, on_progress: Progress
-) -> dict[str, tuple[Thresholds, ...]]:
-    """Return by candidate the thresholds that the validation images of `data` choose for each goal; {}: no goal."""
-    if not asked.goals:
-        return {}
-    summary = by.arms.summary
-    places = asked.told(summary.classes, multilabel=summary.multilabel)
-    rows, answers = data.rows["val"], {name: np.zeros((0, len(summary.classes))) for name in by.arms.candidates}
-    if len(rows):
-        found = answer(by, data, "val", on_progress=on_progress, what="validation")
-        rows, answers = found.rows, dict(found.probabilities)
-    return {
-        name: tuple(choose_thresholds(goal, data.labels[rows], given, summary.classes, places) for goal in asked.goals)
-        for name, given in answers.items()
-    }
+def answer_validation(
+    by: Answering, home: LabelledData, asked: Asked, people: PeopleAsked, *, on_progress: Progress
+) -> Answered | None:
+    """Let the candidates answer the validation images where these shall choose thresholds; None: there is no need."""
+    needed = asked.goals or (people.rule is not None and by.arms.summary.multilabel)
+    if not needed or not len(home.rows["val"]):
+        return None
+    return answer(by, home, "val", on_progress=on_progress, what="validation")
 
 
 def score_answers(
@@ -151,12 +162,17 @@ def score_answers(
     split: str,
     *,
     asked: Asked,
-    chosen: Mapping[str, tuple[Thresholds, ...]],
+    people: PeopleAsked,
+    columns: Mapping[str, Sequence[str]],
+    validation: Answered | None,
     resamples: int,
     notes: Sequence[str],
     on_progress: Progress,
 ) -> Evaluation:
-    """Score every candidate by its answers, at the thresholds that were `chosen` for what is `asked`."""
+    """Score every candidate by its answers, at thresholds that `validation` chooses for what is `asked`.
+
+    `columns` has a cell for each image of the table, of each column that tells groups apart.
+    """
     summary, data, rows = found.by.arms.summary, found.data, found.rows
     judged, classes, labels = summary.judgement, summary.classes, found.data.labels[found.rows]
     places = asked.told(classes, multilabel=summary.multilabel)
@@ -170,10 +186,11 @@ def score_answers(
     assumed = asked.assumed(classes, places)
     points = {
         name: tuple(
-            operating_point(one, labels, found.probabilities[name], classes, places, assumed=assumed, **how)
-            for one in each
+            operating_point(one, labels, given, classes, places, assumed=assumed, **how)
+            for one in _chosen(found, validation, name, asked, places)
         )
-        for name, each in chosen.items()
+        for name, given in found.probabilities.items()
+        if asked.goals
     }
     positive = asked.note(classes, places)
     return Evaluation(
@@ -197,7 +214,20 @@ def score_answers(
             *([positive] if positive else []),
         ),
         older_than_arms=older_than_arms(trial, summary),
+        patients=score_patients(found, validation, rule=people.rule, resamples=resamples) if people.rule else None,
+        subgroups=score_subgroups(found, columns, resamples=resamples, on_progress=on_progress),
     )
+
+
+def _chosen(
+    found: Answered, validation: Answered | None, candidate: str, asked: Asked, places: Sequence[int]
+) -> list[Thresholds]:
+    """Return the thresholds that validation images choose for each goal; without any of them, none."""
+    classes = found.by.arms.summary.classes
+    labels, given = found.data.labels[:0], np.zeros((0, len(classes)))
+    if validation is not None:
+        labels, given = validation.data.labels[validation.rows], validation.probabilities[candidate]
+    return [choose_thresholds(goal, labels, given, classes, places) for goal in asked.goals]
 
 
 def _over_seeds(trial: Trial, metric: str) -> tuple[Cell, ...]:

@@ -21,7 +21,8 @@ from cass_cli.data.labelled_images import LabelledData, rows_digest
 from cass_cli.data.sample_table import SampleTable
 from cass_cli.data.splits import labelled
 from cass_cli.engine.finetuning.answers import Answered, Answering, Progress, answer, find_taught, load_answering
-from cass_cli.engine.finetuning.evaluate import Evaluation, check_asked, chosen_thresholds, score_answers
+from cass_cli.engine.finetuning.evaluate import Evaluation, answer_validation, check_asked, score_answers
+from cass_cli.engine.finetuning.people import NOBODY, PeopleAsked, check_people
 from cass_cli.errors import CassError, DataError, RunError
 from cass_cli.runs.records import EstimateRecord, ExternalRecord, read_evaluation
 from cass_cli.runs.trials import Trial
@@ -62,6 +63,7 @@ def evaluate_external(
     allow_overlap: bool = False,
     resamples: int = RESAMPLES,
     asked: Asked = NOTHING,
+    people: PeopleAsked = NOBODY,
     on_progress: Progress | None = None,
 ) -> Evaluation:
     """Score every candidate of `trial` on all labelled images that `elsewhere` names, and beside them at home.
@@ -85,7 +87,8 @@ def evaluate_external(
     data = _all_labelled(table, matched, name, summary.classes)
     digest = rows_digest(data, data.rows[split_of(name)])
     _check_same(trial, name, digest)
-    home, reason = _home(by, trial, needed=bool(asked.goals))
+    columns = check_people(people, data.table)
+    home, reason = _home(by, trial, needed=bool(asked.goals or people.rule))
     overlap, notes = None, [*table.notes, *matched.notes]
     if home is None:
         notes.append(
@@ -103,7 +106,9 @@ def evaluate_external(
         trial,
         split_of(name),
         asked=asked,
-        chosen=chosen_thresholds(by, home, asked, on_progress=told) if home else {},
+        people=people,
+        columns=columns,
+        validation=answer_validation(by, home, asked, people, on_progress=told) if home else None,
         resamples=resamples,
         notes=notes,
         on_progress=told,
