@@ -75,7 +75,7 @@ def planted(
     before, folders = outside(world), _folders(world)
     found = contained(world, command)
     parts = [part for part in Path(path).parts if part not in ("runs", "p", "d", "finetune")]
-    words = named or [*parts, f"'{Path(path).name}'"]
+    words = named or [*parts, f"'{Path(path).name}'", path]
     result = verdict(world, found, before, named=words)
     made = sorted(set(_folders(world)) - set(folders))
     return Result("wrote outside", f"{made}: {result.seen}") if made else result
@@ -128,25 +128,26 @@ def folder(world: World, path: Path) -> None:
     victim.mkdir()
     if path.is_dir():
         shutil.copytree(path, victim, symlinks=True, dirs_exist_ok=True)
-        shutil.rmtree(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.symlink_to(victim)
+    _instead(path, victim)
 
 
 def dangling_folder(world: World, path: Path) -> None:
     """A link to where a folder of others could be."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.symlink_to(world.victim / "gone")
+    _instead(path, world.victim / "gone")
 
 
 def _put(path: Path, victim: Path, *, held: bool) -> None:
     victim.parent.mkdir(parents=True, exist_ok=True)
     if held:
         shutil.copy(path, victim) if path.is_file() else victim.write_text(PRECIOUS)
-    if path.is_file() or path.is_symlink():
-        path.unlink()
+    _instead(path, victim)
+
+
+def _instead(path: Path, victim: Path) -> None:
+    """Make `path` a link, whatever it was before."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.symlink_to(victim)
 
