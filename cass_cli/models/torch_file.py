@@ -22,6 +22,7 @@ from cass_cli.words import shown
 
 warnings.filterwarnings("ignore", message="Validating sparse tensor invariants")  # which are refused
 
+MOST_PARTS = 20_000  # of a zip, one a tensor: PyTorch takes half a millisecond for each
 MOST_SAID = 16_000_000  # bytes of a pickle: 300 a tensor
 MOST_STEPS = 1_000_000  # of an older file's pickle: 40 a tensor
 OLD_PICKLES = 4  # before the tensors of an older file: two numbers, a table of sizes, and what it holds
@@ -63,6 +64,8 @@ def _is_plain_zip(file: IO[bytes]) -> bool:
         raise ValueError(
             "its parts are packed, as torch.save leaves none (TorchScript does): save the state_dict alone"
         )
+    if len(infos) > MOST_PARTS:
+        raise ValueError(f"it has {len(infos):,} parts, and at most {MOST_PARTS:,} tensors are read")
     if any(info.file_size > MOST_SAID for info in infos if info.filename.endswith(".pkl")):
         raise ValueError(f"what it says of its tensors has more than {MOST_SAID / 1e6:.0f} MB")
     return True

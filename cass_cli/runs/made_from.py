@@ -22,6 +22,7 @@ from cass_cli.words import count, shown_list
 NAME = "images.json"
 MOST_BYTES = 500_000_000  # of it: a line an image
 MOST_VALUES = 5 * MOST_IMAGES  # in it: of each image three and their list, and its label
+LEAST_LENGTH = 5  # bytes a value, on average; a list of empty lists has two
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ def read_made_from(folder: Path) -> MadeFrom | None:
     """Return what the run or fine-tuning in `folder` was made from; None where nothing says so."""
     path = folder / NAME
     try:
-        value = any_json(read_bytes(path, MOST_BYTES), MOST_VALUES)
+        text = read_bytes(path, MOST_BYTES)
+        value = any_json(text, min(MOST_VALUES, len(text) // LEAST_LENGTH + 100))
         return MadeFrom(
             {
                 name: Fingerprint(int(size), int(time), str(digest))

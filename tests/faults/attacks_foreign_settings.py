@@ -91,7 +91,8 @@ UNUSED |= {"a model with escapes", "a long model", "a pattern without end", "a d
 def settings() -> Iterator[Foreign]:
     """What settings say that a user was given, and those of a run."""
     for name, content in YAML.items():
-        yield Foreign(f"file {name}", "mine.yaml", text(content), FILE, fine=name in ("bytes", "ten megabytes"))
+        fine = name in ("bytes", "ten megabytes", "a value with escapes", "a date")  # the options name other arms
+        yield Foreign(f"file {name}", "mine.yaml", text(content), FILE, fine=fine)
         if name in SAVED:
             yield Foreign(f"run {name}", f"{RUN}/config.yaml", text(content), REPORT, fine=True)
     for name in ("nested lists", "aliases as settings", "a hexadecimal number", "a number of sixties", "code"):

@@ -67,6 +67,7 @@ def test_an_older_file_is_read_where_it_is_asked_for(tmp_path: Path) -> None:
         (saved(torch.nn.Linear(1, 1)), "torch.nn.modules.linear.Linear besides tensors"),
         (lambda path: path.write_bytes(pickle.dumps(Calls())), "no file of tensors"),
         (lambda path: repacked(path, deflate=True), "packed"),
+        (lambda path: torch.save([torch.zeros(0) for _ in range(20_001)], path), "at most 20,000 tensors"),
         (lambda path: repacked(path, pickled=b"\x80\x02" + b"]" * 20_000_000 + b"."), "more than 16 MB"),
         (lambda path: path.write_bytes(OLD_BEGINNING + b"]" * 20_000_000 + b"."), "more than 16 MB"),
         (saved({"a": torch.zeros(1, dtype=torch.float16).expand(10**9)}), "1,000,000,000 numbers"),

@@ -10,6 +10,6 @@ from cass_cli.runs.made_from import MadeFrom, read_made_from, write_made_from
 
 
 def test_more_values_are_read_than_of_other_files_as_each_image_has_five(tmp_path: Path) -> None:
-    written = MadeFrom({"," * (MOST_VALUES + 1): Fingerprint(1, 2, "3")}, {"a": "b"})
+    written = MadeFrom({",abcd" * (MOST_VALUES + 1): Fingerprint(1, 2, "3")}, {"a": "b"})
     write_made_from(tmp_path, written)
     assert read_made_from(tmp_path) == written
