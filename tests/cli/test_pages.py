@@ -98,6 +98,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = draw_pictures(here / "FOLDER")
     (here / "labels.csv").write_text("image,label,patient,fold\n" + "".join(rows))
     (here / "test_list.txt").write_text("".join(f"{row.split(',')[0]}\n" for row in rows if row.endswith("2\n")))
+    people = [f"{row.split(',')[0]},{'fm'[i % 2]},{20 + i}\n" for i, row in enumerate(rows)]
+    (here / "people.csv").write_text("image,sex,age\n" + "".join(people))
+    elsewhere = [row.replace(",light,", ",bright,") for row in draw_pictures(here / "SITE_B", seed=1)]
+    (here / "theirs.csv").write_text("image,label,person,fold\n" + "".join(elsewhere))
     parts = here / "HAM10000"
     for number in (1, 2):
         (parts / f"HAM10000_images_part_{number}").mkdir(parents=True)
@@ -110,6 +114,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = ["--runs", str(here / "runs")]
     weights = [word.replace("=", f"={here}/") if "=" in word else word for word in LOADED]
     asked = [*ARMS, *weights, "--epochs", "1", "--batch-size", "8", "--method", "vicreg", "--no-advice"]
+    asked += ["--group-pattern", r"/(\d+)_"]
     assert run(["pretrain", *asked, "--data", str(here / "FOLDER"), *made, "--name", "NAME"]) == 0
     assert run(["finetune", *made]) == 0
     assert run(["finetune", *made, "--recipe", "paper", "--no-guard", "--epochs", "1"]) == 0
@@ -124,9 +129,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return here
 
 
-def draw_pictures(folder: Path) -> list[str]:
+def draw_pictures(folder: Path, seed: int = 0) -> list[str]:
     """Draw 40 pictures of 20 patients in two class folders; return a row of a table for each."""
-    rng, rows = np.random.default_rng(0), []
+    rng, rows = np.random.default_rng(seed), []
     for i in range(40):
         label, patient = ("dark", "light")[i % 2], i // 2 % 20 * 2 + i % 2
         (folder / label).mkdir(parents=True, exist_ok=True)
