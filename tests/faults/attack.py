@@ -68,7 +68,9 @@ def main() -> int:
     took = timedelta(seconds=round(time.monotonic() - began))
     print(f"\n{table(rows)}\n\n{len(rows):,} attacks in {took}")
     if asked.out:
-        others = [row for row in written(asked.out) if not asked.only and not any(_of(row, name) for name in groups)]
+        names = {row[1] for row in rows}
+        ran = [name for name in groups if not asked.only]
+        others = [row for row in written(asked.out) if row[1] not in names and not any(_of(row, name) for name in ran)]
         write(asked.out, others + rows, f"The last {len(rows):,} in {took}")
     return int(any(row[3] in BAD for row in rows))
 
