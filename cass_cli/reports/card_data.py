@@ -35,7 +35,6 @@ def facts_of_data(known: Known) -> dict[str, str]:
         "flow": f"{_told(flow.found)} were found. {_excluded(flow)} {_sizes(flow)} {_subset(known)}",
         "classes": _classes(known),
         "characteristics": _characteristics(known),
-        "clusters": "Not examined: the run compares no sites.",
     }
 
 

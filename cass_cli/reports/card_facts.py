@@ -11,6 +11,7 @@ from typing import Any
 from cass_cli.reports.card_data import facts_of_data
 from cass_cli.reports.card_known import Known
 from cass_cli.reports.html import setting_text
+from cass_cli.reports.people import gap_in_words
 from cass_cli.reports.summary_in_words import not_known
 from cass_cli.runs.records import EvaluationRecord
 from cass_cli.runs.summary import TrialSummary
@@ -113,8 +114,8 @@ def _of_results(known: Known) -> dict[str, str]:
         f"Surest wrong and most doubtful answers are in {shown_list(known.tuned.pages)}." if known.tuned.pages else look
     )
     return {
-        "measures": f"{shown_list(list(METRICS.values()))}; of each class F1, precision, recall, AUROC; plots of "
-        "confusion, ROC and reliability.",
+        "measures": f"{shown_list(list(METRICS.values()))}; of each class F1, precision, recall, AUROC; calibration "
+        "slope and intercept, net benefit, risk–coverage; plots of these, and of confusion, ROC and precision–recall.",
         "uncertainty": _uncertainty(known),
         "robustness": "Not measured by this run.",
         "explain": (
@@ -122,7 +123,8 @@ def _of_results(known: Known) -> dict[str, str]:
         )
         + (f" Maps beside wrong answers are in {shown_list(known.tuned.pages)}." if known.tuned.pages else ""),
         "internal": _performance(known),
-        "external": "No external test: all images come from one collection.",
+        "external": _external(known),
+        "subgroups": _subgroups(known),
         "performance": _performance(known),
         "crosstab": _crosstab(evaluation) if evaluation else known.not_measured,
         "failure": failure,
@@ -154,6 +156,39 @@ def _performance(known: Known) -> str:
     scores = known.evaluation["scores"][known.evaluation["recommended"]]
     told = [f"{METRICS[name]} {estimate_text(of)}" for name, of in scores["metrics"].items() if name in METRICS]
     return f"{known.evaluation['recommended']}, {count(scores['images'], 'test image')}: {shown_list(told)}."
+
+
+def _external(known: Known) -> str:
+    """Return how the recommended answer does on each other site's images, and by how much it falls from home."""
+    told = []
+    for found in known.tuned.evaluations.values():
+        if not (site := found.get("external")):
+            continue
+        pick, metric = found["recommended"], found["metric"]
+        scores, fall = found["scores"][pick], site["drops"].get(pick, {}).get(metric)
+        beside = f"; {estimate_text(fall)} from home, on the classes that both show" if fall else ""
+        seen = f"; {site['seen_before']:,} of them nearly the same as images at home" if site["seen_before"] else ""
+        told.append(
+            f"{site['name']}: {count(scores['images'], 'image')}, {METRICS[metric]} by {pick} "
+            f"{estimate_text(scores['metrics'][metric])}{beside}{seen}."
+        )
+    return " ".join(told) or f"No external test was made: {known.command('evaluate')} --external FOLDER"
+
+
+def _subgroups(known: Known) -> str:
+    """Return the score of each group of the test images that was scored by itself, and how far they lie apart."""
+    found = known.evaluation
+    if found is None or not found.get("subgroups"):
+        return f"No group of people or pictures was scored by itself: {known.command('evaluate')} --subgroup COLUMN"
+    told = []
+    for column, by in found["subgroups"].items():
+        of = by[found["recommended"]]
+        groups = [
+            f"{name} {estimate_text(group['metrics'][of['metric']])} of {count(group['images'], 'image')}"
+            for name, group in of["groups"].items()
+        ]
+        told.append(f"{METRICS[of['metric']]} by {column}: {shown_list(groups, 20)}. {gap_in_words(of)}")
+    return " ".join(told)
 
 
 def estimate_text(of: Mapping[str, Any]) -> str:

@@ -53,7 +53,7 @@ def card_lines(known: Known, facts: Mapping[str, str], said: Said) -> list[str]:
         "",
         *_told("How good it is", [facts["uncertainty"]], said),
         *_scores(known, said),
-        *_told("", [facts["failure"], facts["external"]], said),
+        *_told("", [facts["external"], facts["subgroups"], facts["failure"]], said),
         *_told("Limits", [facts["limits"], facts["bad_input"]], said),
         *_told("Versions", [*versions, known.facts.device], said, together=True),
         *_blank("Ethics and fairness"),
@@ -108,7 +108,8 @@ def _scores(known: Known, said: Said) -> list[str]:
             for metric, title in METRICS.items()
             if all(metric in found["scores"][name]["metrics"] for name in names)
         ]
-        images = count(found["scores"][pick]["images"], f"{split} image")
+        number, site = found["scores"][pick]["images"], found.get("external")
+        images = f"{count(number, 'image')} of {said(site['name'])}" if site else count(number, f"{split} image")
         lines += [f"{images}, 95 % intervals; recommended by validation: {pick}.", ""]
         lines += _table(["metric", *names], rows, said)
         notes = dict.fromkeys([*found["scores"][pick]["notes"], *found["notes"]])

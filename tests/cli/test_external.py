@@ -80,6 +80,11 @@ def test_the_report_tells_of_the_site_and_shows_no_folder(
     assert "40 images of Site-B, another site" in page
     assert "Confusion matrix, Site-B, another site" in page
     assert str(site.parent) not in page
+    assert run(["card", "p", "--runs", str(runs)]) == 0
+    card = (runs / TRIAL / "model-card.md").read_text()
+    assert "40 images of Site-B, 95 % intervals" in card
+    assert "from home, on the classes that both show" in card
+    assert str(site.parent) not in card
 
 
 def test_images_that_the_arms_have_seen_are_refused_or_told(

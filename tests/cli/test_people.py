@@ -94,7 +94,7 @@ def test_several_classes_a_patient_have_thresholds_of_their_own(
     assert "Thresholds for patients were chosen on validation patients." in value["patients"]["notes"]
 
 
-def test_each_group_is_scored_by_itself(clinic: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_group_is_scored_by_itself(clinic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     value, people = evaluated(clinic, "one", capsys, "--subgroup", "sex", "--subgroup", "age"), patients(clinic)
     pick, rows = value["recommended"], predicted(value)
     for name, group in value["subgroups"]["sex"][pick]["groups"].items():
@@ -113,6 +113,10 @@ def test_each_group_is_scored_by_itself(clinic: Path, capsys: pytest.CaptureFixt
     page = (clinic / "runs" / "one" / "report.html").read_text()
     assert "of each group of sex" in page
     assert "Fewer than two groups have 30 images or more" in page
+    assert run(["card", "one", "--runs", str(clinic / "runs"), "--out", str(tmp_path / "card")]) == 0
+    card = (tmp_path / "card" / "model-card.md").read_text()
+    assert "macro F1 by sex: f " in card
+    assert "No external test was made" in card
 
 
 def test_a_table_of_metadata_tells_more(clinic: Path, capsys: pytest.CaptureFixture[str]) -> None:
