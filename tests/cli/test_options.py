@@ -96,6 +96,8 @@ ONLY = {
     ("config/flags.py", "--label-fraction"): ("finetune",),
     ("config/flags.py", "--external"): ("evaluate",),
     ("config/flags.py", "--map-class"): ("evaluate",),
+    ("reports/card_facts.py", "--external"): ("evaluate",),
+    ("reports/card_facts.py", "--subgroup"): ("evaluate",),
     ("config/flags.py", "--split"): ("evaluate",),
     ("data/layouts/columns.py", "--split-column"): READ,  # another site's splits are not asked for
     ("data/layouts/overlays.py", "--split-column"): READ,

@@ -78,6 +78,7 @@ def evaluation(path: Path) -> Evaluation:
         told=tuple(places),
         over_seeds=(),
         images=tuple(map(str, range(60))),
+        groups=None,
         labels=labels,
         probabilities=given,
         notes=("A note that is long enough to be broken into two lines at any of these terminals, wider or not.",),
