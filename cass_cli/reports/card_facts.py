@@ -11,7 +11,7 @@ from typing import Any
 from cass_cli.reports.card_data import facts_of_data
 from cass_cli.reports.card_known import Known
 from cass_cli.reports.html import setting_text
-from cass_cli.reports.people import gap_in_words
+from cass_cli.reports.subgroups_in_words import gap_in_words
 from cass_cli.reports.summary_in_words import not_known
 from cass_cli.runs.records import EvaluationRecord
 from cass_cli.runs.summary import TrialSummary

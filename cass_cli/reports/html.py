@@ -28,8 +28,8 @@ from cass_cli.places import without_folders, without_places
 from cass_cli.reports.comparison import INTERVAL, sentences, table_rows
 from cass_cli.reports.external import beside_home, place_of
 from cass_cli.reports.html_figures import curves, embed, trial_pictures
-from cass_cli.reports.people import gap_in_words, lacks_in_words
 from cass_cli.reports.printing import Screen, duration, print_json
+from cass_cli.reports.subgroups_in_words import gap_in_words, lacks_in_words
 from cass_cli.reports.summary_in_words import in_words
 from cass_cli.reports.tables import GAUGES_LEGEND
 from cass_cli.runs.facts import CARD, FineTuning, Report, RunFacts, Setting, Tuned
