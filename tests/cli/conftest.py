@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +39,12 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tuned(pretrained: Path) -> Path:
-    """The same with fine-tunings: two fractions × two seeds of pretrained, and one seed from scratch."""
-    settings = ["--runs", str(pretrained), *TRAINED, "--epochs", "2", "--batch-size", "8", "--lr", "1e-3"]
+def tuned(pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of it with fine-tunings: two fractions × two seeds of pretrained, and one seed from scratch."""
+    base = tmp_path_factory.mktemp("tuned")
+    shutil.copytree(pretrained.parent, base, symlinks=True, dirs_exist_ok=True)
+    runs = base / "runs"
+    settings = ["--runs", str(runs), *TRAINED, "--epochs", "2", "--batch-size", "8", "--lr", "1e-3"]
     assert run(["finetune", *settings, "--init-from", "random", "--seeds", "2"]) == 0
     assert run(["finetune", *settings, "--label-fraction", "0.3,1", "--seeds", "2"]) == 0
-    return pretrained
+    return runs
