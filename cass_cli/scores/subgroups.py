@@ -12,6 +12,7 @@ from math import isnan
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cass_cli.data.splits import Labels
 from cass_cli.scores.bootstrap import RESAMPLES, Estimate, draw_units, interval, resample_weights
@@ -20,6 +21,7 @@ from cass_cli.scores.values import Floats, indicator, metric_values
 
 FEW_IMAGES = 30  # of a group: fewer say too little to call it the worst
 AGES = (18, 40, 65)  # where bands of age begin
+MOST_GROUPS = 50  # of a column that is scored: one of more names images or patients, not groups of them
 MOST_VALUES = 12  # numbers of a column that are groups as they are
 NOT_KNOWN = "(not known)"
 
@@ -89,14 +91,22 @@ def subgroup_scores(
     units = draw_units(len(labels), units_of)
     named = np.array([cell or NOT_KNOWN for cell in cells])
     names = sorted(set(named.tolist()), key=lambda name: (name == NOT_KNOWN, _natural(name)))
-    found, drawn = {}, {}
-    for name in names:
-        rows = np.flatnonzero(named == name)
-        once = metric_values(labels[rows], probabilities[rows], [np.ones((1, len(rows)))], thresholds=thresholds)
-        weights = (chunk[:, rows] for chunk in resample_weights(units, resamples=resamples, seed=seed))
-        drawn[name] = metric_values(labels[rows], probabilities[rows], weights, thresholds=thresholds)
+    rows_of = {name: np.flatnonzero(named == name) for name in names}
+
+    def values(rows: NDArray[np.int64], weights: Floats) -> dict[str, Floats]:
+        return metric_values(labels[rows], probabilities[rows], [weights[:, rows]], thresholds=thresholds)
+
+    parts = [
+        {name: values(rows, chunk) for name, rows in rows_of.items()}
+        for chunk in resample_weights(units, resamples=resamples, seed=seed)
+    ]
+    found: dict[str, Subgroup] = {}
+    drawn: dict[str, dict[str, Floats]] = {}
+    for name, rows in rows_of.items():
+        once = values(rows, np.ones((1, len(labels))))
+        drawn[name] = {m: np.concatenate([part[name][m] for part in parts]) for m in METRICS} if parts else {}
         shown = np.asarray(indicator(labels[rows], len(classes)).any(axis=0))
-        ends = {m: interval(drawn[name][m]) if drawn[name] else (np.nan, np.nan) for m in METRICS}
+        ends = {m: interval(drawn[name][m]) if parts else (np.nan, np.nan) for m in METRICS}
         found[name] = Subgroup(
             images=len(rows),
             units=len(np.unique(units[rows])),

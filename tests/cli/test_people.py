@@ -128,6 +128,14 @@ def test_a_table_of_metadata_tells_more(clinic: Path, capsys: pytest.CaptureFixt
     assert sum(group["images"] for group in groups.values()) == len(predicted(value))
 
 
+def test_a_column_that_names_images_is_told_at_once(clinic: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = clinic / "numbers.csv"
+    table.write_text("image,number\n" + "".join(f"{i:03d}.png,n{i}\n" for i in range(120)))
+    words = ("--subgroup", "number", "--metadata", str(table), "--split", "train")
+    assert run(["evaluate", "--runs", str(clinic / "runs"), "--run", "one", *words]) == 2
+    assert "at most 50 groups are compared" in " ".join(capsys.readouterr().err.split())
+
+
 def test_in_python_it_is_the_same(clinic: Path, capsys: pytest.CaptureFixture[str]) -> None:
     value = evaluated(clinic, "one", capsys, "--patient-rule", "mean", "--subgroup", "sex")
     asked: dict[str, Any] = {"patient_rule": "mean", "subgroup": ["sex"], "resamples": 40, "write": False}

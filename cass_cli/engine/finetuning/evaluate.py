@@ -18,7 +18,7 @@ import numpy as np
 
 from cass_cli.config.load import Resolved
 from cass_cli.data.labelled_images import LabelledData, labels_told
-from cass_cli.data.splits import Labels
+from cass_cli.data.splits import SPLITS, Labels
 from cass_cli.engine.finetuning.answers import (
     Answered,
     Answering,
@@ -124,7 +124,7 @@ def evaluate(
     by = load_answering(resolved, trial)
     data, before = find_taught(by, trial), read_made_from(trial.variant.path)
     check_labelled(data, split)
-    columns = check_people(people, data.table)
+    columns = check_people(people, data.table, data.rows[split])
     validation = answer_validation(by, data, asked, people, on_progress=told)
     used = np.union1d(data.rows[split], data.rows["val"]) if validation else data.rows[split]
     return score_answers(
@@ -247,7 +247,8 @@ def _split_note(split: str, images: int) -> tuple[str, ...]:
         "val": "The validation split chose the weights, the temperatures and the pick: these scores flatter.",
         "train": "The arms were trained on images of this split: these scores say nothing about others.",
     }
-    alone = f"The {split} split has one image: its scores say whether one answer was right, and no more."
+    one = f"The {split} split has one image" if split in SPLITS else "There is one image"
+    alone = f"{one}: its scores say whether one answer was right, and no more."
     return (*((notes[split],) if split in notes else ()), *((alone,) if images == 1 else ()))
 
 

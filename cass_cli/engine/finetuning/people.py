@@ -11,6 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cass_cli.data.metadata import read_metadata
 from cass_cli.data.sample_table import SampleTable
 from cass_cli.data.splits import Labels
@@ -20,7 +23,7 @@ from cass_cli.scores.bootstrap import RESAMPLES
 from cass_cli.scores.calibration import tune_thresholds
 from cass_cli.scores.metrics import Scores, score
 from cass_cli.scores.patients import RULES, by_patient
-from cass_cli.scores.subgroups import Subgroups, bands, subgroup_scores
+from cass_cli.scores.subgroups import MOST_GROUPS, Subgroups, bands, subgroup_scores
 from cass_cli.scores.values import DEFAULT_THRESHOLD, Floats
 from cass_cli.words import count, shown, shown_list
 
@@ -64,16 +67,27 @@ def people_asked(rule: str | None, columns: Sequence[str], metadata: Path | None
     return PeopleAsked(rule, tuple(dict.fromkeys(columns)), metadata)
 
 
-def check_people(asked: PeopleAsked, table: SampleTable) -> dict[str, tuple[str, ...]]:
-    """Return the cells of the columns that are asked for, of each image of `table`.
+def check_people(asked: PeopleAsked, table: SampleTable, rows: NDArray[np.int64]) -> dict[str, tuple[str, ...]]:
+    """Return the cells of the columns that are asked for, of each image of `table`; of it, `rows` are scored.
 
-    Raises `DataError` where a column is not there, or patients are not known.
+    Raises `DataError` where a column is not there, or has more than `MOST_GROUPS` groups, or patients are not known.
     """
     if asked.rule and not any(table.groups or ()):
         raise DataError(
             "--patient-rule needs to know which images are of one patient, and these data do not say so.",
             hint="Make the run with --group-column or --group-pattern.",
         )
+    columns = _columns(asked, table)
+    for column, cells in columns.items():
+        if (groups := len(set(bands(column, [cells[row] for row in rows])))) > MOST_GROUPS:
+            raise DataError(
+                f"Column '{shown(column)}' has {groups:,} values, and at most {MOST_GROUPS} groups are compared.",
+                hint="Name a column that puts many images into each group, or give it coarser values with --metadata.",
+            )
+    return columns
+
+
+def _columns(asked: PeopleAsked, table: SampleTable) -> dict[str, tuple[str, ...]]:
     if asked.metadata:
         return read_metadata(asked.metadata, table.names, table.groups, asked.columns)
     lacking = [column for column in asked.columns if column not in table.subgroups]
@@ -110,7 +124,7 @@ def score_patients(
         if not len(labels):
             raise DataError("No patient has a label, as the images of each have different ones.")
         scores[name] = score(labels, merged, classes, thresholds=thresholds, resamples=resamples)
-    if tuned:
+    if tuned and validation is not None:
         notes.append("Thresholds for patients were chosen on validation patients.")
     return PatientScores(rule, scores, tuple(dict.fromkeys(notes)))
 
