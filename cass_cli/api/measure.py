@@ -26,7 +26,13 @@ from cass_cli.engine.finetuning.people import people_asked
 from cass_cli.engine.finetuning.predict import UNLABELLED, Pixels, check_pixels, predict_job
 from cass_cli.errors import DataError
 from cass_cli.reports.evaluation import write_evaluation
-from cass_cli.reports.predictions import Tally, prediction_columns, prediction_values
+from cass_cli.reports.predictions import (
+    begin_tally,
+    patient_columns,
+    patient_rows,
+    prediction_columns,
+    prediction_values,
+)
 from cass_cli.reports.progress import counting, stages
 from cass_cli.runs.directory import settings_over
 from cass_cli.runs.trials import Variant
@@ -182,6 +188,9 @@ def predict(
     label_fraction: float | None = None,
     seed: int | None = None,
     answer_by: str | None = None,
+    groups: AnyPath | Sequence[str] | None = None,
+    group_column: str | None = None,
+    patient_rule: str | None = None,
     image_column: str | None = None,
     missing: str | None = None,
     allow_outside: bool = False,
@@ -203,6 +212,10 @@ def predict(
     missing), chosen (a class, or classes joined by ";"), confidence (0 … 1), low_confidence, arms_agree, `p:CLASS`
     each, calibrated, and what each arm chose. `answer_by` names who answers: cnn, vit, mean, joint or ensemble; by
     default whichever validation recommends.
+
+    With `groups`, a CSV that names each image's patient (in `group_column`) or a list of patients, one an image, there
+    is a row a patient instead: patient, images (that could be read), chosen, confidence, and `p:CLASS` each, by
+    `patient_rule`: mean (the default), max or noisy-or. An image of which no patient is known is one of its own.
 
     Raises `cass_cli.errors.DataError` where no image can be read, `RunError` where there is no such trial.
 
@@ -227,9 +240,12 @@ def predict(
         columns=replace(UNLABELLED, image=image_column),
         allow_outside=allow_outside,
         answer_by=answer_by,
+        groups=Path(groups) if isinstance(groups, str | PathLike) else groups,
+        group_column=group_column,
+        patient_rule=patient_rule,
         workers=workers,
     )
-    tally, rows, columns = Tally(), list[list[object]](), prediction_columns(job.arms)
+    tally, rows, columns = begin_tally(job), list[list[object]](), prediction_columns(job.arms)
     with counting("Predicting") if progress else nullcontext(lambda _done, _total: None) as counted:
         for done, answer in enumerate(job.answers, start=1):
             counted(done, job.images)
@@ -237,6 +253,8 @@ def predict(
             values = prediction_values(answer)
             rows.append([answer.image, answer.status, *values, *[None] * (len(columns) - 2 - len(values))])
     tally.check_answered(hint="Check what `images` names.")
+    if tally.pool and job.patients:
+        return pd.DataFrame(patient_rows(tally.pool, job.patients), columns=patient_columns(job.patients))
     frame = pd.DataFrame(rows, columns=columns)
     return frame.astype({name: "boolean" for name in ("low_confidence", "arms_agree") if name in frame})
 

@@ -30,6 +30,7 @@ from cass_cli.cli.options import (
     MISSING,
     MOVED,
     OUTPUT,
+    PATIENT_RULE,
     PRECISION,
     RUN,
     RUNS,
@@ -115,14 +116,7 @@ def evaluate(
             metavar="SHARE",
         ),
     ] = None,
-    patient_rule: Annotated[
-        str | None,
-        typer.Option(
-            help="Score patients beside images: how the answers to a patient's images become one.",
-            rich_help_panel=OUTPUT,
-            metavar="mean|max|noisy-or",
-        ),
-    ] = None,
+    patient_rule: Annotated[str | None, PATIENT_RULE] = None,
     subgroup: Annotated[
         list[str] | None,
         typer.Option(

@@ -154,6 +154,11 @@ SET = typer.Option(
 
 # What comes out.
 JSON = typer.Option("--json", help="Print one JSON result on stdout, all else on stderr.", rich_help_panel=OUTPUT)
+PATIENT_RULE = typer.Option(
+    help="One answer a patient, beside the images': how those of a patient's images become one.",
+    rich_help_panel=OUTPUT,
+    metavar="mean|max|noisy-or",
+)
 
 # What the three map commands share besides.
 ARM = typer.Option(help="Only this arm. Default: both.", rich_help_panel=RUN_, metavar="cnn|vit")

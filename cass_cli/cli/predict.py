@@ -17,6 +17,7 @@ from cass_cli.cli.options import (
     MAX_PIXELS,
     MISSING,
     OUTPUT,
+    PATIENT_RULE,
     PRECISION,
     RUN,
     RUN_,
@@ -43,6 +44,23 @@ def predict(
         ),
     ] = None,
     image_column: Annotated[str | None, IMAGE_COLUMN] = None,
+    groups: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV that names each image's patient: one answer a patient, too, in a second file.",
+            rich_help_panel=OUTPUT,
+            metavar="CSV",
+        ),
+    ] = None,
+    group_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Its column of patients. Default: recognised, or the only other one.",
+            rich_help_panel=OUTPUT,
+            metavar="NAME",
+        ),
+    ] = None,
+    patient_rule: Annotated[str | None, PATIENT_RULE] = None,
     missing: Annotated[str | None, MISSING] = None,
     allow_outside: Annotated[bool, ALLOW_OUTSIDE] = False,
     max_pixels: Annotated[int | None, MAX_PIXELS] = None,
@@ -62,7 +80,7 @@ def predict(
     """Classify images with a fine-tuned run: probabilities, chosen class, agreement of the arms, doubt.
 
     Files that cannot be read are reported in the column `status` and skipped; exit code 2 where none can be read.
-    Memory does not grow with the number of images.
+    Memory does not grow with the number of images, only with that of patients.
     """
     from dataclasses import replace
 
@@ -76,6 +94,8 @@ def predict(
     place = out or Path("predictions.csv")
     if as_json and str(place) == "-":
         raise ConfigError("--json and --out - both want stdout.", hint="Name a file with --out.")
+    if groups and str(place) == "-":
+        raise ConfigError("--groups writes two files, and --out - is one.", hint="Name a file with --out.")
     trial = find(runs, run).trial(variant, fraction=label_fraction, seed=seed)
     with loading():
         from cass_cli.engine.finetuning.predict import UNLABELLED, predict_job
@@ -96,9 +116,12 @@ def predict(
         columns=replace(UNLABELLED, image=image_column),
         allow_outside=allow_outside,
         answer_by=answer_by,
+        groups=groups,
+        group_column=group_column,
+        patient_rule=patient_rule,
         workers=workers,
     )
     with counting("Predicting") as progress:
         counted = (progress(i, job.images) or answer for i, answer in enumerate(job.answers, start=1))
-        tally = write_predictions(counted, job.arms, place, overwrite=overwrite, asked=out is not None)
-    show_predictions(tally, job.arms, job.candidate, place, as_json=as_json)
+        tally = write_predictions(counted, job, place, overwrite=overwrite, asked=out is not None)
+    show_predictions(tally, job, place, as_json=as_json)

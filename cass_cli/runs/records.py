@@ -70,6 +70,7 @@ class ScoresRecord(TypedDict):
     per_class: Mapping[str, Mapping[str, EstimateRecord]]
     support: Mapping[str, NonNegativeInt]
     confusion: Sequence[Sequence[NonNegativeInt | Sequence[NonNegativeInt]]]
+    thresholds: NotRequired[Sequence[float] | None]  # by class, where an image may show several
     notes: Sequence[str]
 
 
@@ -241,6 +242,9 @@ def _amiss_beside(found: EvaluationRecord) -> str:
     patients, external = found.get("patients"), found.get("external")
     if patients and patients["scores"].keys() != names:
         return "patients is not of the candidates that it scores"
+    for scores in patients["scores"].values() if patients else ():
+        if len(scores.get("thresholds") or scores["classes"]) != len(scores["classes"]):
+            return "patients has thresholds of other classes"
     bounds = [of["metrics"] for of in patients["scores"].values()] if patients else []
     bounds += external["drops"].values() if external else []
     for column, by in found.get("subgroups", {}).items():

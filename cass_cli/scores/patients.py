@@ -6,7 +6,7 @@ Shapes: N images, P patients, C classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -63,6 +63,36 @@ def pooled(probabilities: Floats, units: np.ndarray, *, rule: str) -> Floats:
         np.add.at(merged, units, probabilities)
         merged /= np.bincount(units, minlength=total)[:, None]
     return merged
+
+
+@dataclass
+class Pool:
+    """One answer a patient from the answers to images as they come, as `by_patient` gives it; it holds no image."""
+
+    rule: str
+    held: dict[str, Floats] = field(default_factory=dict)  # by patient: the sum [C], the largest, or Σ log(1 − p)
+    images: dict[str, int] = field(default_factory=dict)
+
+    def add(self, patient: str, probabilities: Floats) -> None:
+        """Count one more image of a patient, with its answer [C]."""
+        given = probabilities
+        if self.rule == "noisy-or":
+            with np.errstate(divide="ignore"):
+                given = np.log1p(-np.minimum(probabilities, 1))
+        if patient in self.held:
+            combined = np.maximum if self.rule == "max" else np.add
+            given = combined(self.held[patient], given)
+        self.held[patient] = given
+        self.images[patient] = self.images.get(patient, 0) + 1
+
+    def answer(self, patient: str, *, multilabel: bool) -> Floats:
+        """Return the probabilities [C] of a patient."""
+        held = self.held[patient]
+        if self.rule == "max":
+            merged = held
+        else:
+            merged = -np.expm1(held) if self.rule == "noisy-or" else held / self.images[patient]
+        return merged if multilabel else merged / merged.sum()
 
 
 def _labels(labels: Labels, units: np.ndarray, total: int) -> tuple[Labels, int]:

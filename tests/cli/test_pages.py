@@ -100,6 +100,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (here / "test_list.txt").write_text("".join(f"{row.split(',')[0]}\n" for row in rows if row.endswith("2\n")))
     people = [f"{row.split(',')[0]},{'fm'[i % 2]},{20 + i}\n" for i, row in enumerate(rows)]
     (here / "people.csv").write_text("image,sex,age\n" + "".join(people))
+    (here / "patients.csv").write_text(
+        "image,patient\n" + "".join(f"{row.split(',')[0]},{i // 2}\n" for i, row in enumerate(rows))
+    )
     elsewhere = [row.replace(",light,", ",bright,") for row in draw_pictures(here / "SITE_B", seed=1)]
     (here / "theirs.csv").write_text("image,label,person,fold\n" + "".join(elsewhere))
     parts = here / "HAM10000"

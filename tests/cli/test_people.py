@@ -165,3 +165,94 @@ def test_bad_input_is_told(words: tuple[str, ...], said: str, clinic: Path, caps
 def test_without_patients_there_is_no_answer_for_them(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["evaluate", "--runs", str(tuned), "--patient-rule", "mean"]) == 2
     assert "--group-column or --group-pattern" in " ".join(capsys.readouterr().err.split())
+
+
+def predicted_patients(out: Path) -> dict[str, dict[str, str]]:
+    with out.with_name(f"{out.stem}-patients.csv").open(newline="") as file:
+        return {row["patient"]: row for row in csv.DictReader(file)}
+
+
+def named(clinic: Path, name: str, value: dict[str, Any], place: Path) -> tuple[list[str], Path]:
+    """Return the images that were scored, and a table that names the patient of each."""
+    rows, people = predicted(value), patients(clinic)
+    table = place / "patients.csv"
+    table.write_text("file,patient\n" + "".join(f"{r['image']},{people[r['image']]['patient']}\n" for r in rows))
+    return [str(clinic / row["image"]) for row in rows], table
+
+
+@pytest.mark.parametrize(("name", "rule"), [("one", "mean"), ("one", "max"), ("many", "noisy-or")])
+def test_patients_of_new_images_have_the_answers_that_were_scored(
+    name: str, rule: str, clinic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    value, out = evaluated(clinic, name, capsys, "--patient-rule", rule), tmp_path / "new.csv"
+    images, table = named(clinic, name, value, tmp_path)
+    words = ["predict", *images, "--runs", str(clinic / "runs"), "--run", name, "--out", str(out)]
+    assert run([*words, "--groups", str(table), "--patient-rule", rule]) == 0
+    said, found, people = capsys.readouterr().out, predicted_patients(out), patients(clinic)
+    assert "12 patients" in said and str(tmp_path / "new-patients.csv") in said.replace("\n", "")
+    if name == "one":
+        dx = {row["patient"]: row["dx"] for row in people.values()}
+        f1 = f1_score([dx[p] for p in found], [row["chosen"] for row in found.values()], average="macro")
+    else:
+        with (clinic / "many.csv").open(newline="") as file:
+            shown = defaultdict(set)
+            for row in csv.DictReader(file):
+                shown[row["patient"]] |= {c for c in "ab" if row[c] == "1"}
+        truth = [[c in shown[p] for c in "ab"] for p in found]
+        chosen = [[c in row["chosen"].split(";") for c in "ab"] for row in found.values()]
+        f1 = f1_score(truth, chosen, average="macro", zero_division=np.nan)
+    scored = value["patients"]["scores"][value["recommended"]]
+    assert scored["metrics"]["macro_f1"]["value"] == pytest.approx(f1)
+    assert [row["images"] for row in found.values()] == ["2"] * 12
+    with out.open(newline="") as file:
+        assert {row["patient"] for row in csv.DictReader(file)} == {*found}
+
+
+def test_images_without_a_patient_are_left_to_themselves(
+    clinic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "who.csv").write_text("image,who,day\n000.png,x,1\n001,x,2\nbad.png,y,1\n")
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    images = [str(clinic / "000.png"), str(clinic / "001.png"), str(clinic / "002.png"), str(tmp_path / "bad.png")]
+    words = ["predict", *images, "--runs", str(clinic / "runs"), "--run", "one", "--out", str(tmp_path / "p.csv")]
+    words += ["--groups", str(tmp_path / "who.csv")]
+    assert run(words) == 2
+    assert "--group-column" in capsys.readouterr().err
+    assert run([*words, "--group-column", "who", "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)["patients"]
+    found = predicted_patients(tmp_path / "p.csv")
+    assert {name: row["images"] for name, row in found.items()} == {"x": "2", "y": "0", images[2]: "1"}
+    assert found["y"]["chosen"] == ""
+    assert (value["patients"], value["rule"]) == (2, "mean")
+    assert "Of 1 of 4 images no patient is known" in value["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--patient-rule", "max"), "Add --groups"),
+        (("--group-column", "who"), "Add --groups"),
+        (("--groups", "{table}", "--patient-rule", "median"), "mean, max, noisy-or"),
+        (("--groups", "{table}", "--out", "-"), "Name a file with --out"),
+        (("--groups", "{table}", "--group-column", "whom"), "no column 'whom'"),
+        (("--groups", "{table}.no"), "who.csv.no"),
+    ],
+)
+def test_what_cannot_be_asked_of_patients_is_told_before_anything_is_read(
+    more: tuple[str, ...], said: str, clinic: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "who.csv").write_text("image,who\n000.png,x\n")
+    words = ["predict", str(clinic / "000.png"), "--runs", str(clinic / "runs"), "--run", "one"]
+    words += [word.format(table=tmp_path / "who.csv") for word in more]
+    assert run([*words, *([] if "--out" in more else ["--out", str(tmp_path / "out.csv")])]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not [*tmp_path.glob("out*")]
+
+
+def test_patients_in_python(clinic: Path) -> None:
+    images = [clinic / "000.png", clinic / "002.png", clinic / "001.png"]
+    frame = cass_cli.predict(clinic / "runs" / "one", images, groups=["x", "y", "x"], patient_rule="max")
+    assert frame[["patient", "images"]].values.tolist() == [["x", 2], ["y", 1]]
+    alone = cass_cli.predict(clinic / "runs" / "one", images)
+    most = alone.filter(like="p:").iloc[[0, 2]].max()
+    assert frame.loc[0, ["p:a", "p:b"]].tolist() == pytest.approx((most / most.sum()).tolist())

@@ -83,7 +83,7 @@ def read_rows(table: Table, image: str, asked: Columns, taken: Collection[str] =
     free = [c for c in table.columns if c not in {image, *taken, *facts}]
     split = _split_column(table, asked, free)
     free = [c for c in free if c != split]
-    group = _group_column(table, asked.group or ("patient" if tiles else None), free)
+    group = group_column(table, asked.group or ("patient" if tiles else None), free)
     free = [c for c in free if c != group and not (split is None and not asked.label and flag_split(c))]
     chosen = label_columns(table, asked.label, free, ours=ours)
     labels = _labels_of(table, chosen, asked)
@@ -183,7 +183,8 @@ def _split_column(table: Table, asked: Columns, free: Sequence[str]) -> str | No
     return find_split_column(table.columns, [c for c in free if c not in wanted])
 
 
-def _group_column(table: Table, asked: str | None, free: Sequence[str]) -> str | None:
+def group_column(table: Table, asked: str | None, free: Sequence[str]) -> str | None:
+    """Return the column of patients or lesions: the one that is asked for, else one of `free`; None: there is none."""
     if is_none(asked):
         return None
     if asked is not None:

@@ -56,15 +56,21 @@ class PatientScores:
 
 def people_asked(rule: str | None, columns: Sequence[str], metadata: Path | None) -> PeopleAsked:
     """Read --patient-rule, --subgroup and --metadata; raise `ConfigError` for what is none of these."""
-    if rule is not None and rule not in RULES:
-        raise ConfigError(
-            f"There is no --patient-rule {shown(rule)}.{did_you_mean(rule, RULES)}", hint=", ".join(RULES)
-        )
+    if rule is not None:
+        check_rule(rule)
     if metadata and not columns:
         raise ConfigError(
             "--metadata says more of the images, and no column of it is asked for.", hint="Add --subgroup."
         )
     return PeopleAsked(rule, tuple(dict.fromkeys(columns)), metadata)
+
+
+def check_rule(rule: str) -> None:
+    """Raise `ConfigError` for a --patient-rule that is none."""
+    if rule not in RULES:
+        raise ConfigError(
+            f"There is no --patient-rule {shown(rule)}.{did_you_mean(rule, RULES)}", hint=", ".join(RULES)
+        )
 
 
 def check_people(asked: PeopleAsked, table: SampleTable, rows: NDArray[np.int64]) -> dict[str, tuple[str, ...]]:

@@ -6,7 +6,7 @@ Shapes: B images of a batch, C classes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,14 @@ from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.compute import Compute, choose_compute
 from cass_cli.engine.fastest import unless_measured_elsewhere
 from cass_cli.engine.finetuning.evaluate import decisions
+from cass_cli.engine.finetuning.people import check_rule
+from cass_cli.engine.finetuning.predict_patients import Patients, find_patients
 from cass_cli.engine.finetuning.tuned_arms import TunedArms, load_tuned
 from cass_cli.engine.inference import BATCH, batch_logits
 from cass_cli.errors import ConfigError, DataError, did_you_mean
 from cass_cli.runs.trials import Trial
 from cass_cli.scores.judgement import probabilities_of
+from cass_cli.scores.patients import RULES
 from cass_cli.scores.values import Floats, confidence
 
 UNLABELLED = Columns(label="none", group="none", split="none")
@@ -101,6 +104,7 @@ class Prediction:
     agree: bool | None = None  # whether all arms choose alike; None for a single arm
     probabilities: Floats | None = None  # [C], of the candidate that answers
     by_arm: tuple[str, ...] = ()  # what each arm chooses
+    patient: str = ""  # whose image it is; "": nobody asked, or nobody knows
 
 
 def find_sources(
@@ -167,6 +171,7 @@ class Predicting:
     candidate: str
     images: int
     answers: Iterator[Prediction]
+    patients: Patients | None = None
 
 
 def predict_job(
@@ -177,14 +182,21 @@ def predict_job(
     columns: Columns = UNLABELLED,
     allow_outside: bool = False,
     answer_by: str | None = None,
+    groups: Path | Sequence[str] | None = None,
+    group_column: str | None = None,
+    patient_rule: str | None = None,
     workers: int = 0,
 ) -> Predicting:
     """Let the arms of a finished trial answer for all images that are given or that paths name.
 
-    They are read and computed as the settings say.
+    They are read and computed as the settings say. `groups` says whose images these are: a table, or a name an image.
 
-    Raises what `find_sources`, `load_tuned` and `choose_candidate` do, before the first answer.
+    Raises what `find_sources`, `load_tuned`, `choose_candidate` and `find_patients` do, before the first answer.
     """
+    if groups is None and (patient_rule or group_column):
+        option = "--patient-rule" if patient_rule else "--group-column"
+        raise ConfigError(f"{option} is about patients, and nothing says whose the images are.", hint="Add --groups.")
+    check_rule(rule := patient_rule or RULES[0])
     data, compute = resolved.config.data, choose_compute(unless_measured_elsewhere(resolved).config.train)
     sources: Sequence[Source | Pixels] = (
         [images]
@@ -201,7 +213,12 @@ def predict_job(
     arms = load_tuned(trial, compute)
     candidate = choose_candidate(arms, answer_by)
     answers = predict(arms, sources, candidate=candidate, compute=compute, workers=workers)
-    return Predicting(arms, candidate, sum(map(len, sources)), answers)
+    patients = None
+    if groups is not None:
+        named = [name for source in sources for name in source.shown]
+        patients = find_patients(trial, candidate, named, groups, group_column, rule)
+        answers = (replace(answer, patient=of) for answer, of in zip(answers, patients.of_images, strict=True))
+    return Predicting(arms, candidate, sum(map(len, sources)), answers, patients)
 
 
 def predict(
