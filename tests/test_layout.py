@@ -57,6 +57,7 @@ ENGINE = {
     **dict.fromkeys((*ENGINE_FILES, "pretraining", "finetuning", "looking"), ENGINE_FILES),
     "timing": {*ENGINE_FILES, "pretraining", "finetuning"},
     "reviewing": {*ENGINE_FILES, "finetuning", "looking"},
+    "exporting": {*ENGINE_FILES, "finetuning"},
     "tiling": set(),
 }
 """What every inner room of engine may enter besides itself."""

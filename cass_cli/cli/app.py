@@ -20,6 +20,7 @@ from cass_cli.cli.compare import compare
 from cass_cli.cli.ensemble import ensemble
 from cass_cli.cli.errors import errors
 from cass_cli.cli.evaluate import evaluate
+from cass_cli.cli.export import export
 from cass_cli.cli.feature_maps import feature_maps
 from cass_cli.cli.finetune import finetune
 from cass_cli.cli.inspect import inspect
@@ -42,6 +43,7 @@ app.command(rich_help_panel="Measure")(finetune)
 app.command(rich_help_panel="Measure")(ensemble)
 app.command(rich_help_panel="Measure")(evaluate)
 app.command(rich_help_panel="Measure")(predict)
+app.command(rich_help_panel="Measure")(export)
 app.command(rich_help_panel="Measure")(compare)
 app.command(rich_help_panel="Measure")(benchmark_time)
 app.command(rich_help_panel="Look")(attention_maps)

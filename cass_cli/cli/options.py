@@ -152,6 +152,11 @@ SET = typer.Option(
     "--set", help="Any setting, by its dotted name; may be repeated.", rich_help_panel=MACHINE, metavar="KEY.SUB=VALUE"
 )
 
+# Who answers.
+ANSWER_BY = typer.Option(
+    help="Who answers. Default: what validation recommends.", rich_help_panel=RUN_, metavar="ARM|mean|…"
+)
+
 # What comes out.
 JSON = typer.Option("--json", help="Print one JSON result on stdout, all else on stderr.", rich_help_panel=OUTPUT)
 PATIENT_RULE = typer.Option(

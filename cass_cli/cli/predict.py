@@ -9,6 +9,7 @@ import typer
 
 from cass_cli.cli.options import (
     ALLOW_OUTSIDE,
+    ANSWER_BY,
     DEVICE,
     FRACTION,
     IMAGE_COLUMN,
@@ -20,7 +21,6 @@ from cass_cli.cli.options import (
     PATIENT_RULE,
     PRECISION,
     RUN,
-    RUN_,
     RUNS,
     TRIAL_SEED,
     VARIANT,
@@ -37,12 +37,7 @@ def predict(
     variant: Annotated[str | None, VARIANT] = None,
     label_fraction: Annotated[float | None, FRACTION] = None,
     seed: Annotated[int | None, TRIAL_SEED] = None,
-    answer_by: Annotated[
-        str | None,
-        typer.Option(
-            help="Who answers. Default: what validation recommends.", rich_help_panel=RUN_, metavar="ARM|mean|…"
-        ),
-    ] = None,
+    answer_by: Annotated[str | None, ANSWER_BY] = None,
     image_column: Annotated[str | None, IMAGE_COLUMN] = None,
     groups: Annotated[
         Path | None,

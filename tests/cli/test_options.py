@@ -27,6 +27,7 @@ NAME = (
     *TRAIN,
     "evaluate",
     "predict",
+    "export",
     "errors",
     "compare",
     "report",
@@ -44,6 +45,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "data/labelled_images.py": TRAIN,
     "data/class_names.py": ("evaluate",),  # of another site's images, which are read as any folder is
     "data/layouts": (*READ, "evaluate"),
+    "data/metadata.py": ("evaluate", "predict"),
     "data/splits.py": TRAIN,
     "data/store": TRAIN,  # and evaluate, of a file that went bad: the message names who has the option
     "data/layouts/medmnist.py": TRAIN,
@@ -61,6 +63,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "engine/finetuning/people.py": ("evaluate",),
     "engine/finetuning/answers.py": ("evaluate", "errors"),
     "engine/finetuning/predict.py": ("predict",),
+    "engine/exporting": ("export",),
     "engine/pretraining": ("pretrain",),
     "engine/looking": LOOK,
     "engine/looking/attention_maps.py": ("attention-maps",),
