@@ -76,7 +76,8 @@ def brighten(x: Floats, more: float) -> Floats:
     """Return x with `more` added to its value V = max(r, g, b), at the same hue and saturation."""
     value = x.max(axis=0)
     brighter = np.minimum(value + more, 1)
-    return np.where(value > 0, x * (brighter / np.where(value > 0, value, 1)), brighter)
+    bright: Floats = np.where(value > 0, x * (brighter / np.where(value > 0, value, 1)), brighter)
+    return bright
 
 
 def flatten(x: Floats, left: float) -> Floats:
@@ -94,7 +95,8 @@ def saturate(x: Floats, more: float) -> Floats:
     value, least = x.max(axis=0), x.min(axis=0)
     coloured = value > least
     saturation = np.where(coloured, 1 - least / np.where(value > 0, value, 1), 1)
-    return np.where(coloured, value - (value - x) * (np.minimum(saturation + more, 1) / saturation), x)
+    vivid: Floats = np.where(coloured, value - (value - x) * (np.minimum(saturation + more, 1) / saturation), x)
+    return vivid
 
 
 def jpeg(pixels: Pixels, quality: int) -> Pixels:
