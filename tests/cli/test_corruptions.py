@@ -118,6 +118,9 @@ def test_the_report_tells_of_them_and_what_was_not_asked_for_is_gone(
     assert "on corrupted images, test split, by strength" in page
     assert "Scores on corrupted images, by kind and strength" in page
     assert "cass evaluate --corruptions" not in page
+    assert run(["card", "one", "--runs", str(runs), "--out", str(tmp_path / "card")]) == 0
+    checklist = (tmp_path / "card" / "checklist-claim.md").read_text()
+    assert "on 16 test images that were corrupted (Gaussian noise, Gaussian blur, " in checklist
     assert (trial / "corruptions-example-test.png").is_file()
     assert len(list(trial.rglob("corruptions*"))) == 3
     monkeypatch.setattr("cass_cli.reports.curves.write_picture", no_picture)

@@ -193,6 +193,7 @@ def score_answers(
     for name, given in found.probabilities.items():
         on_progress("Recalibrating", len(use), len(found.probabilities))
         use[name] = judge_use(labels, given, classes, places, thresholds=judged.threshold(name), **how)
+    on_progress("Recalibrating", len(use), len(use))
     assumed = asked.assumed(classes, places)
     points = {
         name: tuple(
