@@ -77,7 +77,7 @@ def plot_corruptions(found: Corrupted, path: Path, *, title: str) -> Path:
     rows = -(-len(kinds) // ACROSS)
     figure = Figure(figsize=(2.9 * ACROSS, 2.5 * rows + 0.9), layout="constrained")
     figure.suptitle(title, fontsize=11)
-    panels: NDArray[Any] = figure.subplots(rows, ACROSS, sharex=True, sharey=True, squeeze=False)
+    panels: NDArray[Any] = figure.subplots(rows, ACROSS, sharey=True, squeeze=False)
     for axes, kind in zip(panels.flat, kinds, strict=False):
         for index, (name, of) in enumerate(found.candidates.items()):
             curve = [of.clean[found.metric], *of.corrupted[kind][found.metric]]
@@ -88,7 +88,8 @@ def plot_corruptions(found: Corrupted, path: Path, *, title: str) -> Path:
         axes.grid(alpha=0.3)
     for axes in panels.flat[len(kinds) :]:
         axes.set_axis_off()
-    figure.supxlabel("strength", fontsize=9)
+    for axes in panels[-1]:
+        axes.set_xlabel("strength", fontsize=9)
     figure.supylabel(METRICS[found.metric], fontsize=9)
     handles, names = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=8, frameon=False)

@@ -136,6 +136,7 @@ def score_corrupted(
         on_progress("Predicting corrupted images", done * len(at) + each, passes * len(at))
 
     clean = scored({name: given[at] for name, given in found.probabilities.items()})
+    told(0, 0, 0)
     worse: dict[str, list[dict[str, Level]]] = {}
     for kind in kinds:
         worse[kind] = []
