@@ -4,8 +4,9 @@ With E the balanced error, 1 − balanced accuracy, of a kind of corruption c at
 
     bCE_c = Σ_s E_cs / Σ_s E^b_cs        rCE_c = Σ_s (E_cs − E_clean) / Σ_s (E^b_cs − E^b_clean)
 
-Below 1 a candidate errs less than the baseline, or loses less by the corruption; where the baseline makes no error, or
-loses nothing, the ratio is undefined. Hendrycks and Dietterich (ICLR 2019, Sec. 4.2) divide by AlexNet's; here it is
+Below 1 a candidate errs less than the baseline, or loses less by the corruption. Where the baseline makes no error the
+first is undefined; where it loses less than `LEAST_LOSS` the second is left undefined too, as it would be noise over
+next to nothing: ratios of −20 were seen. Hendrycks and Dietterich (ICLR 2019, Sec. 4.2) divide by AlexNet's; here it is
 one of the candidates. Several labels an image: balanced accuracy is what `values.py` calls so.
 
 Shapes: N images, C classes, R resamples.
@@ -26,7 +27,7 @@ from cass_cli.scores.values import Floats, mean_defined, metric_values
 BALANCED = "balanced_accuracy"
 BASELINE = "cnn"  # where it is a candidate
 RANKING = ("auroc", "average_precision")
-LEAST = 1e-12  # of what is divided by
+LEAST_LOSS = 0.01  # of balanced accuracy, on average over strengths, that losses are divided by
 
 
 @dataclass(frozen=True)
@@ -123,10 +124,13 @@ def fragilities(
             },
             mean=mean,
             drop=Estimate(whole.values[metric] - mean, *interval(drawn)),
-            bce={kind: _ratio(sum(errors[name][kind]), sum(errors[baseline][kind])) for kind in corrupted},
+            bce={kind: _ratio(*(sum(errors[who][kind]) for who in (name, baseline)), least=0) for kind in corrupted},
             rce={
-                kind: _ratio(*(sum(e - errors_clean[who] for e in errors[who][kind]) for who in (name, baseline)))
-                for kind in corrupted
+                kind: _ratio(
+                    *(sum(e - errors_clean[who] for e in errors[who][kind]) for who in (name, baseline)),
+                    least=LEAST_LOSS * len(levels),
+                )
+                for kind, levels in corrupted.items()
             },
         )
     return found
@@ -138,9 +142,9 @@ def baseline_of(candidates: Iterable[str]) -> str:
     return BASELINE if BASELINE in names else names[0]
 
 
-def _ratio(numerator: float, denominator: float) -> float:
-    """Return the quotient; NaN where the baseline's share is nothing, or it gained: more would then be less."""
-    return numerator / denominator if denominator > LEAST else float("nan")
+def _ratio(numerator: float, denominator: float, *, least: float) -> float:
+    """Return the quotient; NaN where the denominator is not more than `least`."""
+    return numerator / denominator if denominator > least else float("nan")
 
 
 def _mean(values: Iterable[float]) -> float:

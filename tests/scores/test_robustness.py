@@ -72,6 +72,14 @@ def test_what_is_divided_by_nothing_is_undefined(gains: bool) -> None:
     assert plain["drop"]["low"] is None
 
 
+@pytest.mark.parametrize(("loses", "defined"), [(0.009, False), (0.02, True)])
+def test_losses_are_not_divided_by_next_to_nothing(loses: float, defined: bool) -> None:
+    clean = {name: by_hand(0.8)[0] for name in CLEAN}
+    worse = {"colour": levels({"cnn": by_hand(*[0.8 - loses] * 5), "vit": by_hand(*[0.6] * 5)})}
+    found = fragilities(clean, worse, BALANCED, baseline="cnn")["vit"].rce["colour"]
+    assert found == pytest.approx(0.2 / loses) if defined else np.isnan(found)
+
+
 def test_levels_are_what_scikit_learn_gives() -> None:
     rng = np.random.default_rng(1)
     labels, given = np.arange(80) % 4, rng.dirichlet(np.ones(4), size=80)

@@ -21,7 +21,7 @@ from cass_cli.data.stratify import sample_units
 from cass_cli.engine.finetuning.answers import Answered, Progress, answers_from
 from cass_cli.errors import ConfigError
 from cass_cli.scores.bootstrap import RESAMPLES, draw_units
-from cass_cli.scores.robustness import BASELINE, Fragility, Level, baseline_of, fragilities, level
+from cass_cli.scores.robustness import BASELINE, LEAST_LOSS, Fragility, Level, baseline_of, fragilities, level
 from cass_cli.scores.values import Floats, indicator
 from cass_cli.seeds import stream_seed
 from cass_cli.words import shown
@@ -194,7 +194,7 @@ def _notes(candidates: Mapping[str, Fragility], baseline: str, *, multilabel: bo
     ]
     for name, values in (("bCE", of.bce), ("rCE", of.rce)):
         if lacking := [KINDS[kind] for kind, value in values.items() if np.isnan(value)]:
-            why = "makes no error" if name == "bCE" else "loses nothing"
+            why = "makes no error" if name == "bCE" else f"loses less than {LEAST_LOSS}"
             which = ", ".join(lacking)
             notes.append(f"{name} is undefined for {which}, where {baseline} {why}, and the mean leaves it out.")
     if multilabel:
