@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 # Names of the streams; the order is part of the format, append only.
-_STREAMS = ("arms", "order", "views", "layers", "monitor", "probe", "finetune", "heads")
+_STREAMS = ("arms", "order", "views", "layers", "monitor", "probe", "finetune", "heads", "corruptions")
 
 
 def stream_seed(seed: int, stream: str, *position: int) -> int:

@@ -19,7 +19,7 @@ CHAIN = ("config", "data", "models", "methods", "scores", "runs", "engine", "rep
 ONLY = {"scores": {"data"}, "runs": {"config", "data", "scores"}}
 
 DATA = (
-    {"decode", "views", "phantom", "space", "slides"},
+    {"decode", "views", "corruptions", "phantom", "space", "slides"},
     {"frames"},
     {"layouts"},
     {"sets", "sample_table"},

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from cass_cli.api.views import EvaluationView, FinetuningView, evaluation_view, 
 from cass_cli.config.flags import check_external
 from cass_cli.config.load import flag_layer
 from cass_cli.data.splits import check_split
+from cass_cli.engine.finetuning.corrupted import corruptions_asked
 from cass_cli.engine.finetuning.ensemble import ensemble_job, members_of
 from cass_cli.engine.finetuning.evaluate import evaluate as score
 from cass_cli.engine.finetuning.external import evaluate_external, external_data
@@ -34,6 +35,7 @@ from cass_cli.reports.predictions import (
     prediction_values,
 )
 from cass_cli.reports.progress import counting, stages
+from cass_cli.reports.robustness_in_words import forecast_in_words
 from cass_cli.runs.directory import settings_over
 from cass_cli.runs.trials import Variant
 from cass_cli.scores.bootstrap import RESAMPLES
@@ -102,6 +104,8 @@ def evaluate(
     patient_rule: str | None = None,
     subgroup: Sequence[str] = (),
     metadata: AnyPath | None = None,
+    corruptions: bool = False,
+    corruption_images: int | Literal["all"] | None = None,
     resamples: int = RESAMPLES,
     data: AnyPath | None = None,
     device: str | None = None,
@@ -132,6 +136,9 @@ def evaluate(
     names columns whose groups are scored one by one, as the data keep them or as the table `metadata` has them, a row
     an image or a patient.
 
+    `corruptions` scores noisy, blurred, brighter, flatter, JPEG and more colourful images too, at five strengths each:
+    at most `corruption_images` of them (by default 500), or "all".
+
     Raises `cass_cli.errors.RunError` where there is no such trial, `DataError` where no image of the split is labelled,
     `ConfigError` where a class or an operating point is none.
 
@@ -155,11 +162,21 @@ def evaluate(
     trial = found(run, runs).trial(variant, fraction=label_fraction, seed=seed)
     layer = flag_layer({"data.path": data, "train.device": device, "train.precision": precision})
     people = people_asked(patient_rule, subgroup, None if metadata is None else Path(metadata))
+    worse = corruptions_asked(corruptions, corruption_images)
     own = settings_over(trial.variant.config, [layer])
     with stages() if progress else nullcontext() as told:
+        say = (lambda forecast: told.say(forecast_in_words(forecast))) if told else None
         if external is None:
             evaluation = score(
-                own, trial, split=split, resamples=resamples, asked=asked, people=people, on_progress=told
+                own,
+                trial,
+                split=split,
+                resamples=resamples,
+                asked=asked,
+                people=people,
+                corruptions=worse,
+                on_progress=told,
+                on_forecast=say,
             )
         else:
             evaluation = evaluate_external(
@@ -172,7 +189,9 @@ def evaluate(
                 resamples=resamples,
                 asked=asked,
                 people=people,
+                corruptions=worse,
                 on_progress=told,
+                on_forecast=say,
             )
     if write:
         with counting("Writing") if progress else nullcontext() as wrote:

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from cass_cli.config.load import read_saved
 from cass_cli.data.splits import split_rows
+from cass_cli.engine.finetuning.corrupted import Corrupted
 from cass_cli.engine.finetuning.evaluate import Evaluation
 from cass_cli.reports.clinical import POINT_COLUMNS, pick_notes, point_rows
 from cass_cli.reports.evaluation import predictions
+from cass_cli.reports.robustness_in_words import COLUMNS, corruption_rows
 from cass_cli.runs.directory import Run
 from cass_cli.runs.names import Named
 from cass_cli.runs.records import ExternalRecord, read_run_summary
@@ -127,6 +129,8 @@ class EvaluationView:
     notes: tuple[str, ...]  # what these scores rest on, and what weakens them
     patients: pd.DataFrame | None  # of patients, as `scores` is of images; None: not asked for
     subgroups: pd.DataFrame  # column, group, images, candidate, metric, value, low, high
+    corruptions: pd.DataFrame | None  # candidate, kind, strength (0: clean), metric, value; None: not asked for
+    robustness: pd.DataFrame | None  # candidate, kind ("": of all), measure (drop, bce, rce), value, low, high
     external: pd.DataFrame | None  # another site's: candidate, metric, home, difference (theirs − home), low, high
 
 
@@ -154,7 +158,7 @@ def evaluation_view(found: Evaluation) -> EvaluationView:
     ]
     columns, rows = predictions(found)
     notes = [*next(iter(found.scores.values())).notes, found.summary.unseen_note, *judgement.notes, *found.notes]
-    notes += pick_notes(found)
+    notes += [*pick_notes(found), *(found.corrupted.notes if found.corrupted else ())]
     return EvaluationView(
         path=found.trial.path,
         split=found.split,
@@ -172,6 +176,8 @@ def evaluation_view(found: Evaluation) -> EvaluationView:
         subgroups=pd.DataFrame(
             groups, columns=["column", "group", "images", "candidate", "metric", "value", "low", "high"]
         ),
+        corruptions=_corruption_frame(found.corrupted) if found.corrupted else None,
+        robustness=_robustness_frame(found.corrupted) if found.corrupted else None,
         external=_beside_home(found.external) if found.external else None,
     )
 
@@ -179,6 +185,19 @@ def evaluation_view(found: Evaluation) -> EvaluationView:
 def _score_frame(scores: Mapping[str, Scores]) -> pd.DataFrame:
     rows = [(name, metric, e.value, e.low, e.high) for name, s in scores.items() for metric, e in s.metrics.items()]
     return pd.DataFrame(rows, columns=["candidate", "metric", "value", "low", "high"])
+
+
+def _corruption_frame(found: Corrupted) -> pd.DataFrame:
+    return pd.DataFrame(corruption_rows(found.as_dict()), columns=COLUMNS)
+
+
+def _robustness_frame(found: Corrupted) -> pd.DataFrame:
+    nan, rows = float("nan"), list[tuple[Any, ...]]()
+    for name, of in found.candidates.items():
+        rows.append((name, "", "drop", of.drop.value, of.drop.low, of.drop.high))
+        for measure, values, mean in (("bce", of.bce, of.mean_bce), ("rce", of.rce, of.mean_rce)):
+            rows += [(name, kind, measure, value, nan, nan) for kind, value in {**values, "": mean}.items()]
+    return pd.DataFrame(rows, columns=["candidate", "kind", "measure", "value", "low", "high"])
 
 
 def _beside_home(record: ExternalRecord) -> pd.DataFrame:

@@ -133,6 +133,23 @@ def evaluate(
             metavar="CSV",
         ),
     ] = None,
+    corruptions: Annotated[
+        bool,
+        typer.Option(
+            "--corruptions",
+            help="Score corrupted images too: noise, blur, brightness, contrast, JPEG, colour, at five strengths each.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = False,
+    corruption_images: Annotated[
+        str | None,
+        typer.Option(
+            help="At most so many images are corrupted, drawn in the classes' shares, whole patients; all: every one. "
+            "Default: 500.",
+            rich_help_panel=OUTPUT,
+            metavar="N|all",
+        ),
+    ] = None,
     resamples: Annotated[
         int, typer.Option(help="Bootstrap resamples behind the intervals; 0: none.", min=0, rich_help_panel=OUTPUT)
     ] = 1000,
@@ -147,7 +164,8 @@ def evaluate(
     All metrics come with 95 % bootstrap intervals over images, or over patients where the data name them; so do
     calibration and, with --operating-point, what an answer is worth as a test for one class.
     Then predictions and curves (CSV), scores (JSON) and figures are written into the fine-tuning.
-    With --external FOLDER, images of another site are scored, with how far each score falls from home.
+    With --external FOLDER, images of another site are scored, with how far each score falls from home; with
+    --corruptions, how far it falls where images are noisy, blurred or brighter, ….
     """
     from cass_cli.config.flags import check_external
     from cass_cli.config.load import flag_layer
@@ -183,11 +201,13 @@ def evaluate(
     trial = find(runs, run).trial(variant, fraction=label_fraction, seed=seed)
     with loading():
         from cass_cli.data.class_names import class_pairs
+        from cass_cli.engine.finetuning.corrupted import corruptions_asked
         from cass_cli.engine.finetuning.evaluate import evaluate as score
         from cass_cli.engine.finetuning.external import evaluate_external, external_data
         from cass_cli.engine.finetuning.external import external_name as named
         from cass_cli.engine.finetuning.people import people_asked
         from cass_cli.reports.evaluation import show_evaluation, show_files, write_evaluation
+        from cass_cli.reports.robustness_in_words import forecast_in_words
 
     everywhere = {
         "data.max_pixels": max_pixels,
@@ -196,12 +216,21 @@ def evaluate(
         "data.workers": workers,
     }
     people = people_asked(patient_rule, subgroup or [], metadata)
+    worse = corruptions_asked(corruptions, corruption_images)
     computing = {"train.device": device, "train.precision": precision}
     settings = settings_over(trial.variant.config, [flag_layer({"data.path": data, **everywhere, **computing})])
     with stages() as told:
         if external is None:
             found = score(
-                settings, trial, split=split, resamples=resamples, asked=asked, people=people, on_progress=told
+                settings,
+                trial,
+                split=split,
+                resamples=resamples,
+                asked=asked,
+                people=people,
+                corruptions=worse,
+                on_progress=told,
+                on_forecast=lambda forecast: told.say(forecast_in_words(forecast)),
             )
         else:
             found = evaluate_external(
@@ -214,7 +243,9 @@ def evaluate(
                 resamples=resamples,
                 asked=asked,
                 people=people,
+                corruptions=worse,
                 on_progress=told,
+                on_forecast=lambda forecast: told.say(forecast_in_words(forecast)),
             )
     try:
         if not as_json:

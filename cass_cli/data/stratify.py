@@ -176,3 +176,18 @@ def nested_order(bits: Ints, rng: np.random.Generator) -> tuple[Ints, int]:
         end -= 1
         free[best] = free[end]
     return np.array(order, dtype=np.int64), least
+
+
+def sample_units(bits: Ints, units: Ints, most: int, rng: np.random.Generator) -> Ints:
+    """Return rows, sorted, of whole units: as many as `most` rows hold, but one unit at least, each class its share.
+
+    bits are 0/1 [N, C], units the unit [N] of each row, numbered from 0. A class is shared by the units that show it.
+    """
+    counts = np.bincount(units)
+    if len(units) <= most:
+        return np.arange(len(units))
+    shown = np.zeros((len(counts), bits.shape[1]), dtype=np.int64)
+    np.maximum.at(shown, units, bits)
+    order, _ = nested_order(shown, rng)
+    taken = max(1, int(np.searchsorted(counts[order].cumsum(), most, side="right")))
+    return np.flatnonzero(np.isin(units, order[:taken]))

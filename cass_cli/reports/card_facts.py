@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cass_cli.data.corruptions import STRENGTHS
 from cass_cli.reports.card_data import facts_of_data
 from cass_cli.reports.card_known import Known
 from cass_cli.reports.html import setting_text
+from cass_cli.reports.robustness_in_words import kinds_of
 from cass_cli.reports.subgroups_in_words import gap_in_words
 from cass_cli.reports.summary_in_words import not_known
 from cass_cli.runs.records import EvaluationRecord
@@ -117,7 +119,7 @@ def _of_results(known: Known) -> dict[str, str]:
         "measures": f"{shown_list(list(METRICS.values()))}; of each class F1, precision, recall, AUROC; calibration "
         "slope and intercept, net benefit, risk–coverage; plots of these, and of confusion, ROC and precision–recall.",
         "uncertainty": _uncertainty(known),
-        "robustness": "Not measured by this run.",
+        "robustness": _robustness(known),
         "explain": (
             f"Drawn: {shown_list(maps)}. They are not validated." if maps else "No maps were drawn for the run."
         )
@@ -189,6 +191,20 @@ def _subgroups(known: Known) -> str:
         ]
         told.append(f"{METRICS[of['metric']]} by {column}: {shown_list(groups, 20)}. {gap_in_words(of)}")
     return " ".join(told)
+
+
+def _robustness(known: Known) -> str:
+    """Return how far the recommended answer's score falls on corrupted test images."""
+    found = known.evaluation
+    if found is None or not (told := found.get("corruptions")):
+        return f"Corrupted images were not scored: {known.command('evaluate')} --corruptions"
+    of = told["candidates"][found["recommended"]]
+    kinds = ", ".join(kinds_of(told).values())
+    return (
+        f"{METRICS[told['metric']]} by {found['recommended']} on {count(told['images'], 'test image')} that were "
+        f"corrupted ({kinds}; {len(STRENGTHS)} strengths each): {estimate_text(of['drop'])} lower, on average, than on "
+        "the same images as they are."
+    )
 
 
 def estimate_text(of: Mapping[str, Any]) -> str:

@@ -19,6 +19,7 @@ from cass_cli.reports.curves import plot_confusion, plot_reliability, plot_roc, 
 from cass_cli.reports.external import elsewhere_table, place_of
 from cass_cli.reports.people import show_people
 from cass_cli.reports.printing import Screen, print_json, print_sentence
+from cass_cli.reports.robustness import plot_corruptions, plot_examples, show_corruptions, write_corruptions
 from cass_cli.reports.tables import print_table
 from cass_cli.reports.use_plots import plot_calibration, plot_decision, plot_precision_recall, plot_risk_coverage
 from cass_cli.runs.ancestry import older_note
@@ -66,6 +67,20 @@ def write_evaluation(found: Evaluation, *, on_progress: Callable[[int, int], Non
         steps.append(partial(plot_calibration, *calibrated, title=f"Calibration: {pick}{of}"))
     else:  # of another time, when fewer classes were told of
         names["calibration"].unlink(missing_ok=True)
+    worse = (
+        folder / f"corruptions-{split}.csv",
+        found.trial.figures / f"corruptions-{split}.png",
+        folder / f"corruptions-example-{split}.png",  # a patient's image, which is not for the report
+    )
+    if of_worse := found.corrupted:
+        steps += [
+            partial(write_corruptions, of_worse, worse[0]),
+            partial(plot_corruptions, of_worse, worse[1], title=f"On corrupted images{of}"),
+            partial(plot_examples, of_worse.example, worse[2]),
+        ]
+    else:  # of another time, when they were asked for
+        for path in worse:
+            path.unlink(missing_ok=True)
     files = []
     for done, step in enumerate(steps):
         if on_progress:
@@ -163,6 +178,7 @@ def show_evaluation(found: Evaluation) -> None:
         console.print(Text(f"All {len(summary.classes):,} classes: per_class in {where}", style="dim"))
     show_clinical(console, found, most=MOST_CLASSES)
     show_people(console, found)
+    show_corruptions(console, found)
     if summary.unseen:
         print_sentence(console, Text(f"\n{summary.unseen_note}", style="yellow"))
     print_sentence(

@@ -20,6 +20,7 @@ from markupsafe import Markup
 from rich.text import Text
 
 from cass_cli import __version__
+from cass_cli.data.corruptions import STRENGTHS
 from cass_cli.data.space import default_cache_dir, home
 from cass_cli.data.splits import SPLITS
 from cass_cli.errors import RunError
@@ -29,6 +30,7 @@ from cass_cli.reports.comparison import INTERVAL, sentences, table_rows
 from cass_cli.reports.external import beside_home, place_of
 from cass_cli.reports.html_figures import curves, embed, trial_pictures
 from cass_cli.reports.printing import Screen, duration, print_json
+from cass_cli.reports.robustness_in_words import kinds_of, measured_in_words
 from cass_cli.reports.subgroups_in_words import gap_in_words, lacks_in_words
 from cass_cli.reports.summary_in_words import in_words
 from cass_cli.reports.tables import GAUGES_LEGEND
@@ -130,6 +132,9 @@ def render(report: Report) -> str:
             beside_home=beside_home,
             gap_in_words=gap_in_words,
             lacks_in_words=lacks_in_words,
+            kinds_of=kinds_of,
+            measured_in_words=measured_in_words,
+            strengths=STRENGTHS,
             parts=parts,
             beside=beside,
             sections=sections,

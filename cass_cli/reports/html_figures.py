@@ -35,6 +35,7 @@ WORDS = {  # name of a figure's file → caption; the group is an arm, or where 
     r"calibration-([\w.-]+)": "Calibration: how often each class was there, by how probable it was said to be, {}",
     r"decision-([\w.-]+)": "Decision curves: what acting upon the answers is worth at each threshold, {}",
     r"risk-coverage-([\w.-]+)": "Abstention: wrong answers among the surest, by how many are answered, {}",
+    r"corruptions-([\w.-]+)": "Scores on corrupted images, by kind and strength of what was done to them, {}",
     r"training()": "Losses and validation score of each epoch of fine-tuning",
 }
 ARMS = {"cnn": "CNN", "vit": "Transformer"}

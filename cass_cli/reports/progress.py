@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn
 from rich.text import Text
 
-from cass_cli.reports.printing import Screen
+from cass_cli.reports.printing import Screen, print_sentence
 
 BEGINNING = "Beginning"  # until something can be counted
 
@@ -27,6 +28,21 @@ class HowFar(TextColumn):
         return Text(f"{task.completed:,.0f}/{task.total:,.0f}", style="progress.download")
 
 
+@dataclass(frozen=True)
+class Stages:
+    """Moves the bar of what is being done when it is called with (what, done, total)."""
+
+    move: Callable[[str, int, int], None]
+    console: Screen  # on stderr
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        self.move(what, done, total)
+
+    def say(self, sentence: str) -> None:
+        """Leave a sentence above the bars, in a file too."""
+        print_sentence(self.console, Text(sentence))
+
+
 @contextmanager
 def working(what: str) -> Iterator[None]:
     """Show that something goes on that cannot be counted, and for how long."""
@@ -42,8 +58,8 @@ def counting(title: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def stages(*, beginning: str = BEGINNING) -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a function (what, done, total) that moves the bar of what is being done, at a terminal only.
+def stages(*, beginning: str = BEGINNING) -> Iterator[Stages]:
+    """Yield what moves the bar of what is being done, at a terminal only.
 
     Before it is called, and when a bar is full, a line says how long `beginning`, or what follows, has taken.
     """
@@ -52,7 +68,7 @@ def stages(*, beginning: str = BEGINNING) -> Iterator[Callable[[str, int, int], 
     bars: dict[str, TaskID] = {}
     if console.is_dumb_terminal and console.is_terminal:  # which cannot take a line back
         console.print(f"{beginning} …", markup=False)
-        yield lambda _what, _done, _total: None
+        yield Stages(lambda _what, _done, _total: None, console)
         return
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal, refresh_per_second=4
@@ -68,4 +84,4 @@ def stages(*, beginning: str = BEGINNING) -> Iterator[Callable[[str, int, int], 
             else:
                 progress.update(waiting, visible=False)
 
-        yield told
+        yield Stages(told, console)

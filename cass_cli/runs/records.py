@@ -14,6 +14,7 @@ from pydantic import FiniteFloat
 from typing_extensions import TypedDict  # as pydantic asks for: see `rows.py`
 
 from cass_cli.config.schema import ArmName
+from cass_cli.data.corruptions import KINDS, STRENGTHS
 from cass_cli.errors import RunError
 from cass_cli.saved import NonNegativeInt, PositiveInt, read_json, with_more
 from cass_cli.scores.judgement import Judgement
@@ -160,6 +161,35 @@ class SubgroupsRecord(TypedDict):
 
 
 @with_more
+class FragilityRecord(TypedDict):
+    """What corruption does to one candidate; None: not defined."""
+
+    clean: Mapping[str, FiniteFloat | None]  # by metric
+    corrupted: Mapping[str, Mapping[str, Sequence[FiniteFloat | None]]]  # by kind and metric, a value a strength
+    mean: FiniteFloat | None
+    drop: EstimateRecord
+    bce: Mapping[str, FiniteFloat | None]  # by kind
+    rce: Mapping[str, FiniteFloat | None]
+    mean_bce: FiniteFloat | None
+    mean_rce: FiniteFloat | None
+
+
+@with_more
+class CorruptionsRecord(TypedDict):
+    """The candidates on corrupted images."""
+
+    metric: str
+    baseline: str
+    candidates: Mapping[str, FragilityRecord]
+    images: NonNegativeInt
+    of: NonNegativeInt
+    groups: NonNegativeInt | None
+    seconds: FiniteFloat
+    forecast: FiniteFloat
+    notes: Sequence[str]
+
+
+@with_more
 class EvaluationRecord(TypedDict):
     """What `cass evaluate` found on one split."""
 
@@ -173,6 +203,7 @@ class EvaluationRecord(TypedDict):
     patients: NotRequired[PatientsRecord]
     subgroups: NotRequired[Mapping[str, Mapping[str, SubgroupsRecord]]]  # by column and candidate; {}: not asked for
     external: NotRequired[ExternalRecord]
+    corruptions: NotRequired[CorruptionsRecord]  # not there: not asked for
 
 
 def read_run_summary(path: Path) -> RunSummary | None:
@@ -256,7 +287,31 @@ def _amiss_beside(found: EvaluationRecord) -> str:
             known = of["metric"] in METRICS and {of["best"], of["worst"]} <= {"", *of["groups"]}
             if not known or any(of["metric"] not in each for each in metrics):
                 return f"subgroups.{column} tells of a metric or a group that is not there"
-    return "patients, subgroups or external has intervals with one end" if _one_ended(bounds) else ""
+    if _one_ended(bounds):
+        return "patients, subgroups or external has intervals with one end"
+    return _amiss_in_corruptions(found)
+
+
+def _amiss_in_corruptions(found: EvaluationRecord) -> str:
+    """Return what does not fit together in what is told of corrupted images."""
+    told = found.get("corruptions")
+    if not told:
+        return ""
+    names, metric = told["candidates"].keys(), told["metric"]
+    if names != found["scores"].keys() or told["baseline"] not in names or metric not in METRICS:
+        return "corruptions is not of the candidates that it scores, or of no metric"
+    (first, *_) = told["candidates"].values()
+    kinds = first["corrupted"].keys()
+    for of in told["candidates"].values():
+        tables = (of["corrupted"], of["bce"], of["rce"])
+        if not kinds or any(table.keys() != kinds for table in tables) or not kinds <= KINDS.keys():
+            return "corruptions has other kinds for some candidates"
+        values = [by.get(metric, ()) for by in of["corrupted"].values()]
+        if metric not in of["clean"] or any(len(each) != len(STRENGTHS) for each in values):
+            return "corruptions lacks some of its strengths"
+        if _one_ended([{"drop": of["drop"]}]):
+            return "corruptions has intervals with one end"
+    return ""
 
 
 def _one_ended(bounds: Iterable[Mapping[str, EstimateRecord]]) -> bool:

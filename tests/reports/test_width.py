@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cass_cli.cli.app import run
+from cass_cli.data.corruptions import KINDS, STRENGTHS
+from cass_cli.engine.finetuning.corrupted import Corrupted
 from cass_cli.engine.finetuning.evaluate import Evaluation
 from cass_cli.engine.finetuning.shared import Beginning
 from cass_cli.reports.evaluation import show_evaluation
@@ -25,6 +27,7 @@ from cass_cli.runs.trials import Variant
 from cass_cli.scores.goals import Goal
 from cass_cli.scores.metrics import score
 from cass_cli.scores.operating import choose_thresholds, operating_point
+from cass_cli.scores.robustness import fragilities, level
 from cass_cli.scores.use import judge_use
 from tests.cli.conftest import make_pictures
 from tests.reports.runs_on_disk import add_trial, write_run
@@ -83,7 +86,17 @@ def evaluation(path: Path) -> Evaluation:
         probabilities=given,
         notes=("A note that is long enough to be broken into two lines at any of these terminals, wider or not.",),
         older_than_arms=(),
+        corrupted=corrupted(names, labels, given),
     )
+
+
+def corrupted(names: tuple[str, ...], labels: np.ndarray, given: dict[str, np.ndarray]) -> Corrupted:
+    """Every candidate answers at every strength as the one after it does on clean images."""
+    clean = {name: level(labels, p, "macro_f1", resamples=20) for name, p in given.items()}
+    worse = {name: clean[after] for name, after in zip(names, (*names[1:], names[0]), strict=True)}
+    candidates = fragilities(clean, {kind: [worse] * len(STRENGTHS) for kind in KINDS}, "macro_f1", baseline="cnn")
+    image = np.zeros((3, 8, 8), np.uint8)
+    return Corrupted("macro_f1", "cnn", candidates, 60, 3600, 31, 121.0, 118.0, ("A note of corruption.",), image)
 
 
 def test_an_evaluation(tmp_path: Path, width: int, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,6 +119,9 @@ def test_an_evaluation(tmp_path: Path, width: int, capsys: pytest.CaptureFixture
         "specificity",
         "LR+",
         "risk–coverage",
+        *(title.replace(" ", "") for title in KINDS.values()),
+        "60of3,600images,drawnintheclasses'shares,31wholegroups.Ittook2min01s;1min58swereforecast",
+        "Anoteofcorruption",
     ):
         assert name in text, name
     assert len(re.findall(r"0\.\d{3}", text)) >= 4 * 8 + 3 * 5

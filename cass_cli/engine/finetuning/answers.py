@@ -5,16 +5,19 @@ Shapes: N images, C classes.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cass_cli.config.load import Resolved
 from cass_cli.config.schema import Config
 from cass_cli.data.labelled_images import Images, LabelledData, decode, find_labelled
+from cass_cli.data.store.store import ImageStore
 from cass_cli.engine.compute import Compute, choose_compute
 from cass_cli.engine.fastest import unless_measured_elsewhere
 from cass_cli.engine.finetuning.tuned_arms import TunedArms, load_tuned
@@ -47,6 +50,7 @@ class Answered:
     images: Images
     rows: NDArray[np.int64]  # of the table: those that could be read [N]
     probabilities: Mapping[str, Floats]  # [N, C] by candidate, calibrated
+    seconds: float  # that predicting took
 
 
 def load_answering(resolved: Resolved, trial: Trial) -> Answering:
@@ -77,21 +81,23 @@ def answer(by: Answering, data: LabelledData, split: str, *, on_progress: Progre
 
     `on_progress` counts what is decoded, then what is predicted, both with `what` behind them.
     """
-    config, arms, judged = by.config, by.arms, by.arms.summary.judgement
     decoding, predicting = (partial(on_progress, f"{doing} {what}".strip()) for doing in ("Decoding", "Predicting"))
-    images = decode(data, data.rows[split], config, device=by.compute.device, on_progress=decoding)
+    images = decode(data, data.rows[split], by.config, device=by.compute.device, on_progress=decoding)
     rows = images.readable(data.rows[split])
+    began = time.monotonic()
+    given = answers_from(by, images.store, images.of(rows), on_progress=predicting)
+    return Answered(by, data, images, rows, given, time.monotonic() - began)
+
+
+def answers_from(
+    by: Answering, store: ImageStore, rows: Tensor, *, on_progress: Callable[[int, int], None]
+) -> dict[str, Floats]:
+    """Return what every candidate answers to these rows of the store, calibrated as validation had it: [N, C] each."""
+    arms, judged = by.arms, by.arms.summary.judgement
     logits = store_logits(
-        arms.readers,
-        images.store,
-        images.of(rows),
-        spec=arms.spec,
-        compute=by.compute,
-        heads=arms.heads,
-        on_progress=predicting,
+        arms.readers, store, rows, spec=arms.spec, compute=by.compute, heads=arms.heads, on_progress=on_progress
     )
-    given = probabilities_of(logits, judged.temperatures, judged.weights, multilabel=arms.summary.multilabel)
-    return Answered(by, data, images, rows, given)
+    return probabilities_of(logits, judged.temperatures, judged.weights, multilabel=arms.summary.multilabel)
 
 
 def answer_split(resolved: Resolved, trial: Trial, split: str, *, on_progress: Progress) -> Answered:

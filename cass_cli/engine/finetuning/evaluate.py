@@ -9,7 +9,7 @@ Shapes: N images, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -28,6 +28,7 @@ from cass_cli.engine.finetuning.answers import (
     find_taught,
     load_answering,
 )
+from cass_cli.engine.finetuning.corrupted import Corrupted, CorruptionsAsked, Forecast, score_corrupted
 from cass_cli.engine.finetuning.people import (
     NOBODY,
     PatientScores,
@@ -74,6 +75,7 @@ class Evaluation:
     patients: PatientScores | None = None  # where one answer a patient was asked for
     subgroups: Mapping[str, Mapping[str, Subgroups]] = field(default_factory=dict)  # by column and candidate
     external: ExternalRecord | None = None  # where the images are another site's
+    corrupted: Corrupted | None = None  # where corrupted images were asked for
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -100,6 +102,7 @@ class Evaluation:
                 column: {name: found.as_dict() for name, found in of.items()} for column, of in self.subgroups.items()
             },
             **({"external": self.external} if self.external else {}),
+            **({"corruptions": self.corrupted.as_dict()} if self.corrupted else {}),
         }
 
 
@@ -111,11 +114,14 @@ def evaluate(
     resamples: int = RESAMPLES,
     asked: Asked = NOTHING,
     people: PeopleAsked = NOBODY,
+    corruptions: CorruptionsAsked | None = None,
     on_progress: Progress | None = None,
+    on_forecast: Callable[[Forecast], None] | None = None,
 ) -> Evaluation:
     """Score every candidate of `trial` on the images of `split`, under the settings of its variant.
 
     `on_progress(what, done, total)` counts what is decoded, then what is predicted, then the bootstrap's resamples.
+    `on_forecast` is told how long corrupted images will take, before they are answered.
     Raises `RunError` when the classes of the data are no longer those that the arms learned, `DataError` when
     the split has no labelled image, `ConfigError` when what is `asked` is of other classes.
     """
@@ -134,10 +140,12 @@ def evaluate(
         asked=asked,
         people=people,
         columns=columns,
+        corruptions=corruptions,
         validation=validation,
         resamples=resamples,
         notes=_relabelled(before, labels_told(data, used)),
         on_progress=told,
+        on_forecast=on_forecast,
     )
 
 
@@ -164,10 +172,12 @@ def score_answers(
     asked: Asked,
     people: PeopleAsked,
     columns: Mapping[str, Sequence[str]],
+    corruptions: CorruptionsAsked | None,
     validation: Answered | None,
     resamples: int,
     notes: Sequence[str],
     on_progress: Progress,
+    on_forecast: Callable[[Forecast], None] | None,
 ) -> Evaluation:
     """Score every candidate by its answers, at thresholds that `validation` chooses for what is `asked`.
 
@@ -183,6 +193,7 @@ def score_answers(
     for name, given in found.probabilities.items():
         on_progress("Recalibrating", len(use), len(found.probabilities))
         use[name] = judge_use(labels, given, classes, places, thresholds=judged.threshold(name), **how)
+    on_progress("Recalibrating", len(use), len(use))
     assumed = asked.assumed(classes, places)
     points = {
         name: tuple(
@@ -193,6 +204,11 @@ def score_answers(
         if asked.goals
     }
     positive = asked.note(classes, places)
+    corrupted = None
+    if corruptions:
+        corrupted = score_corrupted(
+            found, corruptions, resamples=resamples, on_progress=on_progress, on_forecast=on_forecast
+        )
     return Evaluation(
         trial=trial,
         summary=summary,
@@ -216,6 +232,7 @@ def score_answers(
         older_than_arms=older_than_arms(trial, summary),
         patients=score_patients(found, validation, rule=people.rule, resamples=resamples) if people.rule else None,
         subgroups=score_subgroups(found, columns, resamples=resamples, on_progress=on_progress),
+        corrupted=corrupted,
     )
 
 

@@ -6,7 +6,7 @@ What validation images at home decided stays: temperatures, thresholds, the pick
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from cass_cli.data.labelled_images import LabelledData, rows_digest
 from cass_cli.data.sample_table import SampleTable
 from cass_cli.data.splits import labelled
 from cass_cli.engine.finetuning.answers import Answered, Answering, Progress, answer, find_taught, load_answering
+from cass_cli.engine.finetuning.corrupted import CorruptionsAsked, Forecast
 from cass_cli.engine.finetuning.evaluate import Evaluation, answer_validation, check_asked, score_answers
 from cass_cli.engine.finetuning.people import NOBODY, PeopleAsked, check_people
 from cass_cli.errors import CassError, DataError, RunError
@@ -64,7 +65,9 @@ def evaluate_external(
     resamples: int = RESAMPLES,
     asked: Asked = NOTHING,
     people: PeopleAsked = NOBODY,
+    corruptions: CorruptionsAsked | None = None,
     on_progress: Progress | None = None,
+    on_forecast: Callable[[Forecast], None] | None = None,
 ) -> Evaluation:
     """Score every candidate of `trial` on all labelled images that `elsewhere` names, and beside them at home.
 
@@ -108,10 +111,12 @@ def evaluate_external(
         asked=asked,
         people=people,
         columns=columns,
+        corruptions=corruptions,
         validation=answer_validation(by, home, asked, people, on_progress=told) if home else None,
         resamples=resamples,
         notes=notes,
         on_progress=told,
+        on_forecast=on_forecast,
     )
     tested = None
     if home is not None and len(home.rows["test"]):
