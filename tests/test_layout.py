@@ -51,6 +51,7 @@ ENGINE_FILES = {
         "signals",
         "starting_arms",
         "state",
+        "weight_files",
     ),
 }
 ENGINE = {

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from cass_cli import __version__
-from cass_cli.cli import cache, data, presets
+from cass_cli.cli import cache, data, presets, weights
 from cass_cli.cli.attention_maps import attention_maps
 from cass_cli.cli.benchmark_time import benchmark_time
 from cass_cli.cli.card import card
@@ -54,7 +54,8 @@ app.command(rich_help_panel="Data")(inspect)
 app.add_typer(data.app, name="data", rich_help_panel="Data")
 app.command(rich_help_panel="Data")(tile)
 app.add_typer(presets.app, name="presets", rich_help_panel="Data")
-app.add_typer(cache.app, name="cache", rich_help_panel="Data")
+app.add_typer(weights.app, name="weights", rich_help_panel="Machine")
+app.add_typer(cache.app, name="cache", rich_help_panel="Machine")
 
 
 def _show_version(wanted: bool) -> None:
