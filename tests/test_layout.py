@@ -59,6 +59,7 @@ ENGINE = {
     "timing": {*ENGINE_FILES, "pretraining", "finetuning"},
     "reviewing": {*ENGINE_FILES, "finetuning", "looking"},
     "tiling": set(),
+    "doctor": ENGINE_FILES,
 }
 """What every inner room of engine may enter besides itself."""
 

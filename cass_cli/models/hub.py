@@ -66,15 +66,21 @@ def _ask(answers: list[str], endpoint: str, seconds: float, tries: int) -> None:
         try:
             get_session().head(endpoint, timeout=seconds)
         except Exception as error:
-            why = reason_of(error)
+            why = reason_of(_innermost(error))  # what lies around it may name addresses
         else:
             why = ""
             break
     answers.append(why)
 
 
+def _innermost(error: BaseException) -> BaseException:
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return error
+
+
 def reason_of(error: BaseException) -> str:
-    """Return why a network failed in the system's words, which hold no address, or else the error's first line."""
+    """Return why something failed in the system's words, or else the error's first line."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
