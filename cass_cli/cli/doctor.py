@@ -20,7 +20,7 @@ def doctor(
     """
     from cass_cli.reports.loading import loading
 
-    with loading():
+    with loading("Loading PyTorch and measuring …"):
         from cass_cli.engine.doctor.job import examine
         from cass_cli.reports.doctor import show_examination
 

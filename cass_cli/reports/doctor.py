@@ -84,7 +84,7 @@ def _rows(found: Found) -> Iterator[tuple[str, str]]:
     cuda = f"PyTorch is built with CUDA {cards.cuda}" if cards.cuda else "PyTorch is built without CUDA"
     mps = "; MPS is there, and cass does not use it" if cards.mps else ""
     yield "graphics", f"{'' if cards.cards else 'no card that PyTorch can use; '}{cuda}{driver}{mps}"
-    cached = f"{_gb(room.cached)} of them kept" if room.cached else "none kept"
+    cached = f"{room.cached / 1e6:,.1f} MB of them kept" if room.cached else "none kept"
     yield "disk", f"{_gb(room.runs_free)} free for runs, {_gb(room.cache_free)} for decoded images ({cached})"
     for number, file in enumerate(found.weights):
         yield "" if number else "weights", f"{file.model}: {HERE[file.where]} ({', '.join(file.presets)})"

@@ -97,5 +97,6 @@ def show_fetched(files: Sequence[FetchedFile], folder: Path, *, as_json: bool) -
 def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
-        table.add_column(heading, justify="right" if heading == "MB" else "left", overflow="fold")
+        copied = heading == "file"  # whole
+        table.add_column(heading, justify="right" if heading == "MB" else "left", no_wrap=copied)
     return table

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from cass_cli.data.space import CGROUP, available_memory, default_cache_dir, memory_limit, total_memory
+from cass_cli.data.store.folder import image_folder
 from cass_cli.engine.device import physical_cores
 from cass_cli.engine.fastest import processor
 from cass_cli.places import without_places
@@ -65,7 +66,7 @@ class Room:
     runs_free: int
     cache_free: int
     cache_writable: bool
-    cached: int  # bytes that are kept now
+    cached: int  # bytes of decoded images that are kept now
 
 
 def machine() -> Machine:
@@ -123,12 +124,12 @@ def _driver() -> str:
 
 def room(runs: Path) -> Room:
     """Look how much room there is for runs below `runs`, and for decoded images, and how much these take now."""
-    cache = default_cache_dir()
+    cache, images = default_cache_dir(), image_folder()
     return Room(
         runs_free=_free(runs),
         cache_free=_free(cache),
         cache_writable=os.access(_existing(cache), os.W_OK),
-        cached=sum(path.stat().st_size for path in cache.rglob("*") if path.is_file()) if cache.is_dir() else 0,
+        cached=sum(path.stat().st_size for path in images.iterdir() if path.is_file()) if images.is_dir() else 0,
     )
 
 

@@ -94,8 +94,8 @@ def test_room_is_that_of_a_folder_that_is_not_there_yet(tmp_path: Path, monkeypa
     monkeypatch.setenv("CASS_CACHE", str(tmp_path / "a" / "b"))
     found = room(tmp_path / "c" / "d")
     assert found.runs_free > 0 and found.cache_writable and found.cached == 0
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    (tmp_path / "a" / "b" / "x.img").write_bytes(b"123")
+    (tmp_path / "a" / "b" / "images").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "images" / "x.img").write_bytes(b"123")
     assert room(tmp_path).cached == 3
 
 
