@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # One thread a worker, so that as many workers as cores share them; `make test-everywhere` tries more. The same for the
-# processes that tests start, as bits depend on it; said before the libraries are loaded that read it.
+# processes that tests start, as bits depend on it; said before the libraries are loaded that read it. So is that no
+# test asks the hub.
 THREADS = os.environ.get("CASS_TEST_THREADS", "1")
-os.environ |= {"OMP_NUM_THREADS": THREADS, "OPENBLAS_NUM_THREADS": THREADS}
+os.environ |= {"OMP_NUM_THREADS": THREADS, "OPENBLAS_NUM_THREADS": THREADS, "HF_HUB_OFFLINE": "1"}
 
 import numpy as np
 import pytest
@@ -26,11 +27,11 @@ def _threads() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_users_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep every test, and every fixture that many share, out of the user's cache, hub and data folders."""
+    """Keep every test, and every fixture that many share, out of the user's cache, data and weights folders."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CASS_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("HF_HUB_OFFLINE", "1")
         patch.delenv("CASS_DATA", raising=False)
+        patch.delenv("CASS_WEIGHTS", raising=False)
         yield
 
 

@@ -51,6 +51,7 @@ ENGINE_FILES = {
         "signals",
         "starting_arms",
         "state",
+        "weight_files",
     ),
 }
 ENGINE = {
@@ -59,6 +60,7 @@ ENGINE = {
     "reviewing": {*ENGINE_FILES, "finetuning", "looking"},
     "exporting": {*ENGINE_FILES, "finetuning"},
     "tiling": set(),
+    "doctor": ENGINE_FILES,
 }
 """What every inner room of engine may enter besides itself."""
 

@@ -13,11 +13,12 @@ from typing import Annotated, Any
 import typer
 
 from cass_cli import __version__
-from cass_cli.cli import cache, data, presets
+from cass_cli.cli import cache, data, presets, weights
 from cass_cli.cli.attention_maps import attention_maps
 from cass_cli.cli.benchmark_time import benchmark_time
 from cass_cli.cli.card import card
 from cass_cli.cli.compare import compare
+from cass_cli.cli.doctor import doctor
 from cass_cli.cli.ensemble import ensemble
 from cass_cli.cli.errors import errors
 from cass_cli.cli.evaluate import evaluate
@@ -57,7 +58,9 @@ app.command(rich_help_panel="Data")(inspect)
 app.add_typer(data.app, name="data", rich_help_panel="Data")
 app.command(rich_help_panel="Data")(tile)
 app.add_typer(presets.app, name="presets", rich_help_panel="Data")
-app.add_typer(cache.app, name="cache", rich_help_panel="Data")
+app.command(rich_help_panel="Machine")(doctor)
+app.add_typer(weights.app, name="weights", rich_help_panel="Machine")
+app.add_typer(cache.app, name="cache", rich_help_panel="Machine")
 
 
 def _show_version(wanted: bool) -> None:

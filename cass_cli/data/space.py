@@ -25,6 +25,25 @@ def available_memory() -> int:
     return min(limits)
 
 
+def total_memory() -> int:
+    """Return the bytes of memory that are built in, 0 where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return 0
+
+
+def memory_limit() -> int | None:
+    """Return the bytes that a container (cgroup 2 or 1) may take, None where that is no less than all."""
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            limit = int((CGROUP / name).read_text())
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+        return limit if limit < total_memory() else None
+    return None
+
+
 def _machine() -> int:
     try:
         found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
@@ -32,10 +51,7 @@ def _machine() -> int:
             return int(found.group(1)) * 1024
     except OSError:
         pass
-    try:  # macOS does not tell what is available: half of what is built in
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (AttributeError, ValueError, OSError):  # Windows
-        return 4 * 2**30
+    return total_memory() // 2 or 4 * 2**30  # macOS does not tell what is available: half of what is built in
 
 
 def _container() -> list[int]:

@@ -196,11 +196,12 @@ def _pass(networks: list[nn.Module], images: Tensor, way: Way) -> float:
 def _key(arms: Collection[Arm], usual: Way, size: int, batch: int) -> str:
     """Name what decides the result: processor, threads, version, arms, size, batch, and what it is compared with."""
     names = " + ".join(arm.name for arm in arms)
-    machine = f"{_processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    machine = f"{processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     return f"{machine}, {names}, {size} px, batch {batch}, {usual.name}"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return what the processor calls itself, with family and model where Linux tells them."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
     except OSError:

@@ -64,7 +64,7 @@ def starting_body(run: Run, config: Config, name: str, *, seed: int) -> Arm:
     """Build an arm with the weights that `finetune.init` names, and the head that came with them.
 
     ImageNet's weights are those that the run's pretraining started from where these came from a file
-    (`arms.weights`), else timm's. Only random weights depend on `seed`.
+    (`arms.weights`), else timm's: those of `$CASS_WEIGHTS`, or of the hub. Only random weights depend on `seed`.
     """
     init = config.finetune.init
     if init == "best":
@@ -78,6 +78,7 @@ def starting_body(run: Run, config: Config, name: str, *, seed: int) -> Arm:
             outputs=card.outputs,
             weights=path,
             output_stride=card.options.get("output_stride"),
+            of_a_run=True,
         )
     return build_arm(
         getattr(config.arms, name),

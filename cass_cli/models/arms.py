@@ -6,7 +6,7 @@ Legend: B batch, S image side, D feature width, K output width.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,13 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from cass_cli.errors import ModelError, did_you_mean
+from cass_cli.errors import ModelError
 from cass_cli.models.card import ArmCard, read_card
 from cass_cli.models.header import Header, check_form, read_header
+from cass_cli.models.hub import fetch_pretrained
+from cass_cli.models.published import VARIABLE, check_name, file_in, published, weights_folder
 from cass_cli.models.sealed import load_file, write_sealed
-from cass_cli.models.weights import WeightReport, check_finite, first_words, load_weights
-from cass_cli.words import shown
-
-LONGEST = 100  # characters of a name, in a message
+from cass_cli.models.weights import WeightReport, check_finite, first_words, load_weights, sha256_of
 
 
 @dataclass(frozen=True)
@@ -45,26 +44,35 @@ def build_arm(
     seed: int = 0,
     several_sizes: bool = False,
     output_stride: int | None = None,
+    of_a_run: bool = False,
 ) -> Arm:
     """Build the timm model `name` for square images of `image_size` pixels with `outputs` outputs (0: no head).
 
-    `weights` names a local file and goes before `init`: `imagenet` fetches timm's default weights from its
-    hub, `random` leaves the start to `seed`. With `several_sizes` it takes smaller images as well. `output_stride`
-    is that of a CNN whose last stages are dilated instead of strided (Yu and Koltun 2016). Raises `ModelError` for an
-    unknown name, an image size that the patches do not divide, a stride that it cannot have, weights that do not fit,
-    or a download that fails.
+    `weights` names a local file and goes before `init`: `imagenet` takes timm's published weights, from the folder that
+    `$CASS_WEIGHTS` names if they lie there, else from timm's hub; `random` leaves the start to `seed`. The digest of a
+    file is reported, but for an arm `of_a_run`, which its own records trace. With `several_sizes` it takes smaller
+    images as well. `output_stride` is that of a CNN whose last stages are dilated instead of strided (Yu and Koltun
+    2016). Raises `ModelError` for an unknown name, an image size that the patches do not divide, a stride that it
+    cannot have, weights that do not fit, or a download that fails.
     """
     options = arm_options(name, image_size=image_size, outputs=outputs, output_stride=output_stride)
     built = _any_size(name, options) if several_sizes else options
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if weights is None and init == "imagenet":
-            model = _download(name, built)
+        lying = file_in(weights_folder(), published(name)) if weights is None and init == "imagenet" else None
+        path = weights or lying
+        if path is None and init == "imagenet":
+            model = fetch_pretrained(name, built)
             total = len(model.state_dict())
             return Arm(model, name, options, WeightReport(f"timm {_tag(model)}", total, total))
         model = timm.create_model(name, **built)
-    if weights is not None:
-        return Arm(model, name, options, load_weights(model, weights))
+    if path is not None:
+        report = load_weights(model, path)
+        if not of_a_run:
+            report = replace(report, sha256=sha256_of(path))
+        if path == lying:
+            report = replace(report, source=f"{path.name} of ${VARIABLE}")
+        return Arm(model, name, options, report)
     total = len(model.state_dict())
     return Arm(model, name, options, WeightReport("random", 0, total))
 
@@ -72,7 +80,7 @@ def build_arm(
 @cache
 def arm_options(name: str, *, image_size: int, outputs: int, output_stride: int | None = None) -> Mapping[str, Any]:
     """Return the keyword arguments for `timm.create_model`, after checking that `name` can take size and stride."""
-    check_name(name)
+    published(name)
     options: dict[str, Any] = {"num_classes": outputs}
     with torch.device("meta"):
         plain = timm.create_model(name, num_classes=outputs)
@@ -94,24 +102,6 @@ def arm_options(name: str, *, image_size: int, outputs: int, output_stride: int 
         options.pop("img_size", None)
         _dry_forward(name, options, image_size)
     return options
-
-
-def check_name(name: str) -> None:
-    """Raise `ModelError` unless `name` is that of a model that timm itself has.
-
-    timm also knows names that load from elsewhere, hf-hub:… and local-dir:…, which could stand in a stranger's file.
-    """
-    said = shown(name) if len(name) <= LONGEST else f"{shown(name[:LONGEST])}…"
-    if ":" in name or "/" in name or "\\" in name:
-        raise ModelError(
-            f"'{said}' would be loaded from elsewhere, and cass builds timm's own models only.",
-            hint="Name the model as timm.list_models() does; a file with its weights is named by --weights.",
-        )
-    if not timm.is_model(name):
-        raise ModelError(
-            f"timm has no model '{said}'.{did_you_mean(name.partition('.')[0], timm.list_models())}",
-            hint="`python -c \"import timm; print(timm.list_models('resnet*'))\"` lists names.",
-        )
 
 
 def _check_stride(name: str, options: Mapping[str, Any], image_size: int) -> None:
@@ -236,19 +226,6 @@ def _no_arm(path: Path, error: Exception) -> ModelError:
         f"{path}.safetensors with {path.name}.json is not an arm saved by cass: {first_words(error)}.",
         hint="Name a run directory that `cass pretrain` finished.",
     )
-
-
-def _download(name: str, options: Mapping[str, Any]) -> nn.Module:
-    hint = "Offline, give a local file with --weights cnn=PATH or vit=PATH, or start from --init random."
-    known = timm.models.get_pretrained_cfg(name)
-    if known is None or not known.has_weights:
-        raise ModelError(f"timm has no ImageNet weights for '{name}'.", hint=hint)
-    try:
-        model: nn.Module = timm.create_model(name, pretrained=True, **options)
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"Could not fetch timm's weights of '{name}' from the hub: {reason}", hint=hint) from error
-    return model
 
 
 def _tag(model: nn.Module) -> str:

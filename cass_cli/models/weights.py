@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from cass_cli.words import shown
 MOST_BYTES = 1_000_000_000  # of a weight file, or for larger networks
 BYTES_A_NUMBER = 64  # of the network: with an optimiser's state a file has 16
 LONGEST = 100  # characters of a tensor's name, in a message
+DIGEST = 16  # hexadecimal digits of a SHA-256 that are kept, as of images
 # Where training scripts put the model's tensors inside a checkpoint.
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "state_dict_ema")
 
@@ -32,16 +34,25 @@ class WeightReport:
     matched: int
     total: int
     missing: tuple[str, ...] = ()
+    sha256: str = ""  # of the file; of an arm of a run, and of what timm fetched, "" (their own records tell)
 
     def __str__(self) -> str:
         if self.source == "random":
             return f"random weights ({self.total} tensors)"
         text = f"{self.matched}/{self.total} tensors from {self.source}"
+        text += f" (sha256 {self.sha256[:DIGEST]})" if self.sha256 else ""
         return text + (f"; at random: {', '.join(self.missing)}" if self.missing else "")
 
 
 def load_weights(model: nn.Module, path: Path) -> WeightReport:
-    """Load the tensors of `path` into `model`, in the model's own precision.
+    """Load the tensors of `path` into `model`, in the model's own precision; raise `ModelError` as `fitting` does."""
+    given, report = fitting(model, path)
+    model.load_state_dict(model.state_dict() | given, strict=True)
+    return report
+
+
+def fitting(model: nn.Module, path: Path) -> tuple[dict[str, Tensor], WeightReport]:
+    """Return the tensors of `path` in the form of `model`, which may be one without numbers (`meta`), and which fit.
 
     Position embeddings are resampled to the model's image size by timm's own filter of that family. Only
     the classification head may be absent (it then keeps its random start); anything else that is missing,
@@ -74,8 +85,13 @@ def load_weights(model: nn.Module, path: Path) -> WeightReport:
         del given[key]
     check_finite(given, path)
     left_random = [key for key in wanted if key not in given]
-    model.load_state_dict(wanted | given, strict=True)
-    return WeightReport(path.name, len(wanted) - len(left_random), len(wanted), tuple(left_random))
+    return given, WeightReport(path.name, len(wanted) - len(left_random), len(wanted), tuple(left_random))
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_size(path: Path, *, numbers: int) -> None:

@@ -18,6 +18,7 @@ from cass_cli.config.recipes import METHODS, RECIPES, SCALED
 from cass_cli.config.schema import Config
 from cass_cli.data.sets.catalogue import SETS
 from cass_cli.data.sets.public_set import PublicSet
+from cass_cli.models.published import bytes_of, published
 from cass_cli.reports.sets import TOLD
 from cass_cli.reports.sets import commands as commands_of
 from docs.tools.tables import markdown
@@ -239,6 +240,31 @@ def _data_set(public: PublicSet) -> str:
     return f"{head}\n\n{markdown(['', ''], facts)}\n\n{traps}\n\n```sh\n" + "\n".join(commands_of(public)) + "\n```"
 
 
+ENCODERS = {
+    "DINOv2": ("vit_small_patch14_dinov2", "vit_base_patch14_dinov2", "vit_base_patch14_reg4_dinov2"),
+    "DINOv3": (
+        *("vit_small_patch16_dinov3", "vit_base_patch16_dinov3"),
+        *("convnext_tiny.dinov3_lvd1689m", "convnext_base.dinov3_lvd1689m"),
+    ),
+    "CLIP": (
+        *("resnet50_clip_gap.openai", "vit_base_patch16_clip_224.openai", "vit_base_patch16_clip_224.laion2b"),
+        *("vit_base_patch16_clip_224.metaclip_2pt5b", "eva02_base_patch16_clip_224.merged2b"),
+    ),
+    "SigLIP 2": ("vit_base_patch16_siglip_gap_224.v2_webli",),
+    "PE Core": ("vit_pe_core_small_patch16_384.fb",),
+    "AIMv2": ("aimv2_large_patch14_224.apple_pt",),
+    "C-RADIO": ("vit_base_patch16_radio_v3.c_radio",),
+}
+"""Encoders that timm has by name and cass builds, a family each: the smaller ones."""
+
+
+def encoders() -> str:
+    """Return the encoders with the licence that timm tells, and the size of their file."""
+    known = [(family, published(name)) for family, names in ENCODERS.items() for name in names]
+    rows = [[family, f"`{one.model}`", f"{bytes_of(one.model) / 1e6:,.0f}", one.licence] for family, one in known]
+    return markdown(["", "`--cnn` or `--vit`", "MB", "licence"], rows)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "settings": settings,
@@ -246,4 +272,5 @@ PARTS: dict[str, Callable[[], str]] = {
     "presets": presets,
     "functions": functions,
     "data-sets": data_sets,
+    "encoders": encoders,
 }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -81,3 +82,27 @@ def test_a_fault_of_ours_is_told_apart_from_one_of_yours(
     assert "--debug" in message
     with pytest.raises(ZeroDivisionError):
         run(["presets", "--debug"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("cass pre", {"pretrain", "predict", "presets"}),
+        ("cass weights ", {"list", "check", "fetch"}),
+        ("cass doctor --j", {"--json"}),
+    ],
+)
+def test_the_shell_completes_commands_and_options_without_pytorch(typed: str, offered: set[str]) -> None:
+    """As the script that `cass --install-completion` writes asks for it."""
+    code = (
+        "import sys; sys.argv = ['cass']; from cass_cli.__main__ import main\n"
+        "try: main()\n"
+        "finally:\n"
+        "    heavy = {'torch', 'timm', 'numpy', 'pandas', 'sklearn', 'yaml'} & set(sys.modules)\n"
+        "    sys.stderr.write(' '.join(heavy))"
+    )
+    asked = {"_CASS_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    shell = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, **asked}
+    )
+    assert set(shell.stdout.split()) == offered and shell.stderr == ""

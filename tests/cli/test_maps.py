@@ -192,7 +192,7 @@ def test_weights_that_cannot_be_fetched(
     def offline(*_: object) -> None:
         raise ModelError("Could not fetch timm's weights.", hint="Offline, give a local file with --weights.")
 
-    monkeypatch.setattr("cass_cli.models.arms._download", offline)
+    monkeypatch.setattr("cass_cli.models.arms.fetch_pretrained", offline)
     assert run(["attention-maps", "--run", str(runs / "run"), "--compare", "imagenet"]) == 2
     message = " ".join(capsys.readouterr().err.split())
     assert "Could not fetch" in message

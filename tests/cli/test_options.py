@@ -92,6 +92,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "reports/robustness_in_words.py": ("evaluate",),
     "reports/pretraining.py": ("pretrain",),
     "reports/tiling.py": ("tile",),
+    "reports/weights.py": TRAIN,  # "taken only where …"
     "reports/report_sections.html.j2": TRAIN,
     "errors.py": (),  # of all
 }
@@ -132,7 +133,7 @@ ONLY = {
     ("runs/names.py", "--label-fraction"): (*TUNED, "card"),
     ("runs/names.py", "--seed"): (*TUNED, "card"),
     ("models/arms.py", "--dino-setting"): ("pretrain",),
-    ("models/arms.py", "--init"): ("pretrain",),
+    ("models/hub.py", "--init"): ("pretrain",),
     ("models/checkpointing.py", "--accumulate"): ("pretrain",),
 }
 """Options that fewer commands come to than the rest of the file."""

@@ -13,9 +13,11 @@ import cass_cli
 from cass_cli.cli.app import app
 from cass_cli.config.recipes import METHODS, RECIPES
 from cass_cli.config.schema import Config
+from cass_cli.models.arms import arm_options
+from cass_cli.models.published import published
 from docs.tools.fill import filled
 from docs.tools.places import REPO
-from docs.tools.reference import commands, functions, methods, presets, settings
+from docs.tools.reference import ENCODERS, commands, encoders, functions, methods, presets, settings
 
 
 def every_command(name: str, command: Any) -> Iterator[tuple[str, Any]]:
@@ -90,3 +92,11 @@ def test_the_pages_are_filled_from_it() -> None:
     ):
         text = (REPO / "docs" / page).read_text(encoding="utf-8")
         assert word not in text and word in filled(text, f"docs/{page}")
+
+
+def test_the_encoders_are_those_that_cass_builds() -> None:
+    told = encoders()
+    for name in (name for names in ENCODERS.values() for name in names):
+        (row,) = [line for line in told.splitlines() if f"`{name}`" in line]
+        assert published(name).licence in row and published(name).hub.startswith("timm/")
+        arm_options(name, image_size=224, outputs=0)

@@ -87,7 +87,8 @@ def test_loading_is_said_at_a_terminal_alone_and_taken_back(
     with loading.loading():
         time.sleep(0.35)
     said = terminal.getvalue()
-    assert re.match(r"Loading PyTorch …\rLoading PyTorch … \d s", said) and said.endswith(f"\r{' ' * loading.ROOM}\r")
+    gone = " " * (len(loading.TEXT) + 8)
+    assert re.match(r"Loading PyTorch …\rLoading PyTorch … \d s", said) and said.endswith(f"\r{gone}\r")
     monkeypatch.setenv("TERM", "dumb")
     with loading.loading():
         pass
