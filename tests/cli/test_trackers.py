@@ -113,12 +113,16 @@ def test_a_killed_and_resumed_pretraining_has_the_curve_of_one_that_was_not(
     assert resumed["gauges/vit/features/spread"] == spread
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("tracker", EACH)
-def test_what_was_saved_and_not_told_is_told_by_the_resumed_run(
-    tracker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_killed_before_or_after_an_epoch_is_told_it_is_told_once(
+    tracker: str, moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(Followed, "saved", kill_at_epoch(2))
+        if moment == "before":
+            patch.setattr(Followed, "saved", kill_at_epoch(2))
+        else:  # and before it is recorded that it was told
+            patch.setattr(Followed, "_record", kill_at_record(2))
         patch.setattr(Followed, "leave", die)
         with pytest.raises(Killed):
             pretrain(tmp_path, "a", *track(tracker))
@@ -127,15 +131,25 @@ def test_what_was_saved_and_not_told_is_told_by_the_resumed_run(
     assert [epoch for epoch, _ in found["lr"]] == [1, 2, 3]
 
 
-def kill_at_epoch(number: int) -> Any:
-    real = Followed.saved
+real_saved, real_record = Followed.saved, Followed._record
 
+
+def kill_at_epoch(number: int) -> Any:
     def saved(self: Followed) -> None:
         if any(epoch == number for epoch, _ in self.waiting):
             raise Killed
-        real(self)
+        real_saved(self)
 
     return saved
+
+
+def kill_at_record(number: int) -> Any:
+    def record(self: Followed, name: Any, told: Any) -> None:
+        if told["epochs"] == number:
+            raise Killed
+        real_record(self, name, told)
+
+    return record
 
 
 @pytest.mark.skipif(not INSTALLED or platform.system() == "Windows", reason="there is no tracker, or no SIGKILL")
