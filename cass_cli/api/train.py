@@ -22,6 +22,8 @@ from cass_cli.engine.pretraining.plan import memory_settings as pretraining_memo
 from cass_cli.engine.pretraining.request import requested_settings
 from cass_cli.reports.finetuning import FinetuneDisplay
 from cass_cli.reports.pretraining import PretrainDisplay, Silent
+from cass_cli.reports.trackers.tracked import tracked_finetuning, tracked_pretraining
+from cass_cli.reports.trackers.tracker import check_trackers
 from cass_cli.runs.directory import default_name
 from cass_cli.runs.names import run_to_resume, run_to_tune
 
@@ -50,6 +52,7 @@ def pretrain(
     seed: int | None = None,
     device: str | None = None,
     precision: str | None = None,
+    track: str | Sequence[str] | None = None,
     settings: Mapping[str, Any] | None = None,
     config: AnyPath | None = None,
     runs: AnyPath = "runs",
@@ -99,6 +102,7 @@ def pretrain(
         "train.seed": seed,
         "train.device": device,
         "train.precision": precision,
+        "train.track": track,
         "optim.lr": lr,
     }
     check_verify(verify=verify, resume=resume)
@@ -112,10 +116,12 @@ def pretrain(
     )
     resolved = requested_settings(asked, preset=preset, resume=going_on)
     world, train = world_from_environment(), resolved.config.train
+    check_trackers(train.track)
     shown = PretrainDisplay(train.epochs) if progress else QuietPretraining()
     with (
-        shown if world.leads else Silent() as watch,
+        shown if world.leads else Silent() as display,
         memory_for(pretraining_memory(train)),
+        tracked_pretraining(display, train.track if world.leads else ()) as watch,
         signals_passed_on(),
     ):
         result = pretrain_job(
@@ -158,6 +164,7 @@ def finetune(
     weights: Mapping[str, AnyPath] | None = None,
     device: str | None = None,
     precision: str | None = None,
+    track: str | Sequence[str] | None = None,
     settings: Mapping[str, Any] | None = None,
     config: AnyPath | None = None,
     runs: AnyPath = "runs",
@@ -199,6 +206,7 @@ def finetune(
         "arms.weights": dict(weights) if weights else None,
         "train.device": device,
         "train.precision": precision,
+        "train.track": track,
         "finetune.fractions": list(fractions) if fractions is not None else None,
         "finetune.arm": arm,
         "finetune.init": init_from,
@@ -227,9 +235,12 @@ def finetune(
     if how.startswith(IMPLIED):
         recipe = plan.resolved.config.finetune.recipe
         LOG.info("Recipe: %s, every weight is trained, as %s asks.", recipe, how.removeprefix(IMPLIED))
+    track_by = plan.resolved.config.train.track
+    check_trackers(track_by)
     with (
-        FinetuneDisplay() if progress else Quiet() as watch,
+        FinetuneDisplay() if progress else Quiet() as display,
         memory_for(finetuning_memory(plan.resolved.config.finetune)),
+        tracked_finetuning(display, track_by, plan.variant) as watch,
         signals_passed_on(),
     ):
         result = finetune_job(

@@ -44,6 +44,7 @@ from cass_cli.cli.options import (
     SPLIT_COLUMN,
     SPLIT_LIST,
     SPLIT_VALUES,
+    TRACK,
     UNCERTAIN,
     VERIFY,
     WINDOW,
@@ -197,6 +198,7 @@ def finetune(
     dry_run: Annotated[
         bool, IN_OUTPUT("--dry-run", help="Show settings, labels, memory and likely time, then stop.")
     ] = False,
+    track: Annotated[list[str] | None, TRACK] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Make classifiers of a run's arms from a share of the labels, and score them on the test split.
@@ -242,6 +244,7 @@ def finetune(
         "arms.weights": weight_files(weights),
         "train.device": device,
         "train.precision": precision,
+        "train.track": track or None,
         "finetune.fractions": label_fractions(label_fraction),
         "finetune.arm": arm,
         "finetune.init": init_from,
@@ -276,11 +279,15 @@ def finetune(
         from cass_cli.engine.finetuning.shared import memory_settings
         from cass_cli.engine.memory import memory_for
         from cass_cli.reports.finetuning import FinetuneDisplay, show_finetuned, show_implied
+        from cass_cli.reports.trackers.tracked import tracked_finetuning
+        from cass_cli.reports.trackers.tracker import check_trackers
 
     plan = requested_plan(
         named, layers, runs=runs, preset=preset, name=name, variant=variant, resume=resume, overwrite=overwrite
     )
     show_implied(plan.resolved)
+    track_by = plan.resolved.config.train.track
+    check_trackers(track_by)
     enough_memory = memory_for(memory_settings(plan.resolved.config.finetune))
     how: dict[str, bool] = {"new_run": plan.new_run, "resume": resume, "overwrite": overwrite}
     if dry_run:
@@ -292,6 +299,10 @@ def finetune(
             foreseen = foresee_finetuning(plan.resolved, plan.run, plan.variant, **how)
         show_finetuning_plan(foreseen, as_json=as_json)
         return
-    with FinetuneDisplay(to_stderr=as_json) as watch, enough_memory:
+    with (
+        FinetuneDisplay(to_stderr=as_json) as display,
+        enough_memory,
+        tracked_finetuning(display, track_by, plan.variant) as watch,
+    ):
         result = finetune_job(plan.resolved, plan.run, plan.variant, watch=watch, verify=verify, **how)
     show_finetuned(result, as_json=as_json)

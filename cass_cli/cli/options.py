@@ -158,6 +158,12 @@ ANSWER_BY = typer.Option(
 )
 
 # What comes out.
+TRACK = typer.Option(
+    "--track",
+    help="Show the curves in a tracker too (extra of that name); may be repeated. Default: none, or the run's.",
+    rich_help_panel=OUTPUT,
+    metavar="tensorboard|mlflow|wandb|none",
+)
 JSON = typer.Option("--json", help="Print one JSON result on stdout, all else on stderr.", rich_help_panel=OUTPUT)
 PATIENT_RULE = typer.Option(
     help="One answer a patient, beside the images': how those of a patient's images become one.",

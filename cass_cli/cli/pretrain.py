@@ -44,6 +44,7 @@ from cass_cli.cli.options import (
     SPLIT_COLUMN,
     SPLIT_LIST,
     SPLIT_VALUES,
+    TRACK,
     UNCERTAIN,
     VERIFY,
     WINDOW,
@@ -190,6 +191,7 @@ def pretrain(
     verify: Annotated[bool, VERIFY] = False,
     overwrite: Annotated[bool, IN_RUN("--overwrite", help="Replace the run --name if there is one.")] = False,
     dry_run: Annotated[bool, IN_OUTPUT("--dry-run", help="Show settings, memory and likely time, then stop.")] = False,
+    track: Annotated[list[str] | None, TRACK] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Pretrain a CNN and a Transformer on images alone: by CASS, VICReg, distillation, DINO, BYOL or MAE.
@@ -249,6 +251,7 @@ def pretrain(
         "train.device": device,
         "train.precision": precision,
         "train.compile": compile_,
+        "train.track": track or None,
         "optim.lr": lr,
     }
     from cass_cli.config.recipes import asked_settings
@@ -271,11 +274,15 @@ def pretrain(
         from cass_cli.engine.pretraining.plan import memory_settings
         from cass_cli.engine.pretraining.request import requested_settings
         from cass_cli.reports.pretraining import PretrainDisplay, Silent, show_plan, show_pretrained
+        from cass_cli.reports.trackers.tracked import tracked_pretraining
+        from cass_cli.reports.trackers.tracker import check_trackers
     from cass_cli.runs.directory import default_name
 
     world = world_from_environment()
     resolved = requested_settings(asked, preset=preset, resume=run)
-    enough_memory = memory_for(memory_settings(resolved.config.train))
+    train = resolved.config.train
+    check_trackers(train.track)
+    enough_memory = memory_for(memory_settings(train))
     if dry_run:
         from cass_cli.engine.timing.forecast import foresee
         from cass_cli.reports.progress import working
@@ -285,8 +292,9 @@ def pretrain(
         show_plan(foreseen, as_json=as_json)
         return
     with (
-        PretrainDisplay(resolved.config.train.epochs, to_stderr=as_json) if world.leads else Silent() as watch,
+        PretrainDisplay(train.epochs, to_stderr=as_json) if world.leads else Silent() as display,
         enough_memory,
+        tracked_pretraining(display, train.track if world.leads else ()) as watch,
     ):
         result = pretrain_job(
             resolved,

@@ -52,6 +52,7 @@ METHOD_NAMES: tuple[MethodName, ...] = get_args(MethodName)
 DinoSetting = Literal["official", "paper"]
 OptimiserName = Literal["adam", "adamw", "sgd"]
 RecipeName = Literal["paper", "probe", "tuned"]
+TrackerName = Literal["tensorboard", "mlflow", "wandb"]
 StartName = Literal["pretrained", "best", "averaged", "imagenet", "random"]
 
 
@@ -79,8 +80,19 @@ def _ends(value: object) -> object:
     return listed
 
 
+def _trackers(value: object) -> object:
+    """Return each name once, of an option that may be given several times; `none` alone is none."""
+    listed = _listed(value)
+    if listed in (["none"], ("none",)):
+        return ()
+    if isinstance(listed, list | tuple) and all(isinstance(name, str) for name in listed):
+        return tuple(dict.fromkeys(listed))
+    return listed
+
+
 Frames = Annotated[Literal["first", "middle", "all"] | int, BeforeValidator(_frames)]
 Window = Annotated[tuple[float, float], BeforeValidator(_ends)]
+Trackers = Annotated[tuple[TrackerName, ...], BeforeValidator(_trackers)]
 Channels = Annotated[tuple[Annotated[int, Field(ge=0, le=100_000)], ...], BeforeValidator(_listed)]
 
 
@@ -325,6 +337,7 @@ class Train(Section):
         True, description="after the last epoch, where labels exist: probe each arm as it was before and as it is"
     )
     save_minutes: Positive = Field(10.0, description="longest time between checkpoints, in minutes")
+    track: Trackers = Field((), description="trackers that show the curves: tensorboard, mlflow, wandb")
 
 
 class Finetune(Section):

@@ -87,6 +87,9 @@ class LiveDisplay:
             self.stage = (what, time.monotonic())
             self.draw(now=bool(what))
 
+    def saved(self) -> None:
+        """Say nothing: that a checkpoint is written is no news."""
+
     def count(self, task: TaskID, done: int, total: int) -> None:
         """Move a bar, which is gone when all is done."""
         self.bars.update(task, completed=done, total=total, visible=done < total)

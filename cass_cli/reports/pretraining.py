@@ -124,6 +124,8 @@ class Silent:
     def started(self, session: Session, plan: Plan, run: Run) -> None: ...
     def step(self, stats: StepStats) -> None: ...
     def epoch(self, stats: EpochStats) -> None: ...
+    def saved(self) -> None: ...
+    def finished(self, result: PretrainResult) -> None: ...
 
 
 class PretrainDisplay(LiveDisplay):
@@ -218,6 +220,9 @@ class PretrainDisplay(LiveDisplay):
         self.doing("Saving")
         self.since = (time.monotonic(), 0)
         self.draw(now=True)
+
+    def finished(self, result: PretrainResult) -> None:
+        """Say nothing yet: `show_pretrained` does, when the bars are gone."""
 
 
 def _probed(stats: EpochStats, arm: str) -> str:

@@ -68,6 +68,15 @@ class Run:
         return self.path / "features"
 
     @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def trackers(self) -> Path:
+        """Return what trackers were told of the curve."""
+        return self.path / "trackers.json"
+
+    @property
     def arms(self) -> Path:
         return self.path / "arms"
 
@@ -131,6 +140,7 @@ BEGINNING = (
     "images.json",
     "manifest.json",
     "metrics.jsonl",
+    "trackers.json",
     "targets.pt",
     ".lock",
     LATEST,
@@ -149,7 +159,9 @@ def barely_begun(path: Path, *, ours: bool = False) -> bool:
     ours = ours or (path / ENVIRONMENT).is_file()
     found = False
     with telling(path, "Check the disk and the folder's permissions."):
-        for folder, _, names in os.walk(path, onerror=_raise):
+        for folder, folders, names in os.walk(path, onerror=_raise):
+            if ours:
+                folders[:] = [name for name in folders if name != Run(path).tensorboard.name]
             for name in names:
                 file = Path(folder, name)
                 if not (is_draft(file) if ours else DRAFT.fullmatch(name)):

@@ -16,7 +16,8 @@ from cass_cli.words import shown
 
 OWN = (  # what cass writes into a run; beside it a user may keep and link anything
     *("config.yaml", "environment.json", "images.json", "manifest.json", "metrics.jsonl", "report.html"),
-    *("splits.csv", "subgroups.csv", "summary.json", "arms", "checkpoints", "features", "figures", "finetune"),
+    *("splits.csv", "subgroups.csv", "summary.json", "trackers.json"),
+    *("arms", "checkpoints", "features", "figures", "finetune", "tensorboard"),
 )
 
 

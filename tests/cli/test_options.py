@@ -85,6 +85,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "scores/goals.py": ("evaluate",),
     "scores/use.py": ("evaluate",),
     "reports/benchmark.py": ("benchmark-time",),
+    "reports/trackers": TRAIN,
     "reports/html.py": ("report", "errors"),
     "reports/card_files.py": ("card",),
     "reports/inspection.py": ("inspect",),

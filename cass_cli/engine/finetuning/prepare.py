@@ -35,6 +35,7 @@ from cass_cli.seeds import trial_seed
 FREE = (
     *("finetune.fractions", "finetune.seed", "finetune.seeds", "finetune.arm"),
     *("data.path", "data.cache", "data.workers", "train.device", "train.threads", "train.save_minutes"),
+    "train.track",
 )
 
 

@@ -166,6 +166,7 @@ def _train(job: Job, trial: Trial, t: Tuning, starts: Mapping[str, Start], watch
         state = {**tuning_state(t), "began": dict(job.began), "metrics": trial.files.metrics_mark()}
         state["starts"] = {name: {"name": start.name, "scores": dict(start.scores)} for name, start in starts.items()}
         save_checkpoint(trial.files.checkpoint, state)
+        watch.saved()
         if asked:
             where = f"epoch {t.epoch}" if not t.batch else f"batch {t.batch} of epoch {t.epoch + 1}"
             watch.note(f"Saved after {where}, as {asked} asked; training goes on.")

@@ -68,6 +68,8 @@ class Watcher(Protocol):
     def started(self, session: Session, plan: Plan, run: Run) -> None: ...
     def step(self, stats: StepStats) -> None: ...
     def epoch(self, stats: EpochStats) -> None: ...
+    def saved(self) -> None: ...  # what was told so far is in a checkpoint
+    def finished(self, result: PretrainResult) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -212,6 +214,7 @@ def _train(
         asked = stop.saved()
         if world.leads:
             save_checkpoint(run.checkpoint, {**session_state(s), "metrics": run.metrics_mark()})
+            watch.saved()
         if asked:
             watch.note(f"Saved after step {s.step:,}, as {asked} asked; training goes on.")
 
@@ -252,6 +255,7 @@ def _train(
         if labelled and (advice := try_to_advise(run, config, session.compute, stop, watch)):
             result = replace(result, advice=advice)
             write_json(run.summary, result.as_dict())
+        watch.finished(result)
     return result
 
 

@@ -23,6 +23,7 @@ FREE_ON_RESUME = (
     "train.probe_every",
     "train.advice",
     "train.save_minutes",
+    "train.track",
     "data.cache",
     "data.workers",
 )
