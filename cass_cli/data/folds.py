@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from cass_cli.csv_cells import CellWriter, name_of
 from cass_cli.data.labelled_images import LabelledData, labels_told
 from cass_cli.data.layouts.contents import contents
-from cass_cli.data.splits import Labels, assign_splits, fold_numbers, label_cells, label_columns, unit_numbers
+from cass_cli.data.splits import Labels, assign_splits, fold_numbers, label_cells, label_columns, labelled, unit_numbers
 from cass_cli.errors import DataError
 from cass_cli.files import whole_text
 from cass_cli.words import count, shown, shown_list
@@ -60,7 +60,7 @@ def left_alone(data: LabelledData, clusters: NDArray[np.int64] | None) -> NDArra
     stated = np.array([split == "test" for split in data.table.splits or ("",) * len(data.table)])
     if clusters is not None:
         stated |= np.isin(clusters, np.unique(clusters[stated & (clusters >= 0)]))
-    return np.intersect1d(data.all_rows, np.flatnonzero(stated))
+    return np.flatnonzero(stated & labelled(data.labels))
 
 
 def deal_folds(
