@@ -26,7 +26,7 @@ from cass_cli.errors import DataError
 from cass_cli.files import whole_text
 from cass_cli.words import count, shown, shown_list
 
-COLUMNS = ("image", "group", "fold", "validates")  # and those of the labels
+COLUMNS = ("image", "group", "fold", "validates", "alike")  # and those of the labels
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Folds:
     rows: NDArray[np.int64]  # of the table [n], sorted: all that are dealt
     tested: NDArray[np.int64]  # the fold 1 … K of each [n]
     validates: NDArray[np.bool_]  # in which folds each is a validation image [n, K]
+    alike: NDArray[np.bool_] | None = None  # which are nearly the same as one of another fold [n]; None: not looked for
 
     @property
     def count(self) -> int:
@@ -102,6 +103,25 @@ def deal_folds(
     return Folds(rows, tested, validates)
 
 
+def with_alike(folds: Folds, pairs: NDArray[np.int64], images: int) -> Folds:
+    """Return the folds with what is known of near-duplicates: `pairs` [M, 2] of rows of a table of so many `images`."""
+    fold = np.zeros(images, dtype=np.int64)
+    fold[folds.rows] = folds.tested
+    one, two = fold[pairs[:, 0]], fold[pairs[:, 1]]
+    return replace(folds, alike=np.isin(folds.rows, pairs[(one != two) & (one > 0) & (two > 0)]))
+
+
+def alike_note(folds: Folds) -> str:
+    """Say how many images are nearly the same as one of another fold; "" for none, or where no one looked."""
+    known = 0 if folds.alike is None else int(folds.alike.sum())
+    if not known:
+        return ""
+    return (
+        f"{count(known, 'image has', 'images have')} a near-identical one in another fold. Scores will flatter; see "
+        "`cass inspect` and --split-by-duplicates."
+    )
+
+
 def rare_note(data: LabelledData, folds: Folds) -> str:
     """Say which classes some folds do not test, since they have too few images or groups; "" where there is none."""
     labels, classes = data.labels[folds.rows], data.table.classes
@@ -131,15 +151,21 @@ def folds_digest(data: LabelledData, folds: Folds) -> str:
 
 
 def write_folds(path: Path, data: LabelledData, folds: Folds) -> None:
-    """Write a row an image: its labels, its group, the fold that tests it, and those that it validates in ("2;4")."""
+    """Write a row an image: its group, the fold that tests it, those that it validates in ("2;4"), and its labels.
+
+    `alike` is 1 where another fold has nearly the same image, 0 where none has, nothing where no one looked.
+    """
     table = data.table
     with whole_text(path) as file:
         writer = CellWriter(file)
         writer.writerow((*COLUMNS, *label_columns(table)))
-        for row, fold, validates in zip(folds.rows.tolist(), folds.tested.tolist(), folds.validates, strict=True):
+        alike = [""] * len(folds.rows) if folds.alike is None else folds.alike.astype(int).tolist()
+        for i, (row, fold, validates) in enumerate(
+            zip(folds.rows.tolist(), folds.tested.tolist(), folds.validates, strict=True)
+        ):
             where = ";".join(str(1 + other) for other in np.flatnonzero(validates))
             group = table.groups[row] if table.groups else ""
-            writer.writerow((table.names[row], group, fold, where, *label_cells(table, row)))
+            writer.writerow((table.names[row], group, fold, where, alike[i], *label_cells(table, row)))
 
 
 def read_folds(path: Path, data: LabelledData, folds: int) -> Folds:
@@ -149,6 +175,7 @@ def read_folds(path: Path, data: LabelledData, folds: int) -> Folds:
         rows = list(csv.DictReader(text, strict=True))
         names = [name_of(row["image"]) for row in rows]
         tested = np.array([int(row["fold"]) for row in rows], dtype=np.int64)
+        looked = [row["alike"] for row in rows]
         places = [[int(fold) for fold in row["validates"].split(";") if fold] for row in rows]
     except (csv.Error, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise DataError(f"{shown(str(path))} is damaged.", hint="Put it back as it was.") from error
@@ -161,9 +188,10 @@ def read_folds(path: Path, data: LabelledData, folds: int) -> Folds:
         )
     found = np.array([known[name] for name in names], dtype=np.int64)
     validates = np.zeros((len(rows), folds), dtype=bool)
-    whole = {*tested.tolist()} == {*range(1, folds + 1)} and (np.diff(found) > 0).all()
+    alike = {*looked} <= {"0", "1"} or {*looked} == {""}
+    whole = alike and {*tested.tolist()} == {*range(1, folds + 1)} and (np.diff(found) > 0).all()
     if not whole or any(not 1 <= at <= folds or at == own for own, of in zip(tested, places, strict=True) for at in of):
         raise DataError(f"{shown(str(path))} is damaged.", hint="Put it back as it was.")
     for row, of in enumerate(places):
         validates[row, [at - 1 for at in of]] = True
-    return Folds(found, tested, validates)
+    return Folds(found, tested, validates, None if "" in looked else np.array(looked) == "1")

@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 from cass_cli.data.dataset import Dataset
-from cass_cli.data.folds import Folds, deal_folds, folds_digest, left_alone, rare_note, read_folds, write_folds
+from cass_cli.data.folds import (
+    Folds,
+    alike_note,
+    deal_folds,
+    folds_digest,
+    left_alone,
+    rare_note,
+    read_folds,
+    with_alike,
+    write_folds,
+)
 from cass_cli.data.labelled_images import LabelledData
 from cass_cli.data.sample_table import SampleTable
 from cass_cli.errors import DataError
@@ -99,8 +109,21 @@ def test_folds_are_read_as_they_were_written(data: LabelledData, tmp_path: Path)
     folds = deal_folds(data, folds=3, fractions=RATIO, seed=0)
     write_folds(tmp_path / "folds.csv", data, folds)
     found = read_folds(tmp_path / "folds.csv", data, 3)
+    assert found.alike is None
     for ours, theirs in zip(vars(folds).values(), vars(found).values(), strict=True):
         assert np.array_equal(ours, theirs)
+
+
+def test_near_duplicates_in_other_folds_are_remembered(tmp_path: Path) -> None:
+    data, path = single(60), tmp_path / "folds.csv"
+    folds = deal_folds(data, folds=3, fractions=RATIO, seed=0)
+    apart = int(np.flatnonzero(folds.tested != folds.tested[0])[0])
+    beside = int(np.flatnonzero(folds.tested == folds.tested[0])[1])
+    assert alike_note(folds) == alike_note(with_alike(folds, np.array([[0, beside]]), 60)) == ""
+    folds = with_alike(folds, np.array([[0, beside], [0, apart]]), 60)
+    assert alike_note(folds).startswith("2 images have a near-identical one in another fold")
+    write_folds(path, data, folds)
+    assert alike_note(read_folds(path, data, 3)) == alike_note(folds)
 
 
 def test_folds_that_cannot_be_are_named(tmp_path: Path) -> None:
@@ -115,7 +138,7 @@ def test_folds_that_cannot_be_are_named(tmp_path: Path) -> None:
         text.replace(f",{own},", ",9,", 1),
         text.replace(f",{own},", ",x,", 1),
         "".join([lines[0], *lines[:0:-1]]),  # in another order: nobody of cass wrote that
-        text.replace(lines[1], f"000000.png,g0,{own},{own},c0\n"),  # validates where it is tested
+        text.replace(lines[1], f"000000.png,g0,{own},{own},,c0\n"),  # validates where it is tested
     ):
         path.write_text(damaged)
         with pytest.raises(DataError, match="damaged"):

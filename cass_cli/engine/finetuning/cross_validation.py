@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cass_cli.csv_cells import CellWriter, name_of
-from cass_cli.data.folds import Folds, folds_digest, left_alone
+from cass_cli.data.folds import Folds, alike_note, folds_digest, left_alone, rare_note
 from cass_cli.data.labelled_images import LabelledData, rows_digest
 from cass_cli.data.layouts.contents import contents
 from cass_cli.errors import RunError
@@ -44,6 +44,7 @@ def cross_validate(trials: Sequence[Trial], data: LabelledData, folds: Folds, le
     judged = [s.judgement for s in summaries]
     shared = [name for name in judged[0].candidates if all(name in each.candidates for each in judged)]
     partly = sorted({name for each in judged for name in each.candidates} - {*shared})
+    without = f"Not in every fold, and left out: {', '.join(partly)}." if partly else ""
     chosen = {name: [name] * len(judged) for name in shared} | {PICK: [each.pick for each in judged]}
     result = CrossValidation(
         method=method_name(first),
@@ -72,7 +73,7 @@ def cross_validate(trials: Sequence[Trial], data: LabelledData, folds: Folds, le
             name: _pooled(by_fold, summaries, found, data, rows) if len(rows) else {}
             for name, by_fold in chosen.items()
         },
-        notes=[f"Not in every fold, and left out: {', '.join(partly)}."] if partly else [],
+        notes=[note for note in (alike_note(folds), rare_note(data, folds), without) if note],
     )
     write_json(cross_validation_path(trials[0].variant, first.fraction), result.as_dict())
     return result

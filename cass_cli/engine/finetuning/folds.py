@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cass_cli.config.schema import Config
 from cass_cli.data.dataset import duplicate_pairs
 from cass_cli.data.duplicates import cluster_numbers
-from cass_cli.data.folds import Folds, deal_folds, left_alone, rare_note, read_folds
+from cass_cli.data.folds import Folds, alike_note, deal_folds, left_alone, rare_note, read_folds, with_alike
 from cass_cli.data.labelled_images import LabelledData
 from cass_cli.engine.finetuning.shared import Listener
 from cass_cli.errors import RunError
@@ -39,24 +38,14 @@ def find_folds(
         clusters = cluster_numbers(pairs, len(data.table)) if by_duplicates else None
         fractions = config.data.fractions
         found = deal_folds(data, folds=folds, fractions=fractions, seed=settings.seed, clusters=clusters)
-        if known := _alike(data, found, pairs):
-            watch.warn(
-                f"{count(known, 'image has', 'images have')} a near-identical one in another fold. Scores will "
-                "flatter; see `cass inspect` and --split-by-duplicates."
-            )
+        found = with_alike(found, pairs, len(data.table)) if compared else found
+    if note := alike_note(found):
+        watch.warn(note)
     if alone := len(left_alone(data, clusters)):
         watch.note(f"{count(alone, 'image')} of the publisher's test split are left alone: no fold has them.")
     if note := rare_note(data, found):
         watch.note(note)
     return found
-
-
-def _alike(data: LabelledData, folds: Folds, pairs: NDArray[np.int64]) -> int:
-    """Return how many images are nearly the same as one of another fold; `pairs` [K, 2] are rows of the table."""
-    fold = np.zeros(len(data.table), dtype=np.int64)
-    fold[folds.rows] = folds.tested
-    one, two = fold[pairs[:, 0]], fold[pairs[:, 1]]
-    return len(np.unique(pairs[(one != two) & (one > 0) & (two > 0)]))
 
 
 def leak_of(run: Run, config: Config, data: LabelledData, folds: Folds) -> str:
