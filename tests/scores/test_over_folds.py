@@ -100,3 +100,5 @@ def test_pooled_decisions_are_by_the_thresholds_of_each_images_fold() -> None:
     found = pooled_scores(labels, given, thresholds=limits, resamples=50)
     assert found["macro_f1"].value == pytest.approx(metrics.f1_score(labels, given >= limits, average="macro"))
     assert found["macro_f1"].value != pytest.approx(metrics.f1_score(labels, given >= 0.5, average="macro"))
+    right = pooled_scores((given >= limits).astype(np.int8), given, thresholds=limits, resamples=50)["macro_f1"]
+    assert (right.low, right.value, right.high) == (1, 1, 1), "resamples are decided by them too"
