@@ -29,7 +29,7 @@ DATA = (
     {"class_names", "metadata", "subgroups", "store", "duplicates"},
     {"dataset"},
     {"image_rows", "labelled_images"},
-    {"inspection"},
+    {"inspection", "folds"},
 )
 """Every inner room of data (a folder, or a file beside the folders) may enter itself and the floors below it."""
 

@@ -143,6 +143,8 @@ def finetune(
     label_fraction: float | Sequence[float] | None = None,
     seeds: int | None = None,
     seed: int | None = None,
+    folds: int | None = None,
+    pretrain_once: bool | None = None,
     arm: str | None = None,
     init_from: str | None = None,
     recipe: str | None = None,
@@ -180,7 +182,10 @@ def finetune(
     As `cass finetune` does: `run` is what `pretrain` or `load_run` returned, a name below `runs`, or a path; None is
     the latest, or without a run a new one from ImageNet weights where `data` or `preset` name images. `label_fraction`
     is one share of the training labels (0 … 1) or several, `seeds` how many repetitions of each: a trial for every
-    pair. `settings` holds what `--set` takes, as in {"finetune.guard": False}.
+    pair. With `folds` every labelled image outside the publisher's test split is tested once, and the trials are the
+    folds: `cross_validation` of what is returned is what they say together. `pretrain_once` takes a run's arms even
+    though they were pretrained on images that are tested. `settings` holds what `--set` takes, as in
+    {"finetune.guard": False}.
 
     It prints nothing, raises `CassError` and is interrupted as `pretrain`.
 
@@ -214,6 +219,8 @@ def finetune(
         "finetune.unlabelled": unlabelled,
         "finetune.seeds": seeds,
         "finetune.seed": seed,
+        "finetune.folds": folds,
+        "finetune.pretrain_once": pretrain_once,
         "finetune.epochs": epochs,
         "finetune.lr": lr,
         "finetune.batch_size": batch_size,

@@ -21,6 +21,7 @@ from cass_cli.engine.finetuning.evaluate import Evaluation
 from cass_cli.reports.clinical import POINT_COLUMNS, pick_notes, point_rows
 from cass_cli.reports.evaluation import predictions
 from cass_cli.reports.robustness_in_words import COLUMNS, corruption_rows
+from cass_cli.runs.cross_validation import cross_validations_of
 from cass_cli.runs.directory import Run
 from cass_cli.runs.names import Named
 from cass_cli.runs.records import ExternalRecord, read_run_summary
@@ -82,7 +83,7 @@ class RunView:
 
 @dataclass(frozen=True)
 class FinetuningView:
-    """A fine-tuning of a run: its finished trials, one for each label fraction and seed."""
+    """A fine-tuning of a run: its finished trials, one for each label fraction and seed, or fold."""
 
     path: Path
     trials: tuple[TrialSummary, ...]
@@ -97,17 +98,40 @@ class FinetuningView:
         """Return the scores of all trials, one a row, without intervals: those come from `evaluate`, or from seeds.
 
         Columns: fraction, seed, labels (training labels seen), candidate (cnn, vit, mean, …), recommended (whether
-        validation chose it), split (val or test), metric, value (0 … 1; NaN where undefined). Validation chose
-        weights, temperatures and candidate, so its scores flatter; test images had no part in it.
+        validation chose it), split (val or test), metric, value (0 … 1; NaN where undefined), fold (of a
+        cross-validation; 0: of none). Validation chose weights, temperatures and candidate, so its scores flatter;
+        test images had no part in it.
         """
-        columns = ["fraction", "seed", "labels", "candidate", "recommended", "split", "metric", "value"]
+        columns = ["fraction", "seed", "labels", "candidate", "recommended", "split", "metric", "value", "fold"]
         rows = [
-            (t.fraction, t.seed, t.labels, candidate, candidate == t.judgement.pick, split, metric, _number(value))
+            (
+                *(t.fraction, t.seed, t.labels, candidate, candidate == t.judgement.pick, split, metric),
+                *(_number(value), t.fold),
+            )
             for t in self.trials
             for split, found in (("val", t.validation), ("test", t.test))
             for candidate, values in found.items()
             for metric, value in values.items()
         ]
+        return pd.DataFrame(rows, columns=columns)
+
+    @property
+    def cross_validation(self) -> pd.DataFrame:
+        """Return what the folds of a cross-validation say together, a candidate and metric a row; else it is empty.
+
+        Columns: fraction, candidate (pick: what validation chose in each fold), metric, folds (with a score), mean,
+        low, high (over folds, with the interval of Nadeau and Bengio), pooled, pooled_low, pooled_high (of all answers
+        scored together), leak (what the arms knew of tested images; "": nothing).
+        """
+        columns = ["fraction", "candidate", "metric", "folds", "mean", "low", "high"]
+        columns += ["pooled", "pooled_low", "pooled_high", "leak"]
+        rows = []
+        for one in cross_validations_of(Variant(Run(self.path.parent.parent), self.path.name)):
+            for candidate, of in one.values.items():
+                for metric in of:
+                    mean, pooled = one.mean(candidate, metric), one.together(candidate, metric)
+                    told = (mean.n, mean.mean, mean.low, mean.high, pooled.value, pooled.low, pooled.high)
+                    rows.append((one.fraction, candidate, metric, *told, one.leak))
         return pd.DataFrame(rows, columns=columns)
 
 
@@ -136,7 +160,11 @@ class EvaluationView:
 
 def finetuning_view(variant: Variant, trials: tuple[TrialSummary, ...] | None = None) -> FinetuningView:
     """Return a fine-tuning with these trials, else with all that are finished."""
-    return FinetuningView(variant.path, trials or tuple(trial.summary() for trial in variant.trials()))
+    if trials is None:
+        seed = read_saved(variant.config).config.finetune.seed if variant.crosses else 0
+        finished = variant.fold_trials(seed) if variant.crosses else variant.trials()
+        trials = tuple(trial.summary() for trial in finished)
+    return FinetuningView(variant.path, trials)
 
 
 def evaluation_view(found: Evaluation) -> EvaluationView:

@@ -39,17 +39,25 @@ def compare(
     """Compare fine-tunings on the test split: method × arm × label fraction, as the paper's Tables 1, 3, 4 and 5.
 
     The first run named is tested against each other one, seed by seed; p-values are adjusted for their number.
+    Cross-validations have a table of their own, and are tested fold by fold where they have the same folds.
     """
     from cass_cli.files import write_text
     from cass_cli.reports.comparison import as_csv, as_latex, as_markdown, show_comparison
     from cass_cli.runs.ancestry import older_notes
     from cass_cli.runs.compare import compare as tabulate
     from cass_cli.runs.compare import trials_by_method
+    from cass_cli.runs.compare_folds import compare_folds
     from cass_cli.runs.names import find_all
 
-    trials = [trial for each in find_all(runs, named or []) for trial in each.trials()]
-    comparison = tabulate(trials_by_method(trials), metric=metric, notes=older_notes(trials))
+    found = find_all(runs, named or [])
+    trials = [trial for each in found for trial in each.trials()]
+    crossed = {variant: of for each in found for variant, of in each.cross_validations().items()}
+    folds = compare_folds(crossed, metric=metric) if crossed else None
+    if trials or not crossed:
+        comparison = tabulate(trials_by_method(trials), metric=metric, notes=older_notes(trials))
+    else:
+        comparison = None
     for path, render in ((csv, as_csv), (markdown, as_markdown), (latex, as_latex)):
         if path is not None:
-            write_text(path, render(comparison), asked=True)
-    show_comparison(comparison, as_json=as_json)
+            write_text(path, render(comparison, folds), asked=True)
+    show_comparison(comparison, folds, as_json=as_json)

@@ -115,7 +115,21 @@ def finetune(
     ] = False,
     freeze: Annotated[bool | None, PROTOCOL("--freeze", help="Recipe paper: train the new head alone.")] = None,
     seeds: Annotated[int | None, PROTOCOL(help="Repetitions with consecutive seeds. Default: 1.")] = None,
-    seed: Annotated[int | None, PROTOCOL(help="First seed: label subset, head, order. Default: 0.")] = None,
+    seed: Annotated[int | None, PROTOCOL(help="First seed: label subset, head, order; folds. Default: 0.")] = None,
+    folds: Annotated[
+        int | None,
+        PROTOCOL(
+            help="Cross-validation: test every labelled image outside the publisher's test split once, in one of K "
+            "folds. Default: the run's own split.",
+            metavar="K",
+        ),
+    ] = None,
+    pretrain_once: Annotated[
+        bool | None,
+        PROTOCOL(
+            "--pretrain-once", help="With --folds: take a run's arms, though pretrained on images that are tested."
+        ),
+    ] = None,
     epochs: Annotated[int | None, PROTOCOL(help="Passes over the labelled images, at most. Default: 50.")] = None,
     patience: Annotated[
         int | None, PROTOCOL(help="Epochs without a lower validation loss until an arm stops. Default: 5.")
@@ -206,6 +220,7 @@ def finetune(
     Recipe probe: a logistic regression on several layers of each frozen arm, one on both.
     Recipe tuned: every weight learns on from there, gently.
     Recipe paper: Adam, a cosine, focal loss, patience on the validation loss (Sec. 4.3, C.6).
+    On K folds rather than one split: cass finetune --data FOLDER --folds 5
     Without a pretraining run, from ImageNet weights: cass finetune --data FOLDER
     """
     from cass_cli.config.flags import check_verify, label_fractions, split_files, weight_files
@@ -256,6 +271,8 @@ def finetune(
         "finetune.freeze": freeze,
         "finetune.seeds": seeds,
         "finetune.seed": seed,
+        "finetune.folds": folds,
+        "finetune.pretrain_once": pretrain_once,
         "finetune.epochs": epochs,
         "finetune.patience": patience,
         "finetune.lr": lr,

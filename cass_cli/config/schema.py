@@ -359,6 +359,12 @@ class Finetune(Section):
     freeze: bool = Field(False, description="train the new head alone: a linear probe")
     seed: int = Field(0, ge=0, lt=2**32, description="first seed: of label subset, head, order and augmentation")
     seeds: int = Field(1, ge=1, le=1000, description="repetitions, with consecutive seeds (the paper: 5, C.6)")
+    folds: int | None = Field(
+        None, ge=2, le=1000, description="of a cross-validation, in place of the run's own split; none: that split"
+    )
+    pretrain_once: bool = Field(
+        False, description="folds: take arms that were pretrained on images of the test folds, which is said of scores"
+    )
     head: Literal["new", "probe"] = Field(
         "new", description="what an arm that is trained begins with: a new head, or the probe's over several layers"
     )
@@ -440,6 +446,16 @@ class Finetune(Section):
     def fits_heads(self) -> bool:
         """Whether heads are fitted on what frozen arms read, for the answer, to begin with, or to hold it against."""
         return not self.trains or self.head == "probe" or self.guard
+
+    @model_validator(mode="after")
+    def _folds_are_dealt_once(self) -> Self:
+        if self.folds and self.seeds > 1:
+            raise ValueError(f"folds: a cross-validation is dealt by one seed, not by {self.seeds}: take --seeds 1")
+        if self.folds and self.cross_teaches:
+            raise ValueError("folds: images without a label are in no fold, so cross-teach cannot be tested on folds")
+        if self.pretrain_once and not self.folds:
+            raise ValueError("pretrain_once: without --folds nothing is tested that it could be pretrained on")
+        return self
 
     @model_validator(mode="after")
     def _heads_learn_with_their_arms(self) -> Self:

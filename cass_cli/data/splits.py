@@ -101,7 +101,7 @@ def _divide(
     table: SampleTable, parts: list[str], fractions: NDArray[np.float64], seed: int, clusters: NDArray[np.int64] | None
 ) -> NDArray[np.int64]:
     """Return the index into `parts` of each image."""
-    units = _units(table.groups, clusters, len(table))
+    units = unit_numbers(table.groups, clusters, len(table))
     total = int(units.max()) + 1
     noun = "image" if total == len(table) else "group"
     if total < len(parts):
@@ -119,7 +119,7 @@ def _divide(
     return part[units]
 
 
-def _units(groups: Sequence[str] | None, clusters: NDArray[np.int64] | None, n: int) -> NDArray[np.int64]:
+def unit_numbers(groups: Sequence[str] | None, clusters: NDArray[np.int64] | None, n: int) -> NDArray[np.int64]:
     """Number the sets of images that may not be parted, 0 … U - 1 in order of their first image."""
     parent = list(range(n))
 
@@ -150,12 +150,19 @@ def _class_counts(labels: Labels | None, classes: int, units: NDArray[np.int64],
     return counts
 
 
-def fold_numbers(labels: Labels, groups: Sequence[str] | None, *, folds: int, seed: int) -> NDArray[np.int64]:
+def fold_numbers(
+    labels: Labels,
+    groups: Sequence[str] | None,
+    *,
+    folds: int,
+    seed: int,
+    keep_together: NDArray[np.int64] | None = None,
+) -> NDArray[np.int64]:
     """Return the fold 0 … `folds` - 1 of each labelled image, int64 [N]: stratified, whole groups in one.
 
-    Where there are fewer groups than `folds`, some folds are empty.
+    So are clusters of `keep_together` (int [N], -1: none). Where there are fewer groups than `folds`, some are empty.
     """
-    units = _units(groups, None, len(labels))
+    units = unit_numbers(groups, keep_together, len(labels))
     total = int(units.max()) + 1
     rng = np.random.default_rng(seed)
     shares = np.full(folds, 1 / folds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.table import Table
@@ -13,9 +13,17 @@ from rich.text import Text
 
 from cass_cli.csv_cells import CellWriter
 from cass_cli.places import without_places
+from cass_cli.reports.cross_validation import (
+    FOLD_LEGEND,
+    comparison_rows,
+    fold_sentences,
+    fold_title,
+    show_fold_comparison,
+)
 from cass_cli.reports.printing import Screen, print_json, print_sentence
 from cass_cli.reports.tables import print_table
 from cass_cli.runs.compare import Cell, CellTest, Comparison
+from cass_cli.runs.compare_folds import FoldComparison
 from cass_cli.scores.metrics import METRICS
 from cass_cli.scores.over_seeds import describe_difference, format_summary
 from cass_cli.words import label_share, shown
@@ -28,12 +36,21 @@ INTERVAL = (
 )
 
 
-def show_comparison(comparison: Comparison, *, as_json: bool) -> None:
-    """Show the table, then a sentence for each paired test."""
+def show_comparison(comparison: Comparison | None, folds: FoldComparison | None = None, *, as_json: bool) -> None:
+    """Show the table, then a sentence for each paired test; then the same of cross-validations."""
     if as_json:
-        print_json(as_dict(comparison))
+        print_json(as_dict(comparison, folds))
         return
     console = Screen(soft_wrap=True)
+    if comparison:
+        _show_trials(console, comparison)
+    if comparison and folds:
+        console.print()
+    if folds:
+        show_fold_comparison(console, folds)
+
+
+def _show_trials(console: Screen, comparison: Comparison) -> None:
     header, *rows = table_rows(comparison)
     table = Table(box=None, pad_edge=False, header_style="bold", title=_title(comparison), title_justify="left")
     for i, heading in enumerate(header):
@@ -73,19 +90,45 @@ def _sentence(test: CellTest, metric: str) -> str:
     return f"{test.candidate}, {label_share(test.fraction)}: {said}"
 
 
-def as_markdown(comparison: Comparison) -> str:
-    """Return the table and the tests as Markdown."""
-    header, *rows = table_rows(comparison)
-    lines = [_title(comparison), "", _pipes(header), "|---|---|" + "---:|" * (len(header) - 2), *map(_pipes, rows)]
-    return (
-        "\n".join([*lines, "", INTERVAL, "", *(f"- {plain(s)}" for s in (*sentences(comparison), *comparison.notes))])
-        + "\n"
-    )
+@dataclass(frozen=True)
+class _Written:
+    """A table as a file has it: its title, its rows with the header first, what it is, and what it allows to say."""
+
+    title: str
+    rows: list[list[str]]
+    legend: str
+    said: tuple[str, ...]
 
 
-def as_latex(comparison: Comparison) -> str:
-    r"""Return the table as a LaTeX tabular (package booktabs), the tests as comments below it."""
-    header, *rows = table_rows(comparison)
+def _written(comparison: Comparison | None, folds: FoldComparison | None) -> list[_Written]:
+    found = []
+    if comparison:
+        said = (*sentences(comparison), *comparison.notes)
+        found.append(_Written(_title(comparison), table_rows(comparison), INTERVAL, said))
+    if folds:
+        said = (*fold_sentences(folds), *folds.notes)
+        found.append(_Written(fold_title(folds), comparison_rows(folds), FOLD_LEGEND, said))
+    return found
+
+
+def as_markdown(comparison: Comparison | None, folds: FoldComparison | None = None) -> str:
+    """Return the tables and the tests as Markdown."""
+    return "\n".join(map(_markdown, _written(comparison, folds)))
+
+
+def _markdown(table: _Written) -> str:
+    header, *rows = table.rows
+    lines = [table.title, "", _pipes(header), "|---|---|" + "---:|" * (len(header) - 2), *map(_pipes, rows)]
+    return "\n".join([*lines, "", table.legend, "", *(f"- {plain(said)}" for said in table.said)]) + "\n"
+
+
+def as_latex(comparison: Comparison | None, folds: FoldComparison | None = None) -> str:
+    r"""Return each table as a LaTeX tabular (package booktabs), the tests as comments below it."""
+    return "\n".join(map(_latex, _written(comparison, folds)))
+
+
+def _latex(table: _Written) -> str:
+    header, *rows = table.rows
     body = [_ampersands(header), r"\midrule", *(_ampersands(row) for row in rows)]
     lines = [
         r"\begin{tabular}{ll" + "r" * (len(header) - 2) + "}",
@@ -94,31 +137,62 @@ def as_latex(comparison: Comparison) -> str:
         r"\bottomrule",
         r"\end{tabular}",
     ]
-    said = (_title(comparison), INTERVAL, *sentences(comparison), *comparison.notes)
+    said = (table.title, table.legend, *table.said)
     return "\n".join([*lines, *(f"% {_leaving(line)}" for line in said)]) + "\n"
 
 
-def as_csv(comparison: Comparison) -> str:
-    """Return a row a method, arm, label fraction and seed: everything needed to make any other table."""
+def as_csv(comparison: Comparison | None, folds: FoldComparison | None = None) -> str:
+    """Return a row a method, arm, label fraction and seed, or fold: everything needed to make any other table."""
     text = io.StringIO()
     writer = CellWriter(text)
-    writer.writerow(["method", "arm", "model", "fraction", "labels", "seed", comparison.metric, "mean", "low", "high"])
-    for c in comparison.cells:
+    metric = next(found.metric for found in (comparison, folds) if found)
+    by_fold = ["fold"] if folds else []
+    writer.writerow(["method", "arm", "model", "fraction", "labels", "seed", *by_fold, metric, "mean", "low", "high"])
+    for c in comparison.cells if comparison else ():
         interval = [c.summary.mean, c.summary.low, c.summary.high]
         for seed, value in c.values.items():
-            writer.writerow([c.method, c.candidate, c.model, c.fraction, c.labels, seed, value, *interval])
+            cells = [c.method, c.candidate, c.model, c.fraction, c.labels, seed, *([""] if folds else [])]
+            writer.writerow([*cells, value, *interval])
+    for f in folds.cells if folds else ():
+        interval = [f.summary.mean, f.summary.low, f.summary.high]
+        for fold, value in f.values.items():
+            writer.writerow([f.method, f.candidate, "", f.fraction, f.labels, "", fold, value, *interval])
     return text.getvalue()
 
 
-def as_dict(comparison: Comparison) -> dict[str, Any]:
+def as_dict(comparison: Comparison | None, folds: FoldComparison | None = None) -> dict[str, Any]:
     """Return plain JSON values."""
+    return {**(_trials_dict(comparison) if comparison else {}), **({"folds": _folds_dict(folds)} if folds else {})}
+
+
+def _folds_dict(folds: FoldComparison) -> dict[str, Any]:
+    cells = [
+        {
+            **asdict(cell),
+            "values": {fold: _defined(value) for fold, value in cell.values.items()},
+            "summary": cell.summary.as_dict(),
+            "pooled": cell.pooled.as_dict(),
+        }
+        for cell in folds.cells
+    ]
+    return {
+        "metric": folds.metric,
+        "cells": cells,
+        "tests": [_test(test) for test in folds.tests],
+        "sentences": fold_sentences(folds),
+        "notes": list(folds.notes),
+    }
+
+
+def _test(test: CellTest) -> dict[str, Any]:
+    return {**asdict(test), "test": test.test.as_dict(), "p_adjusted": _defined(test.p_adjusted)}
+
+
+def _trials_dict(comparison: Comparison) -> dict[str, Any]:
     return {
         "metric": comparison.metric,
         "cells": [_cell(cell) for cell in comparison.cells],
-        "tests": [
-            {**asdict(test), "test": test.test.as_dict(), "p_adjusted": _defined(test.p_adjusted)}
-            for test in comparison.tests
-        ],
+        "tests": [_test(test) for test in comparison.tests],
         "sentences": sentences(comparison),
         "notes": list(comparison.notes),
     }

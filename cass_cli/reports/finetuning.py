@@ -15,11 +15,12 @@ from cass_cli.config.recipes import IMPLIED
 from cass_cli.engine.finetuning.job import FinetuneResult
 from cass_cli.engine.finetuning.loop import TuneEpoch, TuneStep
 from cass_cli.engine.finetuning.shared import Beginning
+from cass_cli.reports.cross_validation import FOLD_LEGEND, show_cross_validation
 from cass_cli.reports.live import LiveDisplay
 from cass_cli.reports.printing import Screen, print_json, print_sentence
 from cass_cli.reports.tables import print_table
 from cass_cli.runs.compare import Cell, cells_of
-from cass_cli.runs.names import find, trial_flags
+from cass_cli.runs.names import find, run_flags, trial_flags
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import method_name
 from cass_cli.scores.guard import FINE_TUNED
@@ -49,7 +50,7 @@ class FinetuneDisplay(LiveDisplay):
         began = f" (from epoch {trial.epoch})" if trial.epoch else ""
         self.say(
             f"[bold]{trial.number}/{trial.trials}[/] {' + '.join(trial.arms)} on {trial.labels:,} labels "
-            f"({label_share(trial.trial.fraction, 'training labels')}), seed {trial.trial.seed}, {trial.compute}{began}"
+            f"({label_share(trial.trial.fraction, 'training labels')}), {trial.trial.which}, {trial.compute}{began}"
         )
         self.say(Text(f"    {trial.trial.path}", style="cyan"), whole=True)
         self.bars.update(self.trial_task, completed=trial.number - 1, total=trial.trials, visible=trial.trials > 1)
@@ -95,7 +96,7 @@ class FinetuneDisplay(LiveDisplay):
         metric = summary.metric
         scores = [f"{name} {value:.3f}" for name, v in summary.test.items() if (value := v.get(metric)) is not None]
         if scores:
-            which = f"{label_share(summary.fraction)}, seed {summary.seed}"
+            which = f"{label_share(summary.fraction)}, {summary.which}"
             self.say(f"  {which}: test {METRICS[metric]} {', '.join(scores)}")
         self.bars.update(self.trial_task, advance=1)
         self.draw(now=True)
@@ -108,6 +109,9 @@ def show_finetuned(result: FinetuneResult, *, as_json: bool) -> None:
         return
     console = Screen(soft_wrap=True)
     console.print()
+    if result.crossed:
+        _show_crossed(console, result)
+        return
     print_table(console, scores_table(result), names=3)
     seeds = len({trial.seed for trial in result.trials})
     over = f"mean over {seeds} seeds ± half of the 95 % interval (Student t)" if seeds > 1 else "one seed"
@@ -128,6 +132,20 @@ def show_finetuned(result: FinetuneResult, *, as_json: bool) -> None:
     console.print(Text("\nSaved in ").append(str(result.variant), style="cyan"))
     trial = find(result.variant.parent, result.variant.name).trial()
     console.print(Text(f"Next: cass evaluate{trial_flags(trial)}"))
+
+
+def _show_crossed(console: Screen, result: FinetuneResult) -> None:
+    """Show what the folds say together, and where that is."""
+    metrics = list(dict.fromkeys([result.metric, *SHOWN]))
+    for one in result.crossed:
+        show_cross_validation(console, one, metrics)
+        console.print()
+    print_sentence(console, FOLD_LEGEND, style="dim")
+    for note in guard_notes(result.trials):
+        print_sentence(console, note, style="dim")
+    variant = find(result.variant.parent, result.variant.name).fine_tuning()
+    console.print(Text("\nSaved in ").append(str(result.variant), style="cyan"))
+    console.print(Text(f"Next: cass report{run_flags(variant.run, option='')}"))
 
 
 def show_implied(resolved: Resolved) -> None:
@@ -193,12 +211,14 @@ def _as_dict(result: FinetuneResult) -> dict[str, Any]:
     results = [
         {"fraction": cell.fraction, "candidate": cell.candidate, "metric": metric, **cell.summary.as_dict()}
         for metric in metrics
-        for cell in cells_of("", result.trials, metric)
+        for cell in ([] if result.crossed else cells_of("", result.trials, metric))
     ]
+    crossed = {"cross_validation": [one.as_dict() for one in result.crossed]} if result.crossed else {}
     return {
         "variant": str(result.variant),
         "metric": result.metric,
         "seconds": result.seconds,
         "results": results,
+        **crossed,
         "trials": [trial.as_dict() for trial in result.trials],
     }

@@ -70,6 +70,7 @@ def settings_that_matter(foreseen: ForeseenTuning) -> list[str]:
     useless = {*FOREIGN[recipe], *(() if multilabel else ("finetune.thresholds",))}
     useless |= set() if tuned.fits_heads else {*GUARDING}
     useless |= set() if tuned.cross_teaches else {"finetune.unlabelled_ratio", "finetune.unlabelled_weight"}
+    useless |= set() if tuned.folds else {"finetune.folds", "finetune.pretrain_once"}
     useless |= {"finetune.loss_form"} if multilabel else set()  # a sigmoid then, always
     if foreseen.new_run:
         named.append("train.seed")
@@ -102,8 +103,11 @@ def _told(foreseen: ForeseenTuning) -> dict[str, list[str]]:
         "features and regressions": plan.feature_bytes,
     }
     parts = ", ".join(f"{name} {needed / GIB:.2f}" for name, needed in memory.items() if needed)
+    images = f"{splits}, labelled with {count(plan.classes, 'class', 'classes')}"
+    if plan.folds:
+        images = f"{plan.dealt:,}, each tested once in {plan.folds} folds, as the first: {images}"
     return {
-        "Images": [f"{splits}, labelled with {count(plan.classes, 'class', 'classes')}"],
+        "Images": [images],
         "Trials": [_trials(plan)],
         "Arms": arms,
         "Memory": [f"about {plan.memory_bytes / GIB:.2f} GiB: {parts}"] if plan.todo else ["–"],
@@ -123,6 +127,7 @@ def _trials(plan: TunePlan) -> str:
         f"{_labels(trials)} ({label_share(fraction, 'training labels')})" for fraction, trials in fractions.items()
     )
     which = f"seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
+    which = f"{plan.folds} folds dealt by {which}" if plan.folds else which
     kept = sum(trial.kept for trial in plan.trials)
     left = f"; {kept} finished and kept, {len(plan.todo)} to do" if kept else ""
     return f"{len(plan.trials)}: {of}, {which}{left}"

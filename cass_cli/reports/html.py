@@ -27,6 +27,16 @@ from cass_cli.errors import RunError
 from cass_cli.files import write_text
 from cass_cli.places import without_folders, without_places
 from cass_cli.reports.comparison import INTERVAL, sentences, table_rows
+from cass_cli.reports.cross_validation import (
+    FOLD_LEGEND,
+    comparison_rows,
+    fold_rows,
+    fold_sentences,
+    fold_title,
+    headline,
+    score_rows,
+    tested_in_words,
+)
 from cass_cli.reports.external import beside_home, place_of
 from cass_cli.reports.html_figures import curves, embed, trial_pictures
 from cass_cli.reports.printing import Screen, duration, print_json
@@ -125,6 +135,14 @@ def render(report: Report) -> str:
             table_rows=table_rows,
             sentences=sentences,
             in_words=in_words,
+            comparison_rows=comparison_rows,
+            fold_legend=FOLD_LEGEND,
+            fold_rows=fold_rows,
+            fold_sentences=fold_sentences,
+            fold_title=fold_title,
+            headline=headline,
+            score_rows=score_rows,
+            tested_in_words=tested_in_words,
             curves=curves,
             embed=embed,
             trial_pictures=trial_pictures,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cass_cli.reports.cross_validation import headline
 from cass_cli.reports.scores_in_words import doubt, how_good, kind_of, percent, weak_spots, who_answers
 from cass_cli.runs.facts import FineTuning, RunFacts, Tuned
 from cass_cli.runs.images_used import UNLABELLED, ImagesUsed
@@ -136,6 +137,8 @@ def _of_whom(images: ImagesUsed | None) -> str:
 
 
 def _not_known(facts: RunFacts) -> str:
+    if crossed := [one for tuning in facts.finetunings for one in tuning.crossed]:
+        return f"{crossed[-1].method}, in a cross-validation. {headline(crossed[-1])} {crossed[-1].leak}".strip()
     begun = any(tuning.unfinished for tuning in facts.finetunings)
     why = "its fine-tuning is not finished" if begun else "nothing was taught to tell classes apart yet (cass finetune)"
     return f"That is not known: {why}."

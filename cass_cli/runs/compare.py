@@ -87,11 +87,7 @@ def compare(
     """
     everything = [summary for summaries in methods.values() for summary in summaries]
     metric = metric or everything[0].metric
-    if metric not in METRICS:
-        raise ConfigError(
-            f"There is no metric '{metric}'.{did_you_mean(metric, list(METRICS))}",
-            hint=f"Metrics: {', '.join(METRICS)}.",
-        )
+    check_metric(metric)
     cells = tuple(cell for name, summaries in methods.items() for cell in cells_of(name, summaries, metric))
     first = next(iter(methods))
     by_key = {(c.method, c.candidate, c.fraction): c for c in cells}
@@ -111,6 +107,15 @@ def compare(
         ),
         notes=(*notes, *_notes(everything)),
     )
+
+
+def check_metric(metric: str) -> None:
+    """Raise `ConfigError` unless there is such a metric."""
+    if metric not in METRICS:
+        raise ConfigError(
+            f"There is no metric '{metric}'.{did_you_mean(metric, list(METRICS))}",
+            hint=f"Metrics: {', '.join(METRICS)}.",
+        )
 
 
 def cells_of(method: str, summaries: Sequence[TrialSummary], metric: str) -> list[Cell]:

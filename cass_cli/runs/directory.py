@@ -136,6 +136,7 @@ BEGINNING = (
     ENVIRONMENT,
     "config.yaml",
     "splits.csv",
+    "folds.csv",
     "subgroups.csv",
     "images.json",
     "manifest.json",

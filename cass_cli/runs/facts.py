@@ -22,6 +22,8 @@ from cass_cli.errors import CassError, RunError
 from cass_cli.places import without_folders
 from cass_cli.runs.ancestry import older_notes
 from cass_cli.runs.compare import Comparison, compare, trials_by_method
+from cass_cli.runs.compare_folds import FoldComparison, compare_folds
+from cass_cli.runs.cross_validation import CrossValidation, cross_validations_of
 from cass_cli.runs.directory import Run
 from cass_cli.runs.images_used import ImagesUsed, images_used
 from cass_cli.runs.latest import latest_of
@@ -79,6 +81,9 @@ class FineTuning:
     method: str
     settings: tuple[Setting, ...]  # of the fine-tuning, and what else differs from the run's
     trials: tuple[Tuned, ...]
+    folds: tuple[TrialSummary, ...]  # those of a cross-validation that are finished
+    crossed: tuple[CrossValidation, ...]  # what all folds of a label fraction say together
+    crosses: bool  # whether it is a cross-validation
     unfinished: int
     older: str  # says that it is older than the run's arms, else ""
     command: str
@@ -124,7 +129,7 @@ class RunFacts:
     def device(self) -> str:
         """What it ran on, in words."""
         ended = [f"{self.summary['device']}, {self.summary['precision']}"] if self.summary else []
-        trials = [tuned.summary for each in self.finetunings for tuned in each.trials]
+        trials = [s for each in self.finetunings for s in (*(tuned.summary for tuned in each.trials), *each.folds)]
         said = next(iter([*ended, *(f"{trial.device}, {trial.precision}" for trial in trials)]), "not recorded")
         gpu = self.environment.get("gpu") if self.environment else None
         return f"{said} ({gpu})" if gpu and said.startswith("cuda") else said
@@ -135,7 +140,8 @@ class Report:
     """One or more runs, and their fine-tunings beside each other."""
 
     runs: tuple[RunFacts, ...]
-    comparison: Comparison | None  # None: nothing is fine-tuned
+    comparison: Comparison | None  # None: nothing is fine-tuned on the runs' own splits
+    folds: FoldComparison | None  # None: nothing is cross-validated
 
 
 def gather_report(runs: Sequence[Run], *, check_leaks: bool = False) -> Report:
@@ -145,9 +151,16 @@ def gather_report(runs: Sequence[Run], *, check_leaks: bool = False) -> Report:
     """
     facts = tuple(_facts(run, check_leaks=check_leaks) for run in runs)
     trials = [tuned.trial for each in facts for tuning in each.finetunings for tuned in tuning.trials]
+    crossed = {
+        Variant(each.run, tuning.name): tuning.crossed
+        for each in facts
+        for tuning in each.finetunings
+        if tuning.crossed
+    }
     return Report(
         runs=facts,
         comparison=compare(trials_by_method(trials), notes=older_notes(trials)) if trials else None,
+        folds=compare_folds(crossed) if crossed else None,
     )
 
 
@@ -171,10 +184,10 @@ def _facts(run: Run, *, check_leaks: bool) -> RunFacts:
     rows = damage.told(read_epochs, run.metrics) or []
     summary = damage.told(read_run_summary, run.summary)
     finetunings = tuple(_fine_tuning(variant, saved, damage) for variant in variants_of(run))
-    trials = [tuned for finetuning in finetunings for tuned in finetuning.trials]
+    trials = [s for tuning in finetunings for s in (*(tuned.summary for tuned in tuning.trials), *tuning.folds)]
     environment = damage.told(read_environment, run.path / "environment.json")
     commands = [_command(environment), *(finetuning.command for finetuning in finetunings)]
-    multilabel = trials[0].summary.multilabel if trials else None
+    multilabel = trials[0].multilabel if trials else None
     if check_leaks:  # whoever asks for it is told at once why it can't be done
         images = images_used(run, config, multilabel=multilabel, check_leaks=True)
     else:
@@ -243,7 +256,11 @@ def _fine_tuning(variant: Variant, run: Resolved | None, damage: _Damage) -> Fin
     saved, found = damage.told(read_saved, variant.config), variant.trials()
     whole = (damage.told(_tuned, trial, damage) for trial in found)
     trials = _with_seeds([tuned for tuned in whole if tuned])
-    begun = sum(path.is_dir() for path in variant.path.glob("*/seed*"))
+    crossed = damage.told(cross_validations_of, variant) or [] if variant.crosses else []
+    seed = saved.config.finetune.seed if saved else 0
+    ended = variant.fold_trials(seed) if variant.crosses else []
+    folds = [summary for trial in ended if (summary := damage.told(trial.summary))]
+    begun = sum(path.is_dir() for path in variant.path.glob("*/fold*" if variant.crosses else "*/seed*"))
     settings: tuple[Setting, ...] = ()
     if saved:
         base = (run or saved).config.model_copy(update={"finetune": Config().finetune})
@@ -251,11 +268,14 @@ def _fine_tuning(variant: Variant, run: Resolved | None, damage: _Damage) -> Fin
     environment = damage.told(read_environment, variant.path / "environment.json")
     return FineTuning(
         name=variant.name,
-        method=method_name(trials[0].summary) if trials else variant.name,
+        method=method_name(summaries[0]) if (summaries := [*(t.summary for t in trials), *folds]) else variant.name,
         settings=settings,
         trials=trials,
-        unfinished=begun - len(found),
-        older=" ".join(older_notes(tuned.trial for tuned in trials)),
+        folds=tuple(folds),
+        crossed=tuple(crossed),
+        crosses=variant.crosses,
+        unfinished=begun - len(found) - len(ended),
+        older=" ".join(older_notes([*(tuned.trial for tuned in trials), *(ended if len(folds) == len(ended) else ())])),
         command=_command(environment),
     )
 
@@ -302,14 +322,14 @@ def _check_figure(path: Path) -> bool:
     return True
 
 
-def _cost(rows: Sequence[EpochRow], trials: Sequence[Tuned]) -> Cost:
+def _cost(rows: Sequence[EpochRow], trials: Sequence[TrialSummary]) -> Cost:
     seconds = sum(row["seconds"] for row in rows)
     speeds = [speed for row in rows if (speed := row.get("images_per_second"))]
     return Cost(
         pretraining_seconds=seconds,
         images_per_second=median(speeds) if speeds else math.nan,
         waiting_share=sum(row.get("waiting", math.nan) for row in rows) / seconds if seconds else math.nan,
-        finetuning_seconds=sum(tuned.summary.seconds for tuned in trials),
+        finetuning_seconds=sum(trial.seconds for trial in trials),
         trials=len(trials),
     )
 

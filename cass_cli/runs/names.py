@@ -16,6 +16,7 @@ from pathlib import Path
 from cass_cli.config.load import Layer
 from cass_cli.errors import RunError, did_you_mean
 from cass_cli.files import DRAFT
+from cass_cli.runs.cross_validation import CrossValidation, cross_validations_of
 from cass_cli.runs.directory import Run, barely_begun
 from cass_cli.runs.latest import LATEST, by_name, latest_of
 from cass_cli.runs.own import check_no_loop, check_own
@@ -77,15 +78,22 @@ class Named:
 
         So a table tests it against the baselines. Raises `RunError` where a fraction or seed was named that has none.
         """
-        if self.fraction is not None:
+        if self.fraction is not None and not (self.variant and self.variant.crosses):
             self.trial()
-        variants = [self.variant] if self.variant else sorted(variants_of(self.run), key=_rank)
         return [
             trial
-            for variant in variants
+            for variant in self._variants()
             for trial in variant.trials()
             if self.fraction in (None, trial.fraction) and self.seed in (None, trial.seed)
         ]
+
+    def cross_validations(self) -> dict[Variant, list[CrossValidation]]:
+        """Return what the cross-validations found that were named, by fine-tuning, in the order of `trials`."""
+        found = {each: cross_validations_of(each, self.fraction) for each in self._variants() if each.crosses}
+        return {each: of for each, of in found.items() if of}
+
+    def _variants(self) -> list[Variant]:
+        return [self.variant] if self.variant else sorted(variants_of(self.run), key=_rank)
 
 
 def find(runs: Path, name: str | None, *, beside: Path | None = None) -> Named:
@@ -201,6 +209,17 @@ def _within(variant: Variant, parts: tuple[str, ...]) -> Named:
 
 
 def _trial_of(variant: Variant, fraction: float | None, seed: int | None) -> Trial:
+    if variant.crosses:
+        others = [other.name for other in variants_of(variant.run) if not other.crosses]
+        one = (
+            f"Name another with --variant: {', '.join(others)}"
+            if others
+            else f"Make one on the run's own split: cass finetune{run_flags(variant.run, always=True)}"
+        )
+        raise RunError(
+            f"{variant.path} is a cross-validation: it says how well such classifiers do, and keeps none of them.",
+            hint=f"{one}\nThe scores of this one: cass compare, or cass report.",
+        )
     trials = variant.trials()
     if not trials:
         hint = f"Finish it: cass finetune --resume{variant_flags(variant)}"

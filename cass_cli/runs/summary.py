@@ -103,6 +103,13 @@ class TrialSummary:
     members: Mapping[str, Averaged] = field(default_factory=dict)  # of an ensemble, by name
     unseen: Sequence[str] = ()  # classes that no training label seen shows
     untested: Sequence[str] = ()  # classes that no test image shows
+    fold: NonNegativeInt = 0  # of a cross-validation, whose images are in place of the split's; 0: of none
+    folds: NonNegativeInt = 0  # how many it has
+
+    @property
+    def which(self) -> str:
+        """Which of the trials of its label fraction it is, in words."""
+        return f"fold {self.fold} of {self.folds}" if self.fold else f"seed {self.seed}"
 
     @property
     def unseen_note(self) -> str:

@@ -1,6 +1,7 @@
 """Fine-tunings on disk: `runs/<run>/finetune/<variant>/<fraction>/seed<k>/`, a trial each.
 
-A variant is one set of settings (its config.yaml); below it lie the label fractions and the seeds.
+A variant is one set of settings (its config.yaml); below it lie the label fractions and the seeds. That of a
+cross-validation has folds in place of seeds, `…/<fraction>/fold<k>/`, and says in folds.csv who is tested where.
 """
 
 from __future__ import annotations
@@ -27,10 +28,16 @@ class Trial:
     files: Run
     fraction: float
     seed: int
+    fold: int = 0  # of a cross-validation, from 1; 0: the run's own split
 
     @property
     def path(self) -> Path:
         return self.files.path
+
+    @property
+    def which(self) -> str:
+        """Which of the trials of its label fraction it is, in words."""
+        return f"fold {self.fold}" if self.fold else f"seed {self.seed}"
 
     @property
     def finished(self) -> bool:
@@ -48,8 +55,9 @@ class Trial:
     def summary(self) -> TrialSummary:
         """Return what the finished trial said of itself; raise `RunError` if it is damaged, or of another trial."""
         found = read_summary(self.files.summary)
-        if (f"{found.fraction:g}", found.seed) != (f"{self.fraction:g}", self.seed):
-            other = f"a trial of fraction {found.fraction:g} with seed {found.seed}"
+        if (f"{found.fraction:g}", found.seed, found.fold) != (f"{self.fraction:g}", self.seed, self.fold):
+            fold = f", fold {found.fold}" if found.fold else ""
+            other = f"a trial of fraction {found.fraction:g} with seed {found.seed}{fold}"
             raise RunError(f"{self.files.summary} is damaged: it is of {other}.", hint=HINT)
         return found
 
@@ -70,6 +78,16 @@ class Variant:
         return self.path / "config.yaml"
 
     @property
+    def folds(self) -> Path:
+        """Return where a cross-validation says who is tested where."""
+        return self.path / "folds.csv"
+
+    @property
+    def crosses(self) -> bool:
+        """Whether it is a cross-validation, which has folds and no trials."""
+        return self.folds.is_file()
+
+    @property
     def averages(self) -> bool:
         """Whether it is an average of other fine-tunings."""
         first = next(iter(self.trials()), None)
@@ -82,8 +100,23 @@ class Variant:
         """Return where the trial is or would be."""
         return Trial(self, Run(self.path / f"{fraction:g}" / f"seed{seed}"), fraction, seed)
 
+    def fold(self, fraction: float, seed: int, fold: int) -> Trial:
+        """Return where the trial of a fold is or would be."""
+        return Trial(self, Run(self.path / f"{fraction:g}" / f"fold{fold}"), fraction, seed, fold)
+
+    def fold_trials(self, seed: int) -> list[Trial]:
+        """Return the finished trials of a cross-validation that was dealt with this seed, by fraction and fold."""
+        found = []
+        for path in self.path.glob(f"*/fold*/{self.run.summary.name}"):
+            try:
+                number = int(path.parent.name.removeprefix("fold"))
+                found.append(self.fold(float(path.parent.parent.name), seed, number))
+            except ValueError:  # a folder that is not ours
+                continue
+        return sorted(found, key=lambda trial: (trial.fraction, trial.fold))
+
     def trials(self) -> list[Trial]:
-        """Return the finished trials, by fraction and seed."""
+        """Return the finished trials, by fraction and seed; none of a cross-validation, whose models are of folds."""
         found = []
         for path in self.path.glob(f"*/seed*/{self.run.summary.name}"):
             try:
@@ -136,11 +169,13 @@ def default_variants(summary: TrialSummary) -> tuple[str, str]:
     """Return the name that a fine-tuning has unless it is given one, and that from before there were recipes."""
     if summary.members:
         return ENSEMBLE, ENSEMBLE
-    name = variant_name(summary.init, summary.recipe, freeze=summary.frozen, unlabelled=summary.unlabelled)
+    frozen, folds = summary.frozen, bool(summary.fold)
+    name = variant_name(summary.init, summary.recipe, freeze=frozen, unlabelled=summary.unlabelled, folds=folds)
     return name, name.replace("-paper", "")
 
 
-def variant_name(init: str, recipe: str, *, freeze: bool, unlabelled: str = "unused") -> str:
+def variant_name(init: str, recipe: str, *, freeze: bool, unlabelled: str = "unused", folds: bool = False) -> str:
     """Return the name of a fine-tuning with this start and recipe."""
     name = f"{init}-{recipe}" if unlabelled == "unused" else f"{init}-{recipe}-{unlabelled}"
-    return f"{name}-frozen" if freeze else name
+    name = f"{name}-frozen" if freeze else name
+    return f"{name}-folds" if folds else name

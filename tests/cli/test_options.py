@@ -47,6 +47,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "data/layouts": (*READ, "evaluate"),
     "data/metadata.py": ("evaluate", "predict"),
     "data/splits.py": TRAIN,
+    "data/folds.py": ("finetune",),
     "data/store": TRAIN,  # and evaluate, of a file that went bad: the message names who has the option
     "data/layouts/medmnist.py": TRAIN,
     "data/layouts/lookup.py": (*READ, "predict"),
@@ -78,6 +79,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "runs/directory.py": TRAIN,
     "runs/latest.py": TRAIN,
     "runs/compare.py": ("compare",),
+    "runs/compare_folds.py": ("compare",),
     "runs/made_from.py": TRAIN,
     "runs/writers.py": TRAIN,
     "runs/images_used.py": ("report",),
@@ -112,6 +114,8 @@ ONLY = {
     ("data/layouts/split_values.py", "--split-column"): READ,
     ("data/layouts/split_values.py", "--split-values"): READ,
     ("config/recipes.py", "--no-guard"): ("finetune",),
+    ("config/schema.py", "--folds"): ("finetune",),
+    ("config/schema.py", "--seeds"): ("finetune",),
     ("config/recipes.py", "--recipe"): ("finetune",),
     ("data/dataset.py", "--data"): (*TRAIN, "evaluate", "errors", *LOOK),
     ("data/store/build.py", "--cache"): TRAIN,
@@ -123,12 +127,16 @@ ONLY = {
     ("engine/finetuning/tuned_arms.py", "--across-seeds"): ("ensemble",),  # "cass ensemble …"
     ("engine/starting_arms.py", "--init-from"): ("finetune",),
     ("runs/made_from.py", "--variant"): ("finetune",),
+    ("runs/compare_folds.py", "--folds"): ("finetune",),
+    ("runs/compare_folds.py", "--seed"): ("finetune",),
     ("data/layouts/overlays.py", "--csv"): ("inspect",),
     ("reports/inspection.py", "--data"): TRAIN,
     ("reports/inspection.py", "--set"): TRAIN,
     ("reports/inspection.py", "--bad-images"): TRAIN,  # "train with …"
     ("reports/inspection.py", "--fit"): TRAIN,  # the same
     ("reports/inspection.py", "--split-by-duplicates"): TRAIN,  # the same
+    ("reports/report_sections.html.j2", "--init-from"): ("finetune",),
+    ("reports/report_sections.html.j2", "--pretrain-once"): ("finetune",),
     ("runs/names.py", "--run"): (*LOOK, *TUNED, "finetune"),
     ("runs/names.py", "--variant"): ("finetune", *TUNED, "card"),
     ("runs/names.py", "--label-fraction"): (*TUNED, "card"),

@@ -35,6 +35,8 @@ def summary_json(**changes: Any) -> dict[str, Any]:
             "members": {},
             "unseen": [],
             "untested": [],
+            "fold": 0,
+            "folds": 0,
         },
     }
     assert changes.keys() <= value.keys()

@@ -14,11 +14,13 @@ from cass_cli.config.load import Resolved, read_saved
 from cass_cli.config.recipes import FOREIGN
 from cass_cli.config.schema import ArmName, Config
 from cass_cli.data.fingerprints import fingerprints, with_digests
+from cass_cli.data.folds import Folds
 from cass_cli.data.labelled_images import Images, LabelledData, check_trainable, find_labelled, labels_told
 from cass_cli.data.splits import label_subset, subset_note
 from cass_cli.engine.compute import Compute, choose_compute
 from cass_cli.engine.fastest import settle_compute, unless_measured_elsewhere
 from cass_cli.engine.features import batches_with
+from cass_cli.engine.finetuning.folds import find_folds, leak_of
 from cass_cli.engine.finetuning.request import NO_RUN
 from cass_cli.engine.finetuning.shared import Job, Listener
 from cass_cli.engine.starting_arms import available_arms, chosen_arms, other_starts, starting_body
@@ -52,10 +54,16 @@ class Prepared:
     compute: Compute
     bodies: Mapping[str, Arm]  # what every trial starts from; with random weights, each draws its own
     rivals: Mapping[str, Arm]  # the other start of those arms of which each trial takes the better one
-    data: LabelledData
+    data: LabelledData  # of a cross-validation, the images that are dealt, undivided
+    folds: Folds | None  # None: the run's own split
+    leak: str  # what the arms know of images of the test folds, as a sentence
     trials: tuple[Trial, ...]
     subsets: Mapping[Path, NDArray[np.int64]]  # rows of the table whose labels are seen, by trial
     todo: tuple[Trial, ...]  # those that are not kept
+
+    def data_of(self, trial: Trial) -> LabelledData:
+        """Return the images as the trial divides them."""
+        return self.folds.data(self.data, trial.fold) if self.folds else self.data
 
     def job(self, images: Images) -> Job:
         """Return what the trials share, with the decoded images that they look at."""
@@ -81,9 +89,10 @@ class Prepared:
 
     def rows(self, trials: Iterable[Trial]) -> NDArray[np.int64]:
         """Return the rows of the table, some repeated, that these trials look at."""
-        whole = self.config.finetune.cross_teaches  # images whose labels are not shown teach
+        whole, trials = self.config.finetune.cross_teaches, tuple(trials)  # images whose labels are not shown teach
         seen = [self.data.rows["train"] if whole else self.subsets[trial.path] for trial in trials]
-        return np.concatenate([*seen, self.data.rows["val"], self.data.rows["test"]])
+        divided = [self.data_of(trial).rows for trial in trials or self.trials[:1]]
+        return np.concatenate([*seen, *(rows[split] for rows in divided for split in ("val", "test"))])
 
     @property
     def probes(self) -> bool:
@@ -129,13 +138,8 @@ def prepare(
         resolved = unless_measured_elsewhere(resolved)
     config = probed_size(resolved.config)
     compute = choose_compute(config.train)
-    arms = available_arms(run, config, chosen=chosen_arms(resolved.origins))
-    if config.finetune.cross_teaches and len(arms) < 2:
-        raise RunError(
-            f"{run.path} has the {arms[0]} only, and in cross-teach each of two arms teaches the other.",
-            hint="Pretrain both arms, or leave out --unlabelled.",
-        )
-    trials = [variant.trial(fraction, seed) for fraction in _fractions(config) for seed in _seeds(config)]
+    arms = _arms(run, resolved, config)
+    trials = _trials(variant, config)
     if not new_run:
         _check_settings(variant, resolved, overwrite=overwrite)
     _check_free(trials, arms, resume=resume, overwrite=overwrite)
@@ -144,7 +148,12 @@ def prepare(
     if new_run:
         check_new(run.path.parent, run.path.name, overwrite=overwrite)
     watch.doing("Looking for images and labels")
-    data = _find(resolved, None if new_run else run.splits, watch, look_for_leaks=look_for_leaks)
+    on_folds = bool(config.finetune.folds)
+    data = _find(resolved, None if new_run else run.splits, watch, look_for_leaks=look_for_leaks and not on_folds)
+    saved = variant.folds if variant.crosses and not overwrite else None
+    folds = find_folds(config, data, saved, watch, look_for_leaks=look_for_leaks) if on_folds else None
+    leak = leak_of(run, config, data, folds) if folds else ""
+    data = folds.all_data(data) if folds else data
     if not overwrite and (note := check_made_from(variant.path, made_from(data, verify=verify))):
         watch.note(note)
     watch.doing("Loading the networks")
@@ -160,6 +169,7 @@ def prepare(
         resolved = _measured(resolved, bodies, compute.device, watch)
         config = probed_size(resolved.config)
         compute = choose_compute(config.train)
+    divided = {trial.path: folds.data(data, trial.fold) if folds else data for trial in trials}
     return Prepared(
         run=run,
         variant=variant,
@@ -171,10 +181,23 @@ def prepare(
         bodies=bodies,
         rivals=rivals,
         data=data,
+        folds=folds,
+        leak=leak,
         trials=tuple(trials),
-        subsets={trial.path: _subset(data, trial, watch) for trial in trials},
+        subsets={trial.path: _subset(divided[trial.path], trial, watch) for trial in trials},
         todo=tuple(trial for trial in trials if overwrite or not trial.finished),
     )
+
+
+def _arms(run: Run, resolved: Resolved, config: Config) -> list[ArmName]:
+    """Return the arms that are fine-tuned; raise `RunError` where one is to teach another that is not there."""
+    arms = available_arms(run, config, chosen=chosen_arms(resolved.origins))
+    if config.finetune.cross_teaches and len(arms) < 2:
+        raise RunError(
+            f"{run.path} has the {arms[0]} only, and in cross-teach each of two arms teaches the other.",
+            hint="Pretrain both arms, or leave out --unlabelled.",
+        )
+    return arms
 
 
 def probed_size(config: Config) -> Config:
@@ -202,7 +225,7 @@ def _find(resolved: Resolved, splits: Path | None, watch: Listener, *, look_for_
         watch.note(note)
     for warning in data.dataset.warnings:
         watch.warn(warning)
-    if not len(data.rows["val"]):
+    if not (config.data.fractions[1] if config.finetune.folds else len(data.rows["val"])):
         trained = "all epochs are trained, without early stopping or"
         what = "the probes go without" if not config.finetune.trains else trained
         guarded = config.finetune.trains and config.finetune.guard
@@ -223,8 +246,14 @@ def _fractions(config: Config) -> list[float]:
     return sorted(set(config.finetune.fractions))
 
 
-def _seeds(config: Config) -> range:
-    return range(config.finetune.seed, config.finetune.seed + config.finetune.seeds)
+def _trials(variant: Variant, config: Config) -> list[Trial]:
+    """Return the trials that the settings name: of each label fraction the seeds, or the folds of the first."""
+    tuned = config.finetune
+    if tuned.folds:
+        folds = range(1, tuned.folds + 1)
+        return [variant.fold(fraction, tuned.seed, fold) for fraction in _fractions(config) for fold in folds]
+    seeds = range(tuned.seed, tuned.seed + tuned.seeds)
+    return [variant.trial(fraction, seed) for fraction in _fractions(config) for seed in seeds]
 
 
 def _check_settings(variant: Variant, asked: Resolved, *, overwrite: bool) -> None:
@@ -259,7 +288,8 @@ def changed_settings(variant: Variant, asked: Resolved) -> list[str]:
     """Return what differs, as text, between the saved settings of a variant and those asked for."""
     saved = read_saved(variant.config)
     moved = _within_data(saved) == _within_data(asked)
-    free = (*FREE, *FOREIGN[asked.config.finetune.recipe], *(("data.labels",) if moved else ()))
+    free = {*FREE, *FOREIGN[asked.config.finetune.recipe], *(("data.labels",) if moved else ())}
+    free -= {"finetune.seed"} if asked.config.finetune.folds else set()  # by which they are dealt
     return [
         f"{key} was {saved.value(key)}, now {asked.value(key)}"
         for key in asked.origins

@@ -62,7 +62,7 @@ def plan_on_run(
     if resume:
         if named.variant:
             variant = named.fine_tuning(variant).name
-        naming = ("finetune.init", "finetune.recipe", "finetune.freeze", "finetune.unlabelled")
+        naming = ("finetune.init", "finetune.recipe", "finetune.freeze", "finetune.unlabelled", "finetune.folds")
         started = [key for layer in layers for key in naming if key in layer.values]
         latest = latest_of(opened.path / FOLDER)
         if variant is None and not started and latest:
@@ -105,7 +105,9 @@ def plan_without_run(
 def _variant(run: Run, name: str | None, resolved: Resolved) -> Variant:
     settings = resolved.config.finetune
     freeze, unlabelled = settings.freeze and settings.trains, settings.unlabelled if settings.trains else "unused"
-    chosen = name or variant_name(settings.init, settings.recipe, freeze=freeze, unlabelled=unlabelled)
+    folds = bool(settings.folds)
+    usual = variant_name(settings.init, settings.recipe, freeze=freeze, unlabelled=unlabelled, folds=folds)
+    chosen = name or usual
     earlier = Variant(run, chosen.replace(f"-{settings.recipe}", ""))
     if not name and settings.recipe == "paper" and earlier.config.is_file():  # made before there were recipes
         return earlier

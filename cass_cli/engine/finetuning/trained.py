@@ -77,9 +77,7 @@ def trained_answers(
     if probe and settings.cross_teaches:
         unlabelled = _unlabelled(job, bodies, probe.heads[JOINT], subset, watch, stop)
         if unlabelled is None:
-            watch.note(
-                f"{label_share(trial.fraction)}, seed {trial.seed}: no image is left to teach without its label."
-            )
+            watch.note(f"{label_share(trial.fraction)}, {trial.which}: no image is left to teach without its label.")
     watch.doing("Building the heads")
     t = new_tuning(job, trial, bodies, subset, heads=probe.heads if probe else {}, unlabelled=unlabelled)
     _go_on(job, trial, t, watch)
@@ -204,15 +202,16 @@ def _guarded(
         at, labels = np.searchsorted(rows, judging), job.data.labels[judging]
         for name in t.arms:
             found[name] = guard(labels, tuned["val"][name][at], probe.logits["val"][name][at], metric=metric)
-            watch.note(f"{label_share(trial.fraction)}, seed {trial.seed}: {name}: {found[name].reason}")
+            watch.note(f"{label_share(trial.fraction)}, {trial.which}: {name}: {found[name].reason}")
     kept = {name: name not in found or found[name].kept == FINE_TUNED for name in t.arms}
-    export_tuned(job, trial, {name: body for name, body in bodies.items() if kept[name]}, t)
-    if probe:
-        probed = {name: body for name, body in bodies.items() if not kept[name]}
-        export_probed(job, trial, probed, {name: probe.heads[name] for name in probed})
     joint = began_with.heads.get(JOINT) if began_with else None
-    if began_with and joint:
-        export_joint(job, trial, bodies, joint, frozen=[name for name in kept if not kept[name]])
+    if not trial.fold:  # whose classifiers are not kept
+        export_tuned(job, trial, {name: body for name, body in bodies.items() if kept[name]}, t)
+        if probe:
+            probed = {name: body for name, body in bodies.items() if not kept[name]}
+            export_probed(job, trial, probed, {name: probe.heads[name] for name in probed})
+        if joint:
+            export_joint(job, trial, bodies, joint, frozen=[name for name in kept if not kept[name]])
 
     def choose(*, kept_ones: bool) -> dict[str, dict[str, Floats]]:
         either = {True: tuned, False: probe.logits if probe else {}}

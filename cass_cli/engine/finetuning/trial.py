@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cass_cli.data.labelled_images import rows_digest
 from cass_cli.engine.checkpoint import load_checkpoint
+from cass_cli.engine.finetuning.cross_validation import write_answers
 from cass_cli.engine.finetuning.export import export_probed
 from cass_cli.engine.finetuning.probe import fit_probe
 from cass_cli.engine.finetuning.shared import Beginning, Job, Watcher
@@ -24,7 +25,7 @@ from cass_cli.files import remove, write_json
 from cass_cli.runs.summary import TrainedArm, TrialSummary
 from cass_cli.runs.trials import Trial
 from cass_cli.scores.guard import FINE_TUNED, PROBE
-from cass_cli.scores.judgement import judge, split_scores
+from cass_cli.scores.judgement import judge, probabilities_of, split_scores
 from cass_cli.seeds import trial_seed
 from cass_cli.words import label_share
 
@@ -47,13 +48,23 @@ def run_trial(
     else:
         begins(0, 0)
         probe = fit_probe(job, bodies, subset, watch, stop, joint=True, seed=trial_seed(trial.seed))
-        export_probed(job, trial, bodies, probe.heads)
+        if not trial.fold:  # whose classifiers are not kept
+            export_probed(job, trial, bodies, probe.heads)
         answers = Answers(probe.logits)
     watch.doing("Choosing by validation images, scoring")
     summary = _summary(job, trial, starts, answers, seen=seen, seconds=time.monotonic() - began)
+    if trial.fold:
+        _keep_answers(job, trial, answers, summary)
     write_json(trial.files.summary, summary.as_dict())
     watch.doing("")
     tidy(trial)
+
+
+def _keep_answers(job: Job, trial: Trial, answers: Answers, summary: TrialSummary) -> None:
+    """Write down what every candidate answers to the test images, for all folds to be scored together."""
+    judged, rows = summary.judgement, job.images.readable(job.data.rows["test"])
+    given = probabilities_of(answers.logits["test"], judged.temperatures, judged.weights, multilabel=summary.multilabel)
+    write_answers(trial, [job.data.table.names[row] for row in rows], summary.classes, given)
 
 
 def tidy(trial: Trial) -> None:
@@ -70,7 +81,7 @@ def _starts(job: Job, trial: Trial, subset: NDArray[np.int64], watch: Watcher, s
             return begun_starts(job, load_checkpoint(trial.files.checkpoint)["starts"])
         found = choose_starts(job, subset, watch, stop, seed=seed)
         for name in job.rivals:
-            watch.note(f"{label_share(trial.fraction)}, seed {trial.seed}: {name} {found[name].reason}")
+            watch.note(f"{label_share(trial.fraction)}, {trial.which}: {name} {found[name].reason}")
         return found
     bodies = dict(job.bodies)
     if init == "random":
@@ -151,4 +162,6 @@ def _summary(
         },
         unseen=data.lacking(seen),
         untested=data.lacking(rows["test"]) if len(rows["test"]) else (),
+        fold=trial.fold,
+        folds=settings.folds or 0 if trial.fold else 0,
     )

@@ -46,6 +46,7 @@ class PlannedTrial:
     path: Path
     fraction: float
     seed: int
+    fold: int  # of a cross-validation; 0: the run's own split
     labels: int
     kept: bool  # finished already
     epochs: int  # to go, at most; 0 where no arm is trained
@@ -69,7 +70,9 @@ class TunePlan:
     """A fine-tuning before it is run. Bytes are of its process, without Python and libraries."""
 
     variant: Path
-    images: Mapping[str, int]  # with a label, by split
+    images: Mapping[str, int]  # with a label, by split; of a cross-validation those of its first fold
+    folds: int  # 0: the run's own split
+    dealt: int  # images with a label that have a part; those of all splits
     classes: int
     multilabel: bool
     trials: tuple[PlannedTrial, ...]
@@ -96,11 +99,13 @@ def plan_finetuning(p: Prepared) -> TunePlan:
     """Count images, labels, trials, steps and bytes, and look up what is on the disk already."""
     cost = _cost(p)
     unread = _unread(p) if p.probes and p.todo else dict.fromkeys(p.readers, 0)
-    data = p.config.data
+    data, first = p.config.data, p.data_of(p.trials[0])
     held = data.cache not in ("disk", "off")
     return TunePlan(
         variant=p.variant.path,
-        images={split: len(p.data.rows[split]) for split in SPLITS},
+        images={split: len(first.rows[split]) for split in SPLITS},
+        folds=p.folds.count if p.folds else 0,
+        dealt=len(p.data.all_rows),
         classes=len(p.data.table.classes),
         multilabel=p.data.table.multilabel,
         trials=tuple(_planned(p, trial) for trial in p.trials),
@@ -140,7 +145,7 @@ def _planned(p: Prepared, trial: Trial) -> PlannedTrial:
     begun = len(trial.files.rows(TrialRow)) if trial.files.checkpoint.exists() and not p.overwrite else 0
     epochs = max(0, settings.epochs - begun) if settings.trains and not kept else 0
     steps = epochs * len(epoch_bounds(labels, settings))
-    return PlannedTrial(trial.path, trial.fraction, trial.seed, labels, kept, epochs, steps)
+    return PlannedTrial(trial.path, trial.fraction, trial.seed, trial.fold, labels, kept, epochs, steps)
 
 
 def _unread(p: Prepared) -> dict[str, int]:
@@ -192,7 +197,7 @@ def _cost(p: Prepared) -> _Cost:
     passed = [passes_of(seen, settings) * seen for trial in p.todo if (seen := len(p.subsets[trial.path]))]
     batch = min(settings.batch_size, max(passed, default=0))
     batch *= 1 + settings.unlabelled_ratio if any(map(p.untold, p.todo)) else 1
-    validated = min(inference.BATCH, len(p.data.rows["val"]))
+    validated = min(inference.BATCH, max(len(p.data_of(trial).rows["val"]) for trial in p.trials))
     return _Cost(FLOAT * weights, max(batch * max(kept), validated * peak), flops, widths)
 
 
