@@ -7,18 +7,11 @@ from typing import Annotated
 
 import typer
 
-from cass_cli.cli.options import FRACTION, JSON, OUTPUT, RUNS, TRIAL_SEED, VARIANT
+from cass_cli.cli.options import FRACTION, JSON, NAMED, OUTPUT, RUNS, TRIAL_SEED, VARIANT
 
 
 def card(
-    run: Annotated[
-        str | None,
-        typer.Argument(
-            help="Run, fine-tuning or trial: a name below --runs, latest, or a path. Default: the latest run.",
-            metavar="RUN",
-            show_default=False,
-        ),
-    ] = None,
+    run: Annotated[str | None, NAMED] = None,
     runs: Annotated[Path, RUNS] = Path("runs"),
     variant: Annotated[str | None, VARIANT] = None,
     label_fraction: Annotated[float | None, FRACTION] = None,

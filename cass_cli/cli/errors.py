@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cass_cli.cli.options import (
+    ANSWER_BY,
     CACHE,
     DEVICE,
     FRACTION,
@@ -15,32 +16,27 @@ from cass_cli.cli.options import (
     MAX_FILE_MB,
     MAX_PIXELS,
     MOVED,
+    NAMED,
+    OR_RUN,
     OUTPUT,
     PRECISION,
-    RUN,
-    RUN_,
     RUNS,
     SPLIT,
     TRIAL_SEED,
     VARIANT,
     WORKERS,
+    one_run,
 )
 
 
 def errors(
-    run: Annotated[str | None, RUN] = None,
+    named: Annotated[str | None, NAMED] = None,
+    run: Annotated[str | None, OR_RUN] = None,
     runs: Annotated[Path, RUNS] = Path("runs"),
     variant: Annotated[str | None, VARIANT] = None,
     label_fraction: Annotated[float | None, FRACTION] = None,
     seed: Annotated[int | None, TRIAL_SEED] = None,
-    candidate: Annotated[
-        str | None,
-        typer.Option(
-            help="Whose answers: an arm, mean, joint or ensemble. Default: what validation recommends.",
-            rich_help_panel=RUN_,
-            metavar="NAME",
-        ),
-    ] = None,
+    answer_by: Annotated[str | None, ANSWER_BY] = None,
     split: Annotated[str, SPLIT] = "test",
     data: Annotated[Path | None, MOVED] = None,
     max_pixels: Annotated[int | None, MAX_PIXELS] = None,
@@ -77,7 +73,7 @@ def errors(
     from cass_cli.runs.names import find
 
     check_split(split)
-    trial = find(runs, run).trial(variant, fraction=label_fraction, seed=seed)
+    trial = find(runs, one_run(named, run)).trial(variant, fraction=label_fraction, seed=seed)
     with loading():
         from cass_cli.engine.reviewing.job import review
         from cass_cli.reports.errors_page import GENERATOR, page_in, show_errors, write_errors
@@ -99,7 +95,7 @@ def errors(
             settings_over(trial.variant.config, [flag_layer(flags)]),
             trial,
             split=split,
-            candidate=candidate,
+            candidate=answer_by,
             most=count,
             label_check=label_check,
             on_progress=told,

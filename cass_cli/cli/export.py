@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from cass_cli.cli.options import ANSWER_BY, FRACTION, JSON, OUTPUT, RUN, RUNS, TRIAL_SEED, VARIANT
+from cass_cli.cli.options import ANSWER_BY, FRACTION, JSON, NAMED, OR_RUN, OUTPUT, RUNS, TRIAL_SEED, VARIANT, one_run
 
 
 def export(
-    run: Annotated[str | None, RUN] = None,
+    named: Annotated[str | None, NAMED] = None,
+    run: Annotated[str | None, OR_RUN] = None,
     runs: Annotated[Path, RUNS] = Path("runs"),
     variant: Annotated[str | None, VARIANT] = None,
     label_fraction: Annotated[float | None, FRACTION] = None,
@@ -37,7 +38,7 @@ def export(
     from cass_cli.reports.progress import stages
     from cass_cli.runs.names import find
 
-    trial = find(runs, run).trial(variant, fraction=label_fraction, seed=seed)
+    trial = find(runs, one_run(named, run)).trial(variant, fraction=label_fraction, seed=seed)
     with stages(beginning="Loading") as told:
         from cass_cli.engine.exporting.job import export as write
         from cass_cli.reports.exports import show_exported

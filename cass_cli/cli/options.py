@@ -12,6 +12,12 @@ RUN = typer.Option(
     rich_help_panel=RUN_,
     metavar="RUN",
 )
+NAMED = typer.Argument(
+    help="Run, fine-tuning or trial: a name below --runs, latest, or a path. Default: the latest run.",
+    metavar="RUN",
+    show_default=False,
+)
+OR_RUN = typer.Option("--run", help="The same, as other commands call it.", rich_help_panel=RUN_, metavar="RUN")
 RUNS = typer.Option("--runs", help="Folder that holds the runs.", rich_help_panel=RUN_, metavar="FOLDER")
 VARIANT = typer.Option(
     help="Fine-tuning of the run, as in imagenet. Default: its latest.", rich_help_panel=RUN_, metavar="NAME"
@@ -152,6 +158,7 @@ SET = typer.Option(
     "--set", help="Any setting, by its dotted name; may be repeated.", rich_help_panel=MACHINE, metavar="KEY.SUB=VALUE"
 )
 
+
 # Who answers.
 ANSWER_BY = typer.Option(
     help="Who answers. Default: what validation recommends.", rich_help_panel=RUN_, metavar="ARM|mean|…"
@@ -190,3 +197,13 @@ SAMPLES = typer.Option(
 DRAW_SEED = typer.Option("--seed", help="Decides which images are drawn.", min=0, rich_help_panel=DATA)
 PICTURES = typer.Option("--out", help="Folder of the pictures. Default: figures/ in the run.", rich_help_panel=OUTPUT)
 PDF = typer.Option("--pdf", help="Write each figure as a PDF too.", rich_help_panel=OUTPUT)
+
+
+def one_run(named: str | None, run: str | None) -> str | None:
+    """Return the run that is asked for, by position or as --run; raise `ConfigError` where they are two."""
+    if named and run and named != run:
+        from cass_cli.errors import ConfigError
+        from cass_cli.words import shown
+
+        raise ConfigError(f"Two runs are named, {shown(named)} and {shown(run)}.", hint="Leave --run out.")
+    return named or run

@@ -51,7 +51,7 @@ def _splits(data: Path, base: Path) -> Path:
 
 
 def test_the_images_are_those_that_the_predictions_say(probed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    value = told(probed, capsys, "--count", "4", "--candidate", "vit", "--no-label-check")
+    value = told(probed, capsys, "--count", "4", "--answer-by", "vit", "--no-label-check")
     assert run(["evaluate", "--runs", str(probed), "--resamples", "0", "--json"]) == 0
     folder = Path(json.loads(capsys.readouterr().out)["trial"])
     with (folder / "predictions-test.csv").open() as file:
@@ -137,7 +137,7 @@ def test_an_average_has_no_maps_and_says_so(probed: Path, tmp_path: Path, capsys
 
 
 def test_the_screen_has_a_table(probed: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["errors", "--runs", str(probed), "--candidate", "joint"]) == 0
+    assert run(["errors", "--runs", str(probed), "--answer-by", "joint"]) == 0
     said = capsys.readouterr().out
     assert "joint answers" in said and "label in doubt" in said and "dark/40.png" in said and "Written:" in said
 
@@ -145,7 +145,8 @@ def test_the_screen_has_a_table(probed: Path, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("options", "what"),
     [
-        (["--candidate", "ensembel"], "no 'ensembel'"),
+        (["p", "--run", "q"], "Two runs are named, p and q"),
+        (["--answer-by", "ensembel"], "no 'ensembel'"),
         (["--split", "tset"], "tset"),
         (["--run", "q"], "There is no run 'q'"),
         (["--count", "0"], "--count"),
