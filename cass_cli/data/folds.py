@@ -118,7 +118,7 @@ def alike_note(folds: Folds) -> str:
         return ""
     return (
         f"{count(known, 'image has', 'images have')} a near-identical one in another fold. Scores will flatter; see "
-        "`cass inspect` and --split-by-duplicates."
+        "cass inspect and --split-by-duplicates."
     )
 
 

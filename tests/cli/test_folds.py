@@ -182,6 +182,16 @@ def test_commands_that_need_one_classifier_say_that_there_is_none(
     assert "is a cross-validation: it says how well such classifiers do" in " ".join(capsys.readouterr().err.split())
 
 
+def test_folds_leave_the_latest_classifier_what_others_go_on_with(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["finetune", "--runs", str(runs), "--init-from", "random", "--variant", "plain"]) == 0
+    assert run(["finetune", "--runs", str(runs), "--init-from", "random", "--folds", "2", "--variant", "again"]) == 0
+    capsys.readouterr()
+    assert run(["card", "p", "--runs", str(runs)]) == 0
+    assert "finetune/plain/1/seed0" in capsys.readouterr().out.replace("\n", "")
+
+
 def test_python_gives_the_folds_and_what_they_say(crossed: Path) -> None:
     found = cass_cli.load_run("p", runs=crossed).finetuning(SCRATCH)
     assert [trial.fold for trial in found.trials] == [1, 2, 3]

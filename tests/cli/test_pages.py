@@ -73,6 +73,7 @@ def small(words: list[str]) -> list[str]:
         more = ["--device", "cpu", *(["--seeds", "2"] if "--seeds" in given else [])]
         more += [*ARMS, *LOADED] if "--data" in given else []
         more += ["--epochs", "1"] if {"--recipe", "--no-guard"} & set(given) else []
+        more += ["--set", "finetune.steps=0"] if "tuned" in given else []  # of few images an epoch has many passes
         more += [] if {"--resume", "--data"} & set(given) else ["--overwrite"]  # the shared run is tuned already
     elif command == "benchmark-time":
         more = [*ARMS, "--steps", "1", "--warmup", "1"]

@@ -20,7 +20,7 @@ from cass_cli.engine.signals import resumed_by, stop_on_signal
 from cass_cli.files import remove, sweep, telling, write_json, write_text
 from cass_cli.runs.cross_validation import CrossValidation, cross_validation_path
 from cass_cli.runs.directory import ENVIRONMENT, Run, barely_begun, check_new, create_run, environment
-from cass_cli.runs.latest import point_latest
+from cass_cli.runs.latest import latest_of, point_latest
 from cass_cli.runs.made_from import NAME as IMAGES
 from cass_cli.runs.made_from import MadeFrom, read_made_from, write_made_from
 from cass_cli.runs.manifest import replace_recorded, write_manifest
@@ -166,7 +166,8 @@ def _record_variant(p: Prepared, watch: Watcher) -> None:
         if p.folds:
             write_folds(variant.folds, data, p.folds)
         _record_images(variant, data, watch)
-    point_latest(variant.path)
+    if not p.folds or latest_of(variant.path.parent) is None:  # folds leave no classifier, which others go on with
+        point_latest(variant.path)
     point_latest(variant.run.path)
 
 
