@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 from PIL import Image
+from safetensors.torch import save_file
 
 from cass_cli.cli.app import run
 from tests.cli.conftest import make_pictures
@@ -167,3 +169,16 @@ def test_only_its_own_page_is_replaced(probed: Path, tmp_path: Path, capsys: pyt
     out.write_text("of another")
     assert run(command) == 2
     assert "no page of cass errors" in capsys.readouterr().err and out.read_text() == "of another"
+
+
+def test_features_that_the_probe_read_are_not_read_again(tmp_path: Path) -> None:
+    """Not even where a file of weights has no head, so that one is drawn which nothing reads."""
+    data = make_pictures(tmp_path / "pictures", per_class=12)
+    made = ["--data", str(data), "--runs", str(tmp_path), "--name", "p", "--image-size", "32", "--device", "cpu"]
+    for arm, (name, options) in {"cnn": ("test_resnet", {}), "vit": ("test_vit", {"img_size": 32})}.items():
+        save_file(timm.create_model(name, num_classes=0, **options).state_dict(), tmp_path / f"{arm}.safetensors")
+        made += [f"--{arm}", name, "--weights", f"{arm}={tmp_path / arm}.safetensors"]
+    assert run(["finetune", *made, "--init-from", "imagenet"]) == 0
+    before = sorted((tmp_path / "p" / "features").rglob("*.npz"))
+    assert run(["errors", "p", "--runs", str(tmp_path), "--count", "1"]) == 0
+    assert len(before) > 1 and sorted((tmp_path / "p" / "features").rglob("*.npz")) == before

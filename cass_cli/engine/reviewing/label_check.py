@@ -102,13 +102,18 @@ def check_labels(
 
 
 def _bodies(trial: Trial, asked: Answered) -> dict[str, Arm]:
-    """Return what the arms of a trial started from; of an average, those of the first that it averages."""
+    """Return what the arms of a trial started from; of an average, those of the first that it averages.
+
+    They are built as for the probe, also what it does not read (a head that a file lacks), so that its features serve.
+    """
     members = asked.by.arms.summary.members
     first = trial_at(trial.variant.run, next(iter(members.values())).place) if members else trial
     summary, run = first.summary(), trial.variant.run
     starts = {name: of.start or summary.init for name, of in summary.arms.items()}
     return {
-        name: starting_body(run, at_start(asked.by.config, start), name, seed=trial_seed(first.seed))
+        name: starting_body(
+            run, at_start(asked.by.config, start), name, seed=trial_seed(first.seed) if start == "random" else 0
+        )
         for name, start in starts.items()
     }
 
