@@ -117,8 +117,8 @@ def alike_note(folds: Folds) -> str:
     if not known:
         return ""
     return (
-        f"{count(known, 'image has', 'images have')} a near-identical one in another fold. Scores will flatter; see "
-        "cass inspect and --split-by-duplicates."
+        f"{count(known, 'image has', 'images have')} a near-identical one in another fold. Scores will flatter; "
+        "--split-by-duplicates keeps them in one, and cass inspect shows them."
     )
 
 
