@@ -165,4 +165,6 @@ def score_subgroups(
                 units_of=found.data.groups(rows),
                 resamples=resamples,
             )
+    if total:
+        told(total, total)
     return results
