@@ -81,16 +81,20 @@ def predict(
 
     from cass_cli.config.load import flag_layer
     from cass_cli.errors import ConfigError
+    from cass_cli.files import OPENED
     from cass_cli.reports.loading import loading
     from cass_cli.reports.progress import counting
     from cass_cli.runs.directory import settings_over
     from cass_cli.runs.names import find
+    from cass_cli.words import shown
 
     place = out or Path("predictions.csv")
     if as_json and str(place) == "-":
         raise ConfigError("--json and --out - both want stdout.", hint="Name a file with --out.")
-    if groups and str(place) == "-":
-        raise ConfigError("--groups writes two files, and --out - is one.", hint="Name a file with --out.")
+    if groups and (str(place) == "-" or OPENED.fullmatch(str(place)) or (place.exists() and not place.is_file())):
+        raise ConfigError(
+            f"--groups writes two files, and --out {shown(str(place))} is one.", hint="Name a file with --out."
+        )
     trial = find(runs, run).trial(variant, fraction=label_fraction, seed=seed)
     with loading():
         from cass_cli.engine.finetuning.predict import UNLABELLED, predict_job

@@ -80,6 +80,6 @@ def fetch(
         from cass_cli.engine.weight_files import asked_folder, fetch_weights, needed_models
         from cass_cli.reports.weights import show_fetched
 
-    folder = to or asked_folder()
+    folder = to or asked_folder("it with --to")
     found = fetch_weights(needed_models(models or (), preset=preset, cnn=cnn, vit=vit), folder)
     show_fetched(found, folder, as_json=as_json)

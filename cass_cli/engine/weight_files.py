@@ -119,7 +119,7 @@ def check_weights(
 
     Raises `ModelError` where there are none.
     """
-    places = list(paths) or [asked_folder()]
+    places = list(paths) or [asked_folder("the files, or their folder")]
     found: list[CheckedFile] = []
     for place in places:
         if not place.exists():
@@ -185,11 +185,13 @@ def model_of(path: Path) -> str:
     return ""
 
 
-def asked_folder() -> Path:
-    """Return the folder that `$CASS_WEIGHTS` names; raise `ModelError` where it names none."""
+def asked_folder(instead: str) -> Path:
+    """Return the folder that `$CASS_WEIGHTS` names; raise `ModelError`, saying what to name `instead`, for none."""
     folder = weights_folder()
     if folder is None:
-        raise ModelError(f"${VARIABLE} names no folder.", hint=f"Name one: export {VARIABLE}=FOLDER")
+        raise ModelError(
+            f"${VARIABLE} names no folder.", hint=f"Name one: export {VARIABLE}=FOLDER; or name {instead}."
+        )
     return folder
 
 

@@ -234,6 +234,8 @@ def test_images_without_a_patient_are_left_to_themselves(
         (("--group-column", "who"), "Add --groups"),
         (("--groups", "{table}", "--patient-rule", "median"), "mean, max, noisy-or"),
         (("--groups", "{table}", "--out", "-"), "Name a file with --out"),
+        (("--groups", "{table}", "--out", "/dev/stdout"), "Name a file with --out"),
+        (("--groups", "{table}", "--out", "/dev/null"), "Name a file with --out"),
         (("--groups", "{table}", "--group-column", "whom"), "no column 'whom'"),
         (("--groups", "{table}.no"), "who.csv.no"),
     ],
