@@ -258,3 +258,17 @@ def test_patients_in_python(clinic: Path) -> None:
     alone = cass_cli.predict(clinic / "runs" / "one", images)
     most = alone.filter(like="p:").iloc[[0, 2]].max()
     assert frame.loc[0, ["p:a", "p:b"]].tolist() == pytest.approx((most / most.sum()).tolist())
+
+
+def test_patients_of_whom_none_has_a_label_are_told_before_anything_is_answered(
+    clinic: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng, rows = np.random.default_rng(7), ["image,dx,patient"]
+    for i in range(6):  # each patient has an image of either class
+        Image.fromarray(rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)).save(tmp_path / f"new{i}.png")
+        rows.append(f"new{i}.png,{'ab'[i % 2]},q{i // 2}")
+    (tmp_path / "site.csv").write_text("\n".join(rows) + "\n")
+    monkeypatch.setattr("cass_cli.engine.finetuning.external.answer", lambda *_, **__: pytest.fail("it answered"))
+    words = ["evaluate", "--runs", str(clinic / "runs"), "--run", "one", "--external", str(tmp_path / "site.csv")]
+    assert run([*words, "--group-column", "patient", "--patient-rule", "mean"]) == 2
+    assert "No patient has a label" in capsys.readouterr().err

@@ -130,7 +130,7 @@ def evaluate(
     by = load_answering(resolved, trial)
     data, before = find_taught(by, trial), read_made_from(trial.variant.path)
     check_labelled(data, split)
-    columns = check_people(people, data.table, data.rows[split])
+    columns = check_people(people, data, data.rows[split])
     validation = answer_validation(by, data, asked, people, on_progress=told)
     used = np.union1d(data.rows[split], data.rows["val"]) if validation else data.rows[split]
     return score_answers(

@@ -90,7 +90,7 @@ def evaluate_external(
     data = _all_labelled(table, matched, name, summary.classes)
     digest = rows_digest(data, data.rows[split_of(name)])
     _check_same(trial, name, digest)
-    columns = check_people(people, data.table, data.rows[split_of(name)])
+    columns = check_people(people, data, data.rows[split_of(name)])
     home, reason = _home(by, trial, needed=bool(asked.goals or people.rule))
     overlap, notes = None, [*table.notes, *matched.notes]
     if home is None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cass_cli.data.labelled_images import LabelledData
 from cass_cli.data.metadata import read_metadata
 from cass_cli.data.sample_table import SampleTable
 from cass_cli.data.splits import Labels
@@ -38,6 +39,7 @@ class PeopleAsked:
 
 
 NOBODY = PeopleAsked()
+NO_LABEL = "No patient has a label, as the images of each have different ones."
 
 
 @dataclass(frozen=True)
@@ -73,16 +75,20 @@ def check_rule(rule: str) -> None:
         )
 
 
-def check_people(asked: PeopleAsked, table: SampleTable, rows: NDArray[np.int64]) -> dict[str, tuple[str, ...]]:
-    """Return the cells of the columns that are asked for, of each image of `table`; of it, `rows` are scored.
+def check_people(asked: PeopleAsked, data: LabelledData, rows: NDArray[np.int64]) -> dict[str, tuple[str, ...]]:
+    """Return the cells of the columns that are asked for, of each image of the table; of it, `rows` are scored.
 
-    Raises `DataError` where a column is not there, or has more than `MOST_GROUPS` groups, or patients are not known.
+    Raises `DataError` where a column is not there, or has more than `MOST_GROUPS` groups, or patients are not known, or
+    none of them has a label.
     """
+    table, patients = data.table, data.groups(rows)
     if asked.rule and not any(table.groups or ()):
         raise DataError(
             "--patient-rule needs to know which images are of one patient, and these data do not say so.",
             hint="Make the run with --group-column or --group-pattern.",
         )
+    if asked.rule and patients and not len(_merged_labels(data, rows, patients)):
+        raise DataError(NO_LABEL)
     columns = _columns(asked, table)
     for column, cells in columns.items():
         if (groups := len(set(bands(column, [cells[row] for row in rows])))) > MOST_GROUPS:
@@ -128,11 +134,17 @@ def score_patients(
         if differing:
             notes.append(f"{count(differing, 'patient')} whose images have different labels left out.")
         if not len(labels):
-            raise DataError("No patient has a label, as the images of each have different ones.")
+            raise DataError(NO_LABEL)
         scores[name] = score(labels, merged, classes, thresholds=thresholds, resamples=resamples)
     if tuned and validation is not None:
         notes.append("Thresholds for patients were chosen on validation patients.")
     return PatientScores(rule, scores, tuple(dict.fromkeys(notes)))
+
+
+def _merged_labels(data: LabelledData, rows: NDArray[np.int64], groups: Sequence[str]) -> Labels:
+    """Return the labels of those patients that have one, whatever is answered."""
+    nothing = np.ones((len(rows), len(data.table.classes)))
+    return by_patient(data.labels[rows], nothing, groups, rule=RULES[0]).labels
 
 
 def _merged(found: Answered, given: Floats, rule: str) -> tuple[Labels, Floats, int]:
