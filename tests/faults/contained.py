@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import pickle
@@ -99,6 +100,8 @@ def outside(world: World) -> dict[str, Any]:
 def _run_and_leave(run: Callable[[], Outcome], writes: int, given: bytes) -> None:
     """Do the work of the child: it never returns. It says first what memory it holds before it begins."""
     gc.freeze()  # nor does it tidy up after its parent, which would let it seem to take less
+    with suppress(AttributeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)  # what the parent has freed would serve it unseen
     try:
         os.write(writes, _resident(os.getpid()).to_bytes(8))
         reads, back = os.pipe()

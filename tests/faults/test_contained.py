@@ -81,6 +81,13 @@ def test_what_it_does_is_seen(
     assert judged(world, monkeypatch, after(act)).word == word
 
 
+def test_memory_that_was_free_in_the_process_before_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MEMORY", 50_000_000)
+    kept = [np.ones(60_000, np.uint8) for _ in range(4000)]  # too small for pages of their own
+    kept[:-1] = [None] * (len(kept) - 1)  # the last one holds the hole open
+    assert judged(world, monkeypatch, after(lambda: hold(80_000_000))).word == "too much memory"
+
+
 @pytest.mark.parametrize(
     ("word", "code", "said"),
     [
