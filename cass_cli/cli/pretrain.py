@@ -94,7 +94,8 @@ def pretrain(
     method: Annotated[
         str | None,
         ARMS(
-            help="Objective; each brings its own optimiser. Default: cass.", metavar="cass|dino|byol|mae|vicreg|distill"
+            help="Objective; each brings its own optimiser. Default: vicreg, or cass with a preset or --init random.",
+            metavar="cass|dino|byol|mae|vicreg|distill",
         ),
     ] = None,
     arm: Annotated[
@@ -196,7 +197,8 @@ def pretrain(
 ) -> None:
     """Pretrain a CNN and a Transformer on images alone: by CASS, VICReg, distillation, DINO, BYOL or MAE.
 
-    The settings come from the defaults (the paper's), then the preset, then --config, then these options.
+    The settings come from the defaults (the paper's), then the preset, then --config, then these options. Where neither
+    these nor a preset choose a method, it is VICReg, with its settings: the best start that we measured.
     A first try without any data: `cass pretrain --preset demo`
     """
     from cass_cli.config.flags import check_verify, split_files, weight_files

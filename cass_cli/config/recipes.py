@@ -110,7 +110,7 @@ _ADAMW: dict[str, Any] = {
     "optim.averaging": False,
 }
 _GENTLE: dict[str, Any] = _ADAMW | {  # for arms that know something already
-    "train.epochs": 6,
+    "train.epochs": 3,
     "train.batch_size": 32,
     "optim.lr": 1e-3,  # of the heads
     "optim.share_cnn": 0.2,
@@ -142,9 +142,10 @@ METHODS: dict[str, dict[str, Any]] = {
     },
     "cass, vicreg": _GENTLE,
     "vicreg": _GENTLE,
-    "distill": _GENTLE | {"optim.lr": 3e-4, "optim.share_cnn": 1.0, "optim.share_vit": 0.1},
+    "distill": _GENTLE | {"train.epochs": 6, "optim.lr": 3e-4, "optim.share_cnn": 1.0, "optim.share_vit": 0.1},
 }
 SCALED = ("dino, official", "mae")  # whose rate is for 256 images a step
+USUAL_METHOD = Layer("default, measured", {"method.name": "vicreg"})  # of a pretraining where nothing chooses one
 
 
 def asked_settings(
@@ -158,13 +159,23 @@ def asked_settings(
     """Merge what was asked for: the preset, then the `file`, then the `flags` that are not None, then `assignments`.
 
     Over the settings `saved` by a run that is gone on with, it has to make sense by these. Needs nothing but the
-    settings, so that a wrong one is told at once.
+    settings, so that a wrong one is told at once. The presets pretrain as the paper does, and where nothing chooses a
+    method, known arms do as was measured to be best (docs/how-good.md).
     """
     below = [preset_layer(preset)] if preset else []
     if saved:
         own = read_saved(saved)
         below.append(Layer("default", {key: own.value(key) for key in own.origins}))
-    return resolve_with_recipe(below, asked_layers(flags, file=file, assignments=assignments))
+    above = asked_layers(flags, file=file, assignments=assignments)
+    if not below and _leaves_method_open(_chosen(above)):
+        below = [USUAL_METHOD]
+    return resolve_with_recipe(below, above)
+
+
+def _leaves_method_open(chosen: Mapping[str, Any]) -> bool:
+    """Return whether nothing is chosen of a method but its arms, which begin with weights that know something."""
+    own = [key for key in chosen if key.startswith("method.") and key != "method.arm"]
+    return not own and chosen.get("arms.init") != "random"
 
 
 def resolve_with_recipe(below: Sequence[Layer], above: Sequence[Layer]) -> Resolved:

@@ -17,6 +17,7 @@ from cass_cli.config.recipes import (
     resolve_with_recipe,
 )
 from cass_cli.config.schema import Config, Finetune, Optim
+from cass_cli.engine.pretraining.request import why_method
 from cass_cli.errors import ConfigError
 
 
@@ -76,6 +77,45 @@ def test_cass_has_no_recipe() -> None:
     assert resolved().config == Config(finetune=Finetune(recipe="probe"))
     origins = resolved(method__name="cass").origins
     assert {origin for key, origin in origins.items() if not key.startswith("finetune.")} == {"default", "flag"}
+
+
+OPEN: list[dict[str, Any]] = [{}, {"method.arm": "cnn"}, {"arms.cnn": "resnet18", "train.epochs": 7}]
+
+
+@pytest.mark.parametrize("flags", OPEN, ids=str)
+def test_a_folder_without_a_method_gets_what_was_measured_to_be_best(flags: dict[str, Any]) -> None:
+    asked = asked_settings(flags)
+    assert asked.config.method.name == "vicreg"
+    assert asked.origins["method.name"] == "default, measured"
+    named = asked_settings(flags | {"method.name": "vicreg"})
+    assert asked.config == named.config
+    assert "--method cass" in str(why_method(asked))
+    assert why_method(named) is None
+
+
+CHOSEN: list[tuple[str | None, dict[str, Any]]] = [
+    ("demo", {}),
+    ("dermofit", {}),
+    (None, {"method.name": "cass"}),
+    (None, {"method.objective": "vicreg"}),
+    (None, {"method.activation": "softmax"}),
+    (None, {"arms.init": "random"}),
+]
+
+
+@pytest.mark.parametrize(("preset", "flags"), CHOSEN, ids=str)
+def test_presets_random_arms_and_the_objectives_own_settings_keep_cass(
+    preset: str | None, flags: dict[str, Any]
+) -> None:
+    asked = asked_settings(flags, preset=preset)
+    assert asked.config.method.name == "cass"
+    assert why_method(asked) is None
+
+
+def test_a_run_that_is_gone_on_with_keeps_its_method(tmp_path: Path) -> None:
+    saved = tmp_path / "config.yaml"
+    saved.write_text(to_yaml(asked_settings({"method.name": "cass"})))
+    assert asked_settings({}, saved=saved).config.method.name == "cass"
 
 
 def test_preset_then_recipe_then_file_then_flag() -> None:

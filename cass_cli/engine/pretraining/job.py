@@ -30,6 +30,7 @@ from cass_cli.engine.pretraining.loop import EpochStats, StepStats, pretrain
 from cass_cli.engine.pretraining.moved import moved
 from cass_cli.engine.pretraining.plan import Plan, check_batches, fewest_images, plan_pretraining
 from cass_cli.engine.pretraining.probe import probe_arms, probe_data
+from cass_cli.engine.pretraining.request import why_method
 from cass_cli.engine.pretraining.session import (
     Session,
     build_session,
@@ -114,6 +115,8 @@ def pretrain_job(
     of all images are compared with those that the run to resume was made from, not only their sizes.
     """
     run = resume or check_new(out, name, overwrite=overwrite)
+    if not resume and (why := why_method(resolved)):
+        watch.note(why)
     with writing_run(run.path) if world.leads else nullcontext():
         if world.leads:
             sweep(run.path.parent)

@@ -15,6 +15,7 @@ from cass_cli.engine.compute import Compute, choose_compute
 from cass_cli.engine.fastest import settle_compute
 from cass_cli.engine.features import BATCH, Reading, read_batch
 from cass_cli.engine.pretraining.plan import Plan, plan_pretraining
+from cass_cli.engine.pretraining.request import why_method
 from cass_cli.engine.pretraining.targets import build_teachers, check_teachers
 from cass_cli.engine.starting_arms import known_starts
 from cass_cli.engine.timing.stepper import Stepper, synthetic_store, wait_for
@@ -52,9 +53,10 @@ def foresee(resolved: Resolved, *, resume: Run | None = None) -> Foreseen:
         resume = None
     splits = resume.splits if resume else None
     dataset = find_dataset(resolved.config.data, seed=resolved.config.train.seed, saved_splits=splits)
-    why = ""
+    why = unnamed = None
     check_teachers(resolved.config)
     if not resume:
+        unnamed = why_method(resolved)
         build_teachers(resolved.config)
         arms = build_arms(resolved.config).values()
         resolved, why = settle_compute(resolved, arms, choose_compute(resolved.config.train).device)
@@ -64,7 +66,7 @@ def foresee(resolved: Resolved, *, resume: Run | None = None) -> Foreseen:
     teaches = resolved.config.method.name == "distill" and not resume
     reading = _reading(resolved.config, plan.images, teaches=teaches, advises=labelled)
     forecast = replace(forecast, seconds=forecast.seconds + reading, reading_seconds=reading)
-    return Foreseen(resolved, plan, forecast, (*dataset.table.notes, *([why] if why else [])))
+    return Foreseen(resolved, plan, forecast, tuple(filter(None, (unnamed, *dataset.table.notes, why))))
 
 
 def forecast_run(config: Config, images: int) -> Forecast:
