@@ -61,6 +61,7 @@ ENGINE = {
     "exporting": {*ENGINE_FILES, "finetuning"},
     "tiling": set(),
     "doctor": ENGINE_FILES,
+    "grid": {*ENGINE_FILES, "pretraining", "timing"},
 }
 """What every inner room of engine may enter besides itself."""
 

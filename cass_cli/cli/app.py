@@ -25,6 +25,7 @@ from cass_cli.cli.evaluate import evaluate
 from cass_cli.cli.export import export
 from cass_cli.cli.feature_maps import feature_maps
 from cass_cli.cli.finetune import finetune
+from cass_cli.cli.grid import grid
 from cass_cli.cli.inspect import inspect
 from cass_cli.cli.memory import memory_error, memory_message
 from cass_cli.cli.predict import predict
@@ -48,6 +49,7 @@ app.command(rich_help_panel="Measure")(predict)
 app.command(rich_help_panel="Measure")(export)
 app.command(rich_help_panel="Measure")(compare)
 app.command(rich_help_panel="Measure")(benchmark_time)
+app.command(rich_help_panel="Measure")(grid)
 app.command(rich_help_panel="Look")(attention_maps)
 app.command(rich_help_panel="Look")(feature_maps)
 app.command(rich_help_panel="Look")(similarity)

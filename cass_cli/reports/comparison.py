@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import io
-import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
 from cass_cli.csv_cells import CellWriter
-from cass_cli.places import without_places
 from cass_cli.reports.cross_validation import (
     FOLD_LEGEND,
     comparison_rows,
@@ -22,13 +19,12 @@ from cass_cli.reports.cross_validation import (
 )
 from cass_cli.reports.printing import Screen, print_json, print_sentence
 from cass_cli.reports.tables import print_table
+from cass_cli.reports.written_table import Written, latex, markdown
 from cass_cli.runs.compare import Cell, CellTest, Comparison
 from cass_cli.runs.compare_folds import FoldComparison
 from cass_cli.scores.metrics import METRICS
 from cass_cli.scores.over_seeds import describe_difference, format_summary
-from cass_cli.words import label_share, shown
-
-MOST_LETTERS = 2000  # of a sentence
+from cass_cli.words import label_share
 
 INTERVAL = (
     "Mean over n seeds ± half of the 95 % interval (Student t). mean: of both arms; joint: a probe of both; ensemble: "
@@ -90,55 +86,25 @@ def _sentence(test: CellTest, metric: str) -> str:
     return f"{test.candidate}, {label_share(test.fraction)}: {said}"
 
 
-@dataclass(frozen=True)
-class _Written:
-    """A table as a file has it: its title, its rows with the header first, what it is, and what it allows to say."""
-
-    title: str
-    rows: list[list[str]]
-    legend: str
-    said: tuple[str, ...]
-
-
-def _written(comparison: Comparison | None, folds: FoldComparison | None) -> list[_Written]:
+def _written(comparison: Comparison | None, folds: FoldComparison | None) -> list[Written]:
     found = []
     if comparison:
         said = (*sentences(comparison), *comparison.notes)
-        found.append(_Written(_title(comparison), table_rows(comparison), INTERVAL, said))
+        found.append(Written(_title(comparison), table_rows(comparison), INTERVAL, said))
     if folds:
         said = (*fold_sentences(folds), *folds.notes)
-        found.append(_Written(fold_title(folds), comparison_rows(folds), FOLD_LEGEND, said))
+        found.append(Written(fold_title(folds), comparison_rows(folds), FOLD_LEGEND, said))
     return found
 
 
 def as_markdown(comparison: Comparison | None, folds: FoldComparison | None = None) -> str:
     """Return the tables and the tests as Markdown."""
-    return "\n".join(map(_markdown, _written(comparison, folds)))
-
-
-def _markdown(table: _Written) -> str:
-    header, *rows = table.rows
-    lines = [table.title, "", _pipes(header), "|---|---|" + "---:|" * (len(header) - 2), *map(_pipes, rows)]
-    return "\n".join([*lines, "", table.legend, "", *(f"- {plain(said)}" for said in table.said)]) + "\n"
+    return "\n".join(map(markdown, _written(comparison, folds)))
 
 
 def as_latex(comparison: Comparison | None, folds: FoldComparison | None = None) -> str:
     r"""Return each table as a LaTeX tabular (package booktabs), the tests as comments below it."""
-    return "\n".join(map(_latex, _written(comparison, folds)))
-
-
-def _latex(table: _Written) -> str:
-    header, *rows = table.rows
-    body = [_ampersands(header), r"\midrule", *(_ampersands(row) for row in rows)]
-    lines = [
-        r"\begin{tabular}{ll" + "r" * (len(header) - 2) + "}",
-        r"\toprule",
-        *body,
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    said = (table.title, table.legend, *table.said)
-    return "\n".join([*lines, *(f"% {_leaving(line)}" for line in said)]) + "\n"
+    return "\n".join(map(latex, _written(comparison, folds)))
 
 
 def as_csv(comparison: Comparison | None, folds: FoldComparison | None = None) -> str:
@@ -209,30 +175,3 @@ def _defined(value: float) -> float | None:
 
 def _title(comparison: Comparison) -> str:
     return f"Test {METRICS[comparison.metric]} by share of training labels"
-
-
-def _pipes(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(map(plain, cells)) + " |"
-
-
-def plain(text: str) -> str:
-    """Return text that Markdown shows as it stands, on one line."""
-    return re.sub(r"[\\`*|\[\]<>&~]", r"\\\g<0>", _leaving(text))
-
-
-def _leaving(text: str) -> str:
-    """Return text on one line, without folders of this machine."""
-    return shown(without_places(text), MOST_LETTERS)
-
-
-def _ampersands(cells: Sequence[str]) -> str:
-    special = {
-        "\\": r"\textbackslash{}",
-        "±": r"$\pm$",
-        "–": "--",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        **{c: f"\\{c}" for c in "&%$#_{}"},
-    }
-    escaped = ("".join(special.get(letter, letter) for letter in _leaving(cell)) for cell in cells)
-    return " & ".join(escaped) + r" \\"

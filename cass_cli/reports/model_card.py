@@ -14,8 +14,8 @@ from cass_cli.places import without_places
 from cass_cli.reports.card_facts import MACHINE, estimate_text
 from cass_cli.reports.card_known import Known
 from cass_cli.reports.checklists import BLANK
-from cass_cli.reports.comparison import plain
 from cass_cli.reports.html import places_of
+from cass_cli.reports.written_table import plain
 from cass_cli.runs.flow import Part
 from cass_cli.runs.trials import method_name
 from cass_cli.scores.metrics import METRICS

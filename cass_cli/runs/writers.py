@@ -20,6 +20,10 @@ FINE_TUNING = "finetune-"
 PATIENCE = 1.0  # seconds: one that only looks whether a lock is free holds it for a moment
 
 
+class BusyError(RunError):
+    """Another process works on the run."""
+
+
 @contextmanager
 def writing_run(run: Path, *, besides: str = "") -> Iterator[None]:
     """Keep every other process from working on the run and on its fine-tunings, but for the one called `besides`.
@@ -85,7 +89,7 @@ def _held(lock: Path, what: Path) -> Iterator[None]:
             raise
         if not alone:
             who = holder(lock)
-            raise RunError(
+            raise BusyError(
                 f"{what} is being written by {who or 'another process'}.", hint="Wait for it, or stop it first."
             )
         stack.callback(_unlink, lock)
