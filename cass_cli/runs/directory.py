@@ -227,9 +227,17 @@ def environment() -> dict[str, Any]:
         **{package: version(package) for package in _PACKAGES},
         "platform": f"{platform.system()} {platform.machine()}",
         "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "gpu": _gpu(),
         "command": command(),
     }
+
+
+def _gpu() -> str | None:
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return torch.backends.mps.get_name() if torch.backends.mps.is_available() else None
 
 
 def command() -> list[str]:
