@@ -108,7 +108,7 @@ def _on_mps(func: Any, args: Any, kwargs: dict[str, Any], *, name: str, target: 
         others = [t for t in tensors if not isinstance(t, OnMps) and t.ndim and t.device.type != "meta"]
         assert not others or "index" in name, f"{name} of tensors of two devices"
     if any(wrong in name for wrong in WRONG_LAST):
-        assert args[0].held.is_contiguous() and args[1].held.is_contiguous(), f"{name}: channels last on MPS"
+        assert args[0].is_contiguous() and args[1].is_contiguous(), f"{name}: channels last on MPS"
     known = {id(tensor.held): tensor for tensor in tensors if isinstance(tensor, OnMps)}
     given = each(_held, (args, kwargs))
     if "device" in given[1]:
