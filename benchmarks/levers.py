@@ -108,7 +108,7 @@ class Bench:
                 yield torch.randperm(s.images, generator=draw)[: self.batch]
 
         get = partial(_fetch_with_rows, s)
-        return prefetch(get, rows()) if ahead else map(get, rows())
+        return prefetch(get, rows(), device=s.device) if ahead else map(get, rows())
 
 
 def levers(b: Bench) -> dict[str, dict[str, Callable[[], Turn]]]:

@@ -16,6 +16,9 @@ def main() -> None:
         from cass_cli.reports.streams import close_streams, open_streams
 
         open_streams()
+        from cass_cli.cli.fallback import allow_fallback
+
+        allow_fallback()
         from cass_cli.cli.app import run
 
         code = close_streams(run(sys.argv[1:]))

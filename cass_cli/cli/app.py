@@ -23,6 +23,7 @@ from cass_cli.cli.ensemble import ensemble
 from cass_cli.cli.errors import errors
 from cass_cli.cli.evaluate import evaluate
 from cass_cli.cli.export import export
+from cass_cli.cli.fallback import lacking_operator
 from cass_cli.cli.feature_maps import feature_maps
 from cass_cli.cli.finetune import finetune
 from cass_cli.cli.grid import grid
@@ -149,6 +150,9 @@ def _explain(error: Exception, options: Collection[str]) -> int:
         code = 2
     elif isinstance(error, CassError):
         _show_error(error.what, error.hint)
+        code = 2
+    elif lacking := lacking_operator(error):
+        _show_error(*lacking)
         code = 2
     elif isinstance(error, Interrupted):
         _show_error(

@@ -66,7 +66,7 @@ def benchmark_time(
     vit: Annotated[
         str | None, typer.Option(help="timm model of the second arm.", rich_help_panel=SIZE, metavar="NAME")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=MACHINE)] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MACHINE)] = "auto",
     precision: Annotated[
         str,
         typer.Option(help="auto: bf16 on a GPU, fp32 on a CPU.", rich_help_panel=MACHINE, metavar="auto|fp32|bf16"),

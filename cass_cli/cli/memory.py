@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-ON_GPU = ("cuda", "cublas", "cudnn", "hip")
+ON_GPU = ("cuda", "cublas", "cudnn", "hip", "mps")
 OF_MACHINE = {"--cache": "--cache disk", "--workers": "--workers 1"}  # what is decoded takes nothing of a GPU's
 
 

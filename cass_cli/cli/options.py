@@ -141,7 +141,7 @@ VERIFY = typer.Option(
 )
 
 # On what, and how.
-DEVICE = typer.Option(help="auto, cpu, cuda or cuda:N. Default: the run's, else auto.", rich_help_panel=MACHINE)
+DEVICE = typer.Option(help="auto, cpu, cuda, cuda:N or mps. Default: the run's, else auto.", rich_help_panel=MACHINE)
 PRECISION = typer.Option(
     help="auto: on a CPU, the faster, which a new run measures. Default: the run's, else auto.",
     rich_help_panel=MACHINE,

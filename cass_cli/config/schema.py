@@ -315,9 +315,10 @@ class Train(Section):
         False, description="keep few activations and compute the others again: less memory, about a third slower"
     )
     seed: int = Field(0, ge=0, lt=2**32, description="decides splits, augmentation, order and initialisation")
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: the faster, measured on a CPU, bf16 on a GPU; fp32 uses TF32 products on a GPU"
+        "auto",
+        description="auto: the faster, measured on a CPU, bf16 on a GPU, fp32 on MPS; fp32 uses TF32 products on a GPU",
     )
     channels_last: Switch = Field(
         "auto", description="memory format of images and kernels; auto: on, unless measured slower on a CPU"

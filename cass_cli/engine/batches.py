@@ -36,12 +36,17 @@ def epoch_order(images: int, *, seed: int, epoch: int) -> Tensor:
     return torch.randperm(images, generator=generator(seed, "order", epoch))
 
 
-def prefetch(fetch: Callable[[T], R], items: Iterable[T], *, ahead: int = 1) -> Iterator[R]:
+def prefetch(fetch: Callable[[T], R], items: Iterable[T], *, device: torch.device, ahead: int = 1) -> Iterator[R]:
     """Yield `fetch(item)` for each item, with `ahead` of them made in a thread while the caller works.
 
     That thread computes by itself. With a team of threads of its own, OpenMP would count more threads than cores, and
     let the caller's sleep between any two operations: 4,000 times a step, which costs a tenth of a CPU's time.
+
+    On MPS nothing is made ahead: two threads that use it at once end the process (pytorch/pytorch#197805).
     """
+    if device.type == "mps":
+        yield from map(fetch, items)
+        return
     threads = torch.get_num_threads()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="cass-prefetch") as pool:
         pool.submit(_compute_alone).result()

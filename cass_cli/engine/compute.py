@@ -11,6 +11,7 @@ from torch import nn
 
 from cass_cli.config.schema import Train
 from cass_cli.engine.device import choose_device, set_up_backends
+from cass_cli.errors import ConfigError
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -41,9 +42,13 @@ def choose_compute(train: Train, *, local_rank: int = 0) -> Compute:
     """Return how a run with these settings computes, and set up PyTorch for it.
 
     What is still `auto`: on a GPU bf16 where it has that, on a CPU fp32 (there bf16 has to show that it is faster, see
-    `fastest.py`); channels last; a thread a core. Raises `ConfigError` for a device that can't be used.
+    `fastest.py`); channels last; a thread a core. On MPS fp32, and channels first whatever they say: channels
+    last, gradients of batch norm are wrong there (pytorch/pytorch#175189), and pixels of grid_sample (#174339), without
+    any error. Raises `ConfigError` for a device that can't be used.
     """
     device = choose_device(train.device, local_rank=local_rank)
+    if device.type == "mps" and train.precision == "bf16":
+        raise ConfigError("On MPS cass computes in fp32 alone.", hint="Use --precision fp32.")
     set_up_backends(device)
     if train.threads and device.type == "cpu":
         torch.set_num_threads(train.threads)
@@ -52,5 +57,5 @@ def choose_compute(train: Train, *, local_rank: int = 0) -> Compute:
     return Compute(
         device,
         auto if train.precision == "auto" else train.precision,
-        torch.contiguous_format if train.channels_last == "off" else torch.channels_last,
+        torch.contiguous_format if train.channels_last == "off" or device.type == "mps" else torch.channels_last,
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from cass_cli.engine.distributed import world_from_environment
 from cass_cli.errors import ConfigError
 from cass_cli.words import shown
 
@@ -19,11 +20,13 @@ KEPT = {TRIM_THRESHOLD: 2**31 - 1, MMAP_THRESHOLD: 2**30}  # bytes
 def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
     """Return the device called `name`; `auto` is the GPU of this process where there is one."""
     if name == "auto":
-        return torch.device("cuda", local_rank) if torch.cuda.is_available() else torch.device("cpu")
+        if torch.cuda.is_available():
+            return torch.device("cuda", local_rank)
+        return torch.device("mps" if torch.backends.mps.is_available() and _is_alone() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ConfigError(f"There is no device '{shown(name)}'.", hint="Use auto, cpu, cuda or cuda:0.") from None
+        raise ConfigError(f"There is no device '{shown(name)}'.", hint="Use auto, cpu, cuda, cuda:0 or mps.") from None
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise ConfigError(
@@ -33,9 +36,67 @@ def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
         if (device.index or 0) >= torch.cuda.device_count():
             raise ConfigError(f"There is no {name}: this machine has {torch.cuda.device_count()} CUDA device(s).")
         return torch.device("cuda", local_rank if device.index is None else device.index)
+    if device.type == "mps":
+        _check_mps()
+        return torch.device("mps")
     if device.type != "cpu":
-        raise ConfigError(f"cass does not run on '{name}'.", hint="Use auto, cpu or cuda.")
+        raise ConfigError(f"cass does not run on '{name}'.", hint="Use auto, cpu, cuda or mps.")
     return device
+
+
+def why_no_mps() -> str:
+    """Return why PyTorch cannot use a Mac's graphics processor here, as a sentence; "" where it can."""
+    if torch.backends.mps.is_available():
+        return ""
+    if not torch.backends.mps.is_built():
+        return "This PyTorch was built without MPS."
+    return "PyTorch cannot use MPS here: it needs Apple silicon and macOS 14."
+
+
+def _check_mps() -> None:
+    if why := why_no_mps():
+        raise ConfigError(why, hint="MPS is for the graphics processors of Macs. Use --device auto, cpu or cuda.")
+    if not _is_alone():
+        raise ConfigError("Several processes cannot train together on MPS.", hint="Use --device cpu, or one process.")
+
+
+def _is_alone() -> bool:
+    return world_from_environment().size == 1
+
+
+def exact(device: torch.device) -> torch.dtype:
+    """Return the kind of number that sums are kept in on a device: float64, or float32 on MPS, which has no other."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def device_name(device: torch.device) -> str:
+    """Return what a device calls itself."""
+    if device.type == "mps":
+        return torch.backends.mps.get_name()
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until a GPU has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def memory_taken(device: torch.device) -> int:
+    """Return the bytes of a GPU that were taken at most so far; on MPS, which counts no peak, those taken now."""
+    if device.type == "mps":
+        return torch.mps.driver_allocated_memory()
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+
+
+def give_memory_back(device: torch.device) -> None:
+    """Give memory back to a GPU that is kept for later."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
 
 
 def set_up_backends(device: torch.device) -> None:

@@ -97,7 +97,9 @@ def features_of(
             continue
         network = compute.place(copy.deepcopy(arms[name])).eval()
         missing = [batches[number] for number in numbers]
-        pixels = prefetch(lambda part: images.store.batch(images.of(part), compute.device), missing)
+        pixels = prefetch(
+            lambda part: images.store.batch(images.of(part), compute.device), missing, device=compute.device
+        )
         for number, found, batch in zip(numbers, missing, pixels, strict=True):
             values, widths = read_batch(network, batch, reading, compute)
             _save(_file(places[name], number, found), rows=found, values=values, widths=np.array(widths))

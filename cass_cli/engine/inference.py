@@ -79,7 +79,8 @@ def store_logits(
     for network in networks.values():
         network.eval()
     parts: dict[str, list[Tensor]] = {}
-    for number, pixels in enumerate(prefetch(lambda part: store.batch(part, compute.device), rows.split(BATCH))):
+    batches = prefetch(lambda part: store.batch(part, compute.device), rows.split(BATCH), device=compute.device)
+    for number, pixels in enumerate(batches):
         for name, logits in batch_logits(networks, pixels, spec=spec, compute=compute, heads=heads).items():
             parts.setdefault(name, []).append(logits)
         if on_progress:

@@ -32,7 +32,10 @@ def lacks_memory(error: BaseException) -> bool:
 def first_line(error: BaseException) -> str:
     """Return what an error says, without what follows on other lines, or its name."""
     lines = str(error).strip().splitlines()
-    return lines[0].rpartition("DefaultCPUAllocator: ")[2] if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    said = lines[0].rpartition("DefaultCPUAllocator: ")[2]
+    return said.partition(" Use PYTORCH_MPS_HIGH_WATERMARK_RATIO")[0]  # which may bring the whole machine down
 
 
 @contextmanager

@@ -82,8 +82,10 @@ def _rows(found: Found) -> Iterator[tuple[str, str]]:
         yield f"cuda:{number}", f"{card.name}: {free}, capability {card.capability}, {bf16}"
     driver = f", driver {cards.driver}" if cards.driver else ""
     cuda = f"PyTorch is built with CUDA {cards.cuda}" if cards.cuda else "PyTorch is built without CUDA"
-    mps = "; MPS is there, and cass does not use it" if cards.mps else ""
-    yield "graphics", f"{'' if cards.cards else 'no card that PyTorch can use; '}{cuda}{driver}{mps}"
+    if cards.mps:
+        most = f"{_gb(cards.mps.memory)} at most, {_gb(cards.mps.memory_taken)} of them taken"
+        yield "mps", f"{cards.mps.name}: {most}, of the machine's memory"
+    yield "graphics", f"{'' if cards.cards or cards.mps else 'no card that PyTorch can use; '}{cuda}{driver}"
     cached = f"{room.cached / 1e6:,.1f} MB of them kept" if room.cached else "none kept"
     yield "disk", f"{_gb(room.runs_free)} free for runs, {_gb(room.cache_free)} for decoded images ({cached})"
     for number, file in enumerate(found.weights):

@@ -19,7 +19,7 @@ from cass_cli.config.load import Layer, Resolved, read_saved
 from cass_cli.config.recipes import resolve_over
 from cass_cli.errors import RunError
 from cass_cli.files import DRAFT, append_text, is_draft, remove, telling, whole_file, write_text
-from cass_cli.places import without_folders
+from cass_cli.places import for_windows, why_not_on_windows, without_folders
 from cass_cli.reading import read_bytes
 from cass_cli.runs.latest import INSTEAD, LATEST
 from cass_cli.runs.own import check_no_loop
@@ -205,6 +205,9 @@ def check_new(out: Path, name: str, *, overwrite: bool = False) -> Run:
     if not plain or name in ("", ".", "..") or name.lower() in (LATEST, INSTEAD, LOCKS):
         raise RunError(f"'{shown(name)}' cannot name a run.", hint="Use a plain name; --runs says in which folder.")
     run = Run(out / name)
+    if (why := why_not_on_windows(name)) and not run.path.exists():
+        what = f"'{shown(name)}' is a name {why}: Windows could not hold the run."
+        raise RunError(what, hint="Use letters, digits, dots and hyphens.")
     check_no_loop(run.path)
     if run.path.exists() and not barely_begun(run.path):
         if not overwrite:
@@ -227,9 +230,17 @@ def environment() -> dict[str, Any]:
         **{package: version(package) for package in _PACKAGES},
         "platform": f"{platform.system()} {platform.machine()}",
         "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "gpu": _gpu(),
         "command": command(),
     }
+
+
+def _gpu() -> str | None:
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return torch.backends.mps.get_name() if torch.backends.mps.is_available() else None
 
 
 def command() -> list[str]:
@@ -246,7 +257,7 @@ def command() -> list[str]:
 def default_name(preset: str | None, data: Path | None, method: str) -> str:
     """Return a run name of data, method and time."""
     stem = preset or (data.stem if data and seen(data.stem) else "run")
-    return f"{stem}-{method}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
+    return f"{for_windows(stem)}-{method}-{datetime.now().strftime('%Y%m%d-%H%M%S')}"
 
 
 _SAVED = "saved"

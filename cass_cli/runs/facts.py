@@ -132,7 +132,7 @@ class RunFacts:
         trials = [s for each in self.finetunings for s in (*(tuned.summary for tuned in each.trials), *each.folds)]
         said = next(iter([*ended, *(f"{trial.device}, {trial.precision}" for trial in trials)]), "not recorded")
         gpu = self.environment.get("gpu") if self.environment else None
-        return f"{said} ({gpu})" if gpu and said.startswith("cuda") else said
+        return f"{said} ({gpu})" if gpu and said.startswith(("cuda", "mps")) else said
 
 
 @dataclass(frozen=True)

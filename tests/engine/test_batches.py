@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -43,7 +44,7 @@ def test_prefetch_keeps_order_runs_ahead_and_passes_errors_on() -> None:
             raise ValueError("four")
         return item * 10
 
-    seen = prefetch(fetch, range(6))
+    seen = prefetch(fetch, range(6), device=torch.device("cpu"))
     assert next(seen) == 0
     time.sleep(0.05)
     assert 1 in fetched  # made while the caller is at work
@@ -52,11 +53,17 @@ def test_prefetch_keeps_order_runs_ahead_and_passes_errors_on() -> None:
         next(seen)
 
 
+def test_on_mps_nothing_is_fetched_by_another_thread() -> None:
+    """Two threads that use MPS at once end the process."""
+    seen = prefetch(lambda _item: threading.current_thread(), range(3), device=torch.device("mps"))
+    assert set(seen) == {threading.current_thread()}
+
+
 def test_prefetching_takes_no_threads_from_the_caller() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        seen = list(prefetch(lambda _item: torch.get_num_threads(), range(3)))
+        seen = list(prefetch(lambda _item: torch.get_num_threads(), range(3), device=torch.device("cpu")))
         assert seen == [1, 1, 1]
         assert torch.get_num_threads() == 2
         with ThreadPoolExecutor(1) as pool:

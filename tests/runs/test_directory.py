@@ -138,6 +138,16 @@ def test_a_name_that_cannot_be_shown_cannot_name_a_run(tmp_path: Path, name: str
     assert default_name(None, Path(name), "cass").isprintable()
 
 
+@pytest.mark.parametrize("name", ["a:b", "NUL", "a?", "run."])
+def test_a_new_run_can_be_moved_to_windows(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RunError, match="Windows could not hold the run"):
+        check_new(tmp_path, name)
+    assert check_new(tmp_path, default_name(None, Path(name), "cass"))
+    (tmp_path / name).mkdir()  # an older run goes on
+    (tmp_path / name / "config.yaml").write_text("")
+    assert check_new(tmp_path, name, overwrite=True)
+
+
 def test_what_a_run_ran_on_tells_neither_kernel_nor_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["/home/anna/bin/cass", "pretrain", "--data", "/home/anna/isic", "--name=a"])
     told = environment()

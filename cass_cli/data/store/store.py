@@ -115,7 +115,8 @@ def _choose_place(mode: str, needed: int, device: torch.device) -> tuple[str, li
         if mode == "device":
             notes.append(f"The images, {_gb(needed)}, take more than half of the device's free {_gb(free)}.")
     elif mode == "device":
-        notes.append("There is no CUDA device to keep the images on.")
+        shared = "MPS shares the memory of the machine, where they are kept."
+        notes.append(shared if device.type == "mps" else "There is no CUDA device to keep the images on.")
     if fits_in_memory(needed):
         return "ram", [*notes, "They are kept in memory."] if notes else []
     return "disk", [*notes, f"The images, {_gb(needed)}, take more than half of the available memory: kept in a file."]

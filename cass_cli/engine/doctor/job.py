@@ -107,6 +107,8 @@ def choose() -> Chosen:
     if device.type != "cpu":
         compute = choose_compute(resolve([]).config.train)
         why = "the card computes in it" if compute.precision == "bf16" else "the card does not compute in bf16"
+        if device.type == "mps":
+            why = "there cass computes in fp32"
         return Chosen(str(compute.device), compute.precision, f"PyTorch can use a graphics card, and {why}.")
     small = {"data.image_size": SIZE, **{f"arms.{arm}": name for arm, name in ARMS.items()}}
     arms = [build_arm(name, image_size=SIZE, outputs=0) for name in ARMS.values()]
@@ -133,6 +135,8 @@ def _of_machine(found: Found) -> Iterable[Warned]:
         cure = "Install a build of PyTorch with CUDA." if cards.cuda is None else "Is the driver older than PyTorch's "
         cure += "" if cards.cuda is None else f"CUDA {cards.cuda}, or CUDA_VISIBLE_DEVICES set?"
         yield Warned(f"There is a graphics card, but {without}.", cure)
+    if cards.without_mps:
+        yield Warned(f"The CPU is used: {cards.without_mps}", "Use a newer PyTorch or macOS, where this Mac takes it.")
     if has.memory_free < LITTLE_MEMORY:
         yield Warned(
             f"{_gb(has.memory_free)} of memory are free.",

@@ -14,7 +14,7 @@ import torch
 
 from cass_cli.data.space import CGROUP, available_memory, default_cache_dir, memory_limit, total_memory
 from cass_cli.data.store.folder import image_folder
-from cass_cli.engine.device import physical_cores
+from cass_cli.engine.device import device_name, memory_taken, physical_cores, why_no_mps
 from cass_cli.engine.fastest import processor
 from cass_cli.places import without_places
 
@@ -49,14 +49,24 @@ class Gpu:
 
 
 @dataclass(frozen=True)
+class AppleGpu:
+    """A Mac's graphics processor (MPS), whose memory is the machine's."""
+
+    name: str
+    memory: int  # bytes that Metal recommends to take at most
+    memory_taken: int
+
+
+@dataclass(frozen=True)
 class Gpus:
     """The graphics cards, and what stands between them and PyTorch."""
 
     cards: tuple[Gpu, ...]
     cuda: str | None  # of PyTorch's build
     driver: str  # "" where there is none
-    mps: bool
     problem: str  # what CUDA says where it fails
+    mps: AppleGpu | None = None
+    without_mps: str = ""  # why a Mac has none that PyTorch can use
 
 
 @dataclass(frozen=True)
@@ -111,7 +121,15 @@ def gpus() -> Gpus:
             cards.append(Gpu(facts.name, total, free, f"{facts.major}.{facts.minor}", bf16))
     except (RuntimeError, AssertionError) as error:
         problem = without_places((str(error).strip().splitlines() or [type(error).__name__])[0])
-    return Gpus(tuple(cards), torch.version.cuda, _driver(), torch.backends.mps.is_available(), problem)
+    without = why_no_mps() if sys.platform == "darwin" else ""
+    return Gpus(tuple(cards), torch.version.cuda, _driver(), problem, _apple_gpu(), without)
+
+
+def _apple_gpu() -> AppleGpu | None:
+    if not torch.backends.mps.is_available():
+        return None
+    mps = torch.device("mps")
+    return AppleGpu(device_name(mps), torch.mps.recommended_max_memory(), memory_taken(mps))
 
 
 def _driver() -> str:

@@ -113,13 +113,13 @@ def finetune(
     """
     save = finite_only(save, check_finite)
     bounds = t.bounds
-    check_every = GPU_CHECK_EVERY if t.device.type == "cuda" else 1
+    check_every = GPU_CHECK_EVERY if t.device.type != "cpu" else 1
     while t.epoch < t.settings.epochs and t.learning:
         order = _order(t)
         targets = t.train_labels[order.to(t.device)]
         others = _others(t, len(order))
         began = saved = time.monotonic()
-        for bound, pixels, other in prefetch(partial(_fetch, t, order, others), bounds[t.batch :]):
+        for bound, pixels, other in prefetch(partial(_fetch, t, order, others), bounds[t.batch :], device=t.device):
             lr = _lr(t, t.epoch * len(bounds) + t.batch)
             losses = tune_step(t, pixels, targets[slice(*bound)], lr=lr, other=other)
             t.batch += 1

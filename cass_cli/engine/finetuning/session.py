@@ -22,6 +22,7 @@ from cass_cli.data.store.store import ImageStore
 from cass_cli.data.views.spec import ImageSpec
 from cass_cli.engine.batches import batch_bounds
 from cass_cli.engine.compute import Compute
+from cass_cli.engine.device import exact
 from cass_cli.engine.finetuning.cross_teach import Unlabelled
 from cass_cli.engine.finetuning.focal import Form, class_weights, focal_loss
 from cass_cli.engine.finetuning.imbalance import logit_adjustment
@@ -148,7 +149,7 @@ def prepare_arm(network: nn.Module, name: str, settings: Finetune, compute: Comp
     body = network.arms[name] if isinstance(network, Joined) else network
     tuner = build_tuner(network, settings, network=body, share=getattr(settings, f"share_{name}"))
     answers = copy.deepcopy(network).eval().requires_grad_(False) if settings.averaging else network
-    return ArmTuning(network, answers, tuner, torch.zeros((), dtype=torch.float64, device=compute.device))
+    return ArmTuning(network, answers, tuner, torch.zeros((), dtype=exact(compute.device), device=compute.device))
 
 
 def let_learn(network: nn.Module, settings: Finetune) -> None:
@@ -301,6 +302,6 @@ def restore_tuning(t: Tuning, state: Mapping[str, Any]) -> None:
         if arm.answers is not arm.network:
             arm.answers.load_state_dict(saved["average"])
         arm.optimiser.load_state_dict(saved["optimiser"])
-        arm.loss_sum = saved["loss_sum"].to(t.device)
+        arm.loss_sum = saved["loss_sum"].to(t.device, exact(t.device))
         arm.best_loss, arm.best_epoch = saved["best_loss"], saved["best_epoch"]
         arm.stopped, arm.best = saved["stopped"], saved["best"]

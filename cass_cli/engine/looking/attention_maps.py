@@ -104,7 +104,7 @@ def model_maps(shown: Shown, look: Look, kind: str, *, on_progress: Callable[[in
         else:
             parts.append((grad_cam(network, inputs, target=target, head=head),))
         on_progress(min(start + BATCH, len(pixels)))
-    joined = [torch.cat(tensors).double().cpu().numpy() for tensors in zip(*parts, strict=True)]
+    joined = [torch.cat(tensors).cpu().double().numpy() for tensors in zip(*parts, strict=True)]
     maps, heads, rollout, distance = joined if attention else (joined[0], None, None, None)
     if rollout is not None and kind == ROLLOUT:
         maps, rollout = rollout, None

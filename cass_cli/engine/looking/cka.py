@@ -88,13 +88,13 @@ def _outputs_seen(layers: Mapping[str, nn.Module], grams: dict[str, Tensor]) -> 
 
 
 def gram(features: Tensor) -> Tensor:
-    """Return the linear Gram matrix [n, n] of features [n, …], in double precision.
+    """Return the linear Gram matrix [n, n] of features [n, …], in double precision, on the CPU.
 
     Features are centred first: HSIC does not change by it, and large common means would cost it digits.
     """
     flat = features.flatten(1).float()
     flat = flat - flat.mean(dim=0)
-    return (flat @ flat.T).double()
+    return (flat @ flat.T).cpu().double()  # MPS has no float64
 
 
 def hsic(grams: Tensor) -> Tensor:

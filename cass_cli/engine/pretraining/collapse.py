@@ -36,7 +36,7 @@ class Gauge:
     @classmethod
     def of(cls, embeddings: Tensor) -> Gauge:
         """Measure `embeddings` [N, D], N ≥ 2."""
-        z = F.normalize(embeddings.double(), dim=1)  # [N, D]
+        z = F.normalize(embeddings.cpu().double(), dim=1)  # [N, D]; MPS has neither float64 nor singular values
         n, d = z.shape
         spread = z.std(dim=0, correction=0).square().mean().sqrt() * d**0.5
         cosine = (z.sum(dim=0).square().sum() - n) / (n * (n - 1))  # Σ_{i≠j} ⟨z_i, z_j⟩ = ‖Σz‖² − n

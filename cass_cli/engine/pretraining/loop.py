@@ -23,6 +23,7 @@ from torch import Tensor
 from cass_cli.data.views.apply import apply_view
 from cass_cli.data.views.draw import draw_view
 from cass_cli.engine.batches import batch_bounds, epoch_order, prefetch
+from cass_cli.engine.device import memory_taken
 from cass_cli.engine.finite import finite_only
 from cass_cli.engine.optimisers import clip_each, learning_rate, set_rates, weight_decay
 from cass_cli.engine.pretraining.collapse import ADVICE, ArmGauges
@@ -89,13 +90,13 @@ def pretrain(
     """
     save = finite_only(save, check_finite)
     bounds = batch_bounds(s.images, s.train.batch_size, smallest=2 * s.world.size)
-    check_every = GPU_CHECK_EVERY if s.device.type == "cuda" else 1
+    check_every = GPU_CHECK_EVERY if s.device.type != "cpu" else 1
     while s.epoch < s.train.epochs:
         order = epoch_order(s.images, seed=s.train.seed, epoch=s.epoch)
         batches = [order[start:stop_] for start, stop_ in bounds[s.batch :]]
         seen_before, waiting = s.seen, 0.0
         began = saved = mark = time.monotonic()
-        for batch, images in prefetch(lambda batch: (batch, fetch(s, batch)), batches):
+        for batch, images in prefetch(lambda batch: (batch, fetch(s, batch)), batches, device=s.device):
             waiting += time.monotonic() - mark
             lr = _lr(s, s.step)
             loss, augmenting = train_step(s, batch, images, lr=lr)
@@ -107,7 +108,7 @@ def pretrain(
                 if s.world.any(not math.isfinite(value)):
                     raise stopped(s, f"The loss became {value} in epoch {s.epoch + 1}, batch {s.batch}")
                 share = waiting / (time.monotonic() - began)
-                peak = torch.cuda.max_memory_allocated(s.device) if s.device.type == "cuda" else 0
+                peak = memory_taken(s.device)
                 on_step(StepStats(s.epoch, s.batch, len(bounds), s.seen, value, lr, share, peak))
                 if s.world.any(bool(stop)):
                     save(s)

@@ -20,13 +20,14 @@ from cass_cli.data.views.draw import draw_view, unchanged
 from cass_cli.data.views.spec import ImageSpec, spec_of
 from cass_cli.engine.batches import batch_bounds, epoch_order
 from cass_cli.engine.compute import Compute
+from cass_cli.engine.device import exact
 from cass_cli.engine.distributed import World
 from cass_cli.engine.finite import check_restored, diverged, not_finite_in
 from cass_cli.engine.optimisers import build_optimiser
 from cass_cli.engine.pretraining.collapse import ArmGauges, Gauge
 from cass_cli.engine.pretraining.plan import check_batches, fewest_images
 from cass_cli.engine.state import first, optimiser_unlike, unlike
-from cass_cli.errors import ModelError, RunError
+from cass_cli.errors import ConfigError, ModelError, RunError
 from cass_cli.methods.build import build_method
 from cass_cli.methods.method import Method
 from cass_cli.models.arms import Arm
@@ -93,11 +94,13 @@ def build_session(
 
     `targets` fp32 [N, K] are those of the images in `store`, for a method that learns some.
     With `measure`, the gauges are read before the first step; a session that is to be restored needs none. Raises
-    `ConfigError` where a process would have fewer than two images at once, and `ModelError` where an arm gives outputs
-    that are not finite.
+    `ConfigError` where a process would have fewer than two images at once, or would compile on MPS, and `ModelError`
+    where an arm gives outputs that are not finite.
     """
     train, optim = config.train, config.optim
     device = compute.device
+    if device.type == "mps" and train.compile == "on":
+        raise ConfigError("On MPS cass does not compile.", hint="Use --compile off.")
     networks = {name: compute.place(arm.model).train() for name, arm in arms.items()}
     if train.gradient_checkpointing:
         checkpoint_gradients(arms)
@@ -138,7 +141,7 @@ def build_session(
             for name, net in method.learners.items()
         },
         averaged=averaged,
-        loss_sum=torch.zeros((), dtype=torch.float64, device=device),
+        loss_sum=torch.zeros((), dtype=exact(device), device=device),
     )
     if measure:
         session.start_gauges = measure_gauges(session)
@@ -206,7 +209,7 @@ def restore_session(s: Session, state: Mapping[str, Any]) -> None:
     for name, averaged in s.averaged.items():
         averaged.load_state_dict(state["averaged"][name])
     s.epoch, s.batch, s.step, s.seen = (state["position"][key] for key in ("epoch", "batch", "step", "seen"))
-    s.loss_sum = state["loss_sum"].to(s.device)
+    s.loss_sum = state["loss_sum"].to(s.device, exact(s.device))
     s.start_gauges = {arm: ArmGauges.from_dict(values) for arm, values in state["start_gauges"].items()}
     s.saved = True
 

@@ -110,7 +110,7 @@ def make_targets(
     for name, arm in teachers.items():
         network = compute.place(arm.model).eval()
         parts = []
-        for pixels in prefetch(lambda rows: store.batch(rows, compute.device), batches):
+        for pixels in prefetch(lambda rows: store.batch(rows, compute.device), batches, device=compute.device):
             values, widths = read_batch(network, pixels, reading, compute)
             parts.append(values)
             done += 1

@@ -21,6 +21,7 @@ from cass_cli.config.load import Resolved
 from cass_cli.data.labelled_images import Images
 from cass_cli.data.splits import label_subset
 from cass_cli.engine.compute import Compute
+from cass_cli.engine.device import wait_for
 from cass_cli.engine.features import BATCH, Reading, read_batch
 from cass_cli.engine.finetuning.cross_teach import Unlabelled
 from cass_cli.engine.finetuning.loop import tune_step
@@ -30,7 +31,7 @@ from cass_cli.engine.finetuning.shared import reading_of
 from cass_cli.engine.finetuning.trained import new_tuning
 from cass_cli.engine.regression import MOST_AXES, fit_regression
 from cass_cli.engine.timing.finetune_plan import TunePlan, blank_head, plan_finetuning, what_is_replaced
-from cass_cli.engine.timing.stepper import synthetic_store, wait_for
+from cass_cli.engine.timing.stepper import synthetic_store
 from cass_cli.runs.directory import Run
 from cass_cli.runs.trials import Variant
 from cass_cli.words import count

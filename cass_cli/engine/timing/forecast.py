@@ -12,13 +12,14 @@ from cass_cli.config.schema import Config
 from cass_cli.data.dataset import find_dataset
 from cass_cli.data.views.spec import spec_of
 from cass_cli.engine.compute import Compute, choose_compute
+from cass_cli.engine.device import wait_for
 from cass_cli.engine.fastest import settle_compute
 from cass_cli.engine.features import BATCH, Reading, read_batch
 from cass_cli.engine.pretraining.plan import Plan, plan_pretraining
 from cass_cli.engine.pretraining.request import why_method
 from cass_cli.engine.pretraining.targets import build_teachers, check_teachers
 from cass_cli.engine.starting_arms import known_starts
-from cass_cli.engine.timing.stepper import Stepper, synthetic_store, wait_for
+from cass_cli.engine.timing.stepper import Stepper, synthetic_store
 from cass_cli.methods.build import build_arms
 from cass_cli.models.arms import Arm
 from cass_cli.runs.directory import Run, barely_begun
@@ -76,7 +77,7 @@ def forecast_run(config: Config, images: int) -> Forecast:
     """
     compute = choose_compute(config.train)
     whole = config.train.batch_size
-    batches = [whole] if compute.device.type == "cuda" or whole <= TRIED_FIRST else [TRIED_FIRST, whole]
+    batches = [whole] if compute.device.type != "cpu" or whole <= TRIED_FIRST else [TRIED_FIRST, whole]
     for batch in batches:
         seconds = _median_step(config, compute, batch)
         if seconds > SLOW_STEP:

@@ -22,11 +22,12 @@ import torch
 from cass_cli.config.schema import Config
 from cass_cli.data.store.store import ImageStore
 from cass_cli.engine.compute import Compute, choose_compute
+from cass_cli.engine.device import device_name, give_memory_back, wait_for
 from cass_cli.engine.memory import lacks_memory
 from cass_cli.engine.pretraining.plan import count_cost, view_sides
-from cass_cli.engine.timing.stepper import Stepper, wait_for
+from cass_cli.engine.timing.stepper import Stepper
 
-PEAK_SIDE = {"cuda": 8192, "cpu": 1024}  # of the square product whose rate is called the peak
+PEAK_SIDE = {"cuda": 8192, "mps": 4096, "cpu": 1024}  # of the square product whose rate is called the peak
 PEAK_REPEATS = 10
 
 
@@ -91,7 +92,7 @@ def time_methods(
         if name not in timings:
             problem = f"out of memory at batch size {config.train.batch_size}"
             timings[name] = measure({name: config}).get(name, _described(name, config, problem=problem))
-    name = torch.cuda.get_device_name(compute.device) if compute.device.type == "cuda" else "CPU"
+    name = device_name(compute.device)
     return Machine(name, compute.precision, train.compile == "on", interleaved, peak), timings
 
 
@@ -123,8 +124,7 @@ def _in_turn(
     finally:
         running.clear()
         gc.collect()
-        if compute.device.type == "cuda":
-            torch.cuda.empty_cache()
+        give_memory_back(compute.device)
 
 
 def _timing(s: Stepper, described: Timing, peak: float) -> Timing:

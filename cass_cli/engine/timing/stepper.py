@@ -15,6 +15,7 @@ from cass_cli.config.schema import Config
 from cass_cli.data.store.store import ImageStore
 from cass_cli.engine.batches import prefetch
 from cass_cli.engine.compute import Compute
+from cass_cli.engine.device import wait_for
 from cass_cli.engine.distributed import World
 from cass_cli.engine.pretraining.loop import fetch, train_step
 from cass_cli.engine.pretraining.session import Session, build_session
@@ -90,19 +91,13 @@ def _batches(s: Session) -> Iterator[tuple[Tensor, list[Tensor]]]:
         while True:
             yield torch.randint(s.images, (s.train.batch_size,), generator=draw)
 
-    return prefetch(lambda batch: (batch, fetch(s, batch)), rows())
+    return prefetch(lambda batch: (batch, fetch(s, batch)), rows(), device=s.device)
 
 
 def synthetic_store(images: int, size: int) -> ImageStore:
     """Return `images` of noise, uint8 [N, 3, S, S] in memory: as costly to train on as any."""
     pixels = torch.randint(0, 256, (images, 3, size, size), dtype=torch.uint8, generator=generator(0, "order"))
     return ImageStore(images=pixels, where="ram", kept=np.arange(images))
-
-
-def wait_for(device: torch.device) -> None:
-    """Wait until a GPU has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def _allocated(device: torch.device, *, reset: bool = False) -> int:

@@ -18,7 +18,7 @@ from cass_cli.engine.weight_files import NeededFile
 
 SOUND = Found(
     machine=Machine("Linux", "some processor", 8, 16, None, 8, "AVX512", 64 * 10**9, 32 * 10**9, None),
-    gpus=Gpus((), None, "", mps=False, problem=""),
+    gpus=Gpus((), None, "", ""),
     room=Room(10**11, 10**11, cache_writable=True, cached=0),
     weights=(NeededFile("resnet50", "resnet50.a1_in1k.safetensors", (), "timm/x", "", "mit", 1, "folder", None),),
     folder="there",
