@@ -165,7 +165,14 @@ def embed(
         from cass_cli.engine.embedding.findings import find_neighbourhood
         from cass_cli.engine.embedding.job import embed as read
         from cass_cli.engine.embedding.job import find_images
-        from cass_cli.engine.embedding.request import Asked, check_reading, elsewhere, settings_of, whose
+        from cass_cli.engine.embedding.request import (
+            Asked,
+            check_reading,
+            check_similarity,
+            elsewhere,
+            settings_of,
+            whose,
+        )
         from cass_cli.engine.embedding.saved import check_out, write_features
         from cass_cli.reports.embedding import (
             check_figure,
@@ -198,6 +205,7 @@ def embed(
     everywhere = {"data.max_pixels": max_pixels, "data.max_file_mb": max_file_mb}
     computing = {"data.path": data, "train.device": device, "train.precision": precision}
     check_reading(images, reading)
+    check_similarity(duplicate_similarity, neighbourhood=neighbourhood)
     check_out(out, neighbourhood_file(out) if neighbourhood else None, figure, overwrite=overwrite)
     of = whose(named, variant)
     settings = settings_of(of, flag_layer(everywhere | computing))

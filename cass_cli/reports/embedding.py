@@ -27,7 +27,7 @@ from cass_cli.reports.printing import Screen, duration, print_json, print_senten
 from cass_cli.reports.tables import print_table
 from cass_cli.words import count, shown
 
-MOST_POINTS = 5000  # images of a figure; t-SNE of so many takes a minute
+MOST_POINTS = 3000  # images of a figure: t-SNE takes 40 s of a core for so many
 FIRST = 3  # candidates of each kind that are shown
 JOINT = "joint"
 

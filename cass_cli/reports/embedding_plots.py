@@ -106,7 +106,10 @@ def plot_embedding(
     hows = dict.fromkeys(plane.how for plane in planes.values())
     which = [f"{', '.join(name for name in planes if planes[name].how == how)}: {how}" for how in hows]
     told = list(hows) if len(hows) == 1 else which
-    figure.supxlabel(wrapped(f"{MEANING[projection]} {'; '.join(told)}.", 52 * len(planes) + 20), fontsize=8)
+    figure.supxlabel(
+        wrapped(f"{MEANING[projection]} {PROJECTIONS[projection]}: {'; '.join(told)}.", 52 * len(planes) + 20),
+        fontsize=8,
+    )
     if colours.by:
         handles, labels = row[-1].get_legend_handles_labels()
         heading = f"{drawn(colours.by)} (images)"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cass_cli.config.flags import READING
 from cass_cli.config.load import Layer, Resolved, read_saved
 from cass_cli.config.schema import Data
 from cass_cli.engine.finetuning.external import external_data
@@ -55,7 +56,13 @@ def check_asked(asked: Asked) -> None:
 
 def check_reading(images: object, given: Mapping[str, Any]) -> None:
     """Raise `ConfigError` where options say how a folder is read, and none is named."""
-    keys = [key for key, value in given.items() if value is not None]
+    keys = [key.removeprefix("data.") for key, value in given.items() if value is not None]
     if images is None and keys:
-        flag = "--" + keys[0].removeprefix("data.").replace("_", "-")
+        flag = READING.get(keys[0], "--" + keys[0].removesuffix("s").replace("_", "-"))
         raise ConfigError(f"{flag} is about images that are not the run's.", hint="Name their folder.")
+
+
+def check_similarity(asked: float | None, *, neighbourhood: bool) -> None:
+    """Raise `ConfigError` where near-duplicates are told which they are, and are not looked for."""
+    if asked is not None and not neighbourhood:
+        raise ConfigError("--duplicate-similarity is about near-duplicates.", hint="Leave --no-neighbourhood out.")

@@ -25,7 +25,7 @@ PICTURES = (".png", ".pdf", ".svg")
 HINT = "Choose another --out."
 
 
-def check_out(out: Path, beside: Path | None, figure: Path | None, *, overwrite: bool) -> None:
+def check_out(out: Path | None, beside: Path | None, figure: Path | None, *, overwrite: bool) -> None:
     """Raise an error where the features, the CSV `beside` them or the figure cannot be written: before hours pass.
 
     That is `ConfigError` for another format, a stream or a missing part, `RunError` for what exists already.
@@ -42,7 +42,7 @@ def check_out(out: Path, beside: Path | None, figure: Path | None, *, overwrite:
             raise ConfigError(
                 f"{option} {shown(str(path))} is of no known format.", hint=f"It ends in {' or '.join(endings)}."
             )
-    if out.suffix == ".parquet":
+    if out and out.suffix == ".parquet":
         _pyarrow()
     for option, path in (("--out", out), ("--out", beside), ("--figure", figure)):
         if path and path.exists() and not overwrite:
