@@ -171,10 +171,9 @@ def _print_neighbourhood(console: Screen, found: Embedded, near: Neighbourhood) 
         console.print(Text(f"{told[kind]:>7,}  {KINDS[kind]}"))
         for finding in [f for f in near.findings if f.kind == kind][:FIRST]:
             print_sentence(console, Text(f"         {_said(finding, found)}", style="dim"))
-    leaks = [f"{images:,} {one}" for (one, other), images in near.leaking.items() if other == "train"]
+    leaks = [count(images, f"{one} image") for (one, other), images in near.leaking.items() if other == "train"]
     if leaks:
-        what = " and ".join(leaks)
-        print_sentence(console, Text(f"! {what} images have a near-duplicate among those of training.", style="yellow"))
+        print_sentence(console, Text(f"! Near-duplicates of training images: {', '.join(leaks)}.", style="yellow"))
     print_sentence(console, Text(_fences(near), style="dim"))
 
 

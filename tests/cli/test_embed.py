@@ -133,7 +133,7 @@ def test_the_screen_says_what_was_found(base: Path, tmp_path: Path, capsys: pyte
     told = capsys.readouterr().out
     assert "1  near-duplicates in different splits" in told and "not verdicts" in told
     assert "00.png (a, train) = leak.jpg (a, test): cnn" in told
-    assert "! 1 test images have a near-duplicate among those of training." in told
+    assert "! Near-duplicates of training images: 1 test image." in told
     assert run(words) == 2
     assert "exists already" in capsys.readouterr().err
     assert run([*words, "--overwrite"]) == 0
