@@ -170,20 +170,21 @@ def _print_neighbourhood(console: Screen, found: Embedded, near: Neighbourhood) 
     for kind in (kind for kind in KINDS if kind in told):
         console.print(Text(f"{told[kind]:>7,}  {KINDS[kind]}"))
         for finding in [f for f in near.findings if f.kind == kind][:FIRST]:
-            print_sentence(console, Text(f"         {_said(finding, found)}", style="dim"))
+            for line in _said(finding, found):
+                print_sentence(console, Text(line, style="dim"))
     leaks = [count(images, f"{one} image") for (one, other), images in near.leaking.items() if other == "train"]
     if leaks:
         print_sentence(console, Text(f"! Near-duplicates of training images: {', '.join(leaks)}.", style="yellow"))
     print_sentence(console, Text(_fences(near), style="dim"))
 
 
-def _said(finding: Finding, found: Embedded) -> str:
-    """Return a candidate in a line."""
-    values = ", ".join(f"{name} {value:.3f}" for name, value in finding.values.items())
-    first = _image(finding.row, found)
+def _said(finding: Finding, found: Embedded) -> list[str]:
+    """Return a candidate in a line, or a pair in two."""
+    values = ", ".join(f"{name} {value:.4f}" for name, value in finding.values.items())
+    first = f"         {_image(finding.row, found)}"
     if finding.other is not None:
-        return f"{first} = {_image(finding.other, found)}: {values}"
-    return f"{first}{f' → {shown(finding.suggested)}' if finding.suggested else ''}: {values}"
+        return [first, f"       = {_image(finding.other, found)}: {values}"]
+    return [f"{first}{f' → {shown(finding.suggested)}' if finding.suggested else ''}: {values}"]
 
 
 def _image(row: int, found: Embedded) -> str:
@@ -193,7 +194,7 @@ def _image(row: int, found: Embedded) -> str:
 
 def _fences(near: Neighbourhood) -> str:
     """Say from where on a pair and an image are told."""
-    pairs = ", ".join(f"{name} {value:.3f}" for name, value in near.similarity.items() if not math.isnan(value))
+    pairs = ", ".join(f"{name} {value:.4f}" for name, value in near.similarity.items() if not math.isnan(value))
     far = ", ".join(f"{name} {value:.3f}" for name, value in near.distance.items() if not math.isnan(value))
     said = f"Near-duplicates: a cosine above {pairs}." if pairs else ""
     return f"{said} Outliers: a mean distance to 10 neighbours above {far}.".strip() if far else said

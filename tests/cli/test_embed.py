@@ -130,8 +130,8 @@ def test_what_is_planted_is_found_and_little_else(
 def test_the_screen_says_what_was_found(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["embed", "--run", "one", "--runs", str(base / "runs"), "--out", str(tmp_path / "f.npz")]
     assert run(words) == 0
-    told = capsys.readouterr().out
-    assert "1  near-duplicates in different splits" in told and "not verdicts" in told
+    told = " ".join(capsys.readouterr().out.split())
+    assert "1 near-duplicates in different splits" in told and "not verdicts" in told
     assert "00.png (a, train) = leak.jpg (a, test): cnn" in told
     assert "! Near-duplicates of training images: 1 test image." in told
     assert run(words) == 2
