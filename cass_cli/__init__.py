@@ -1,6 +1,6 @@
 """cass: cross-architectural self-supervision for small medical image collections.
 
-The commands as functions: `pretrain`, `finetune`, `ensemble`, `evaluate`, `predict`; and `load_run`,
+The commands as functions: `pretrain`, `finetune`, `ensemble`, `evaluate`, `predict`, `embed`; and `load_run`,
 `load_arm` for what they left.
 Each is imported when it is first asked for, so that `import cass_cli` and `cass --help` need not wait for PyTorch.
 """
@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cass_cli.api.embed import embed as embed
     from cass_cli.api.load import load_arm as load_arm
     from cass_cli.api.load import load_run as load_run
     from cass_cli.api.measure import ensemble as ensemble
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from cass_cli.api.train import pretrain as pretrain
 
 __version__ = "0.2.0"
-__all__ = ["ensemble", "evaluate", "finetune", "load_arm", "load_run", "predict", "pretrain"]
+__all__ = ["embed", "ensemble", "evaluate", "finetune", "load_arm", "load_run", "predict", "pretrain"]
 
 _PLACES = {
     "pretrain": "train",
@@ -28,6 +29,7 @@ _PLACES = {
     "ensemble": "measure",
     "evaluate": "measure",
     "predict": "measure",
+    "embed": "embed",
     "load_run": "load",
     "load_arm": "load",
 }

@@ -59,6 +59,7 @@ ENGINE = {
     "timing": {*ENGINE_FILES, "pretraining", "finetuning"},
     "reviewing": {*ENGINE_FILES, "finetuning", "looking"},
     "exporting": {*ENGINE_FILES, "finetuning"},
+    "embedding": {*ENGINE_FILES, "finetuning", "looking"},
     "tiling": set(),
     "doctor": ENGINE_FILES,
     "grid": {*ENGINE_FILES, "pretraining", "timing"},

@@ -19,6 +19,7 @@ from cass_cli.cli.benchmark_time import benchmark_time
 from cass_cli.cli.card import card
 from cass_cli.cli.compare import compare
 from cass_cli.cli.doctor import doctor
+from cass_cli.cli.embed import embed
 from cass_cli.cli.ensemble import ensemble
 from cass_cli.cli.errors import errors
 from cass_cli.cli.evaluate import evaluate
@@ -54,6 +55,7 @@ app.command(rich_help_panel="Measure")(grid)
 app.command(rich_help_panel="Look")(attention_maps)
 app.command(rich_help_panel="Look")(feature_maps)
 app.command(rich_help_panel="Look")(similarity)
+app.command(rich_help_panel="Look")(embed)
 app.command(rich_help_panel="Look")(errors)
 app.command(rich_help_panel="Look")(report)
 app.command(rich_help_panel="Look")(card)

@@ -76,7 +76,7 @@ def fit_regression(
     scored by macro F1, for multi-label by average precision, which needs no threshold.
     `on_progress(done, total)` counts strengths.
     """
-    mean, scale = _standardise(features, widths)
+    mean, scale = standardise(features, widths)
     exact = np.float64 if min(features.shape) <= MOST_AXES else np.float32
     z, back = _principal((features - mean.astype(exact)) * scale.astype(exact))
     problem = _problem(z, labels, classes, groups, seed)
@@ -96,7 +96,7 @@ def fit_regression(
     return Regression(weight, bias, mean, scale, strength, scores)
 
 
-def _standardise(features: NDArray[np.float32], widths: Sequence[int]) -> tuple[Array, Array]:
+def standardise(features: NDArray[np.float32], widths: Sequence[int]) -> tuple[Array, Array]:
     """Return mean and scale [D] with which each layer has the same mean square, and all of them 1 together."""
     mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
     varies = deviation > CONSTANT * np.maximum(np.abs(mean), CONSTANT)

@@ -29,6 +29,14 @@ def arm_features(model: nn.Module, images: Tensor, *, layers: int, mirrored: boo
     return torch.cat(parts, dim=1), [part.shape[1] for part in parts]
 
 
+def layer_count(model: nn.Module) -> int:
+    """Return how many layers `layer_parts` can give of a timm network."""
+    network: Any = model
+    if not hasattr(network, "forward_intermediates"):
+        return 1
+    return len(network.blocks) if _has_tokens(network) else 1 + len(network.feature_info)
+
+
 def layer_parts(model: nn.Module, images: Tensor, *, layers: int) -> tuple[list[Tensor], Tensor | None]:
     """Return the features fp32 [B, d] of each of the last `layers` layers of a timm network, the last one first.
 

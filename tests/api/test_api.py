@@ -24,9 +24,10 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import cass_cli
+from cass_cli.api import embed as embedding
 from cass_cli.api import load, measure, train
 from cass_cli.api.quiet import Quiet, QuietPretraining
-from cass_cli.cli import ensemble, evaluate, finetune, predict, pretrain
+from cass_cli.cli import embed, ensemble, evaluate, finetune, predict, pretrain
 from cass_cli.cli.app import run
 from cass_cli.config.load import Resolved
 from cass_cli.errors import CassError, ConfigError, DataError, RunError
@@ -82,6 +83,7 @@ FUNCTIONS = [
     (cass_cli.ensemble, ensemble.ensemble),
     (cass_cli.evaluate, evaluate.evaluate),
     (cass_cli.predict, predict.predict),
+    (cass_cli.embed, embed.embed),
 ]
 
 
@@ -387,7 +389,7 @@ def test_a_collapse_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_the_examples_in_the_docstrings_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    names = ("pretrain", "finetune", "evaluate", "predict", "load_run", "load_arm", "ensemble")
+    names = ("pretrain", "finetune", "evaluate", "predict", "load_run", "load_arm", "ensemble", "embed")
     given: dict[str, Any] = {"np": np, "torch": torch, **{name: getattr(cass_cli, name) for name in names}}
     finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner()
     for name in names:
@@ -395,4 +397,4 @@ def test_the_examples_in_the_docstrings_run(tmp_path: Path, monkeypatch: pytest.
         assert test.examples, name
         runner.run(test)
     assert runner.summarize().failed == 0
-    assert {train, measure, load} == {sys.modules[given[name].__module__] for name in names}
+    assert {train, measure, load, embedding} == {sys.modules[given[name].__module__] for name in names}

@@ -82,6 +82,8 @@ def small(words: list[str]) -> list[str]:
         more = ["--size", "32"]
     elif command in ("attention-maps", "feature-maps"):
         more = ["--samples", "2", "--device", "cpu"]
+    elif command == "embed":
+        more = ["--device", "cpu", "--overwrite"]
     elif command == "errors":
         more = ["--count", "2", "--device", "cpu"]
     elif command == "similarity":

@@ -41,10 +41,13 @@ PIXELS = (  # settings of the run by which files become pixels, and pixels are h
 LONGEST = 60  # characters of a name
 
 
-def external_data(home: Data, layer: Layer) -> Data:
-    """Return how the images elsewhere are read: as any folder, but made into pixels as at home, and as `layer` says."""
+def external_data(home: Data, layer: Layer, *, splits: bool = False) -> Data:
+    """Return how the images elsewhere are read: as any folder, but made into pixels as at home, and as `layer` says.
+
+    Their `splits` are read only where they are asked for: all images are scored.
+    """
     kept = {f"data.{name}": getattr(home, name) for name in PIXELS}
-    unsplit = {"data.split_column": "none"}  # all of them are scored
+    unsplit = {} if splits else {"data.split_column": "none"}
     return with_labels_found(resolve([Layer("run", kept | unsplit), layer])).config.data
 
 
