@@ -38,7 +38,7 @@ class Figures:
         if comparison is None:
             raise ConfigError(
                 "--figure and --figure-seconds draw fine-tunings on a run's own split, not cross-validations.",
-                hint="Name a run with a fine-tuning made without --folds.",
+                hint="Name a run with another: cass finetune without --folds makes one.",
             )
         from cass_cli.reports.comparison_plots import plot_by_labels, plot_by_seconds  # matplotlib: a second
 
