@@ -1,10 +1,10 @@
 """Is what is built what is meant, and does it run where nothing is installed? `make dist` builds what this looks at.
 
-`make dist-check`: the wheel holds the package and its presets, the sdist builds the same wheel, and the wheel's
-commands run outside the checkout. The other packages are borrowed from the environment that runs this, so it is a
-matter of seconds, and CI does it. `make release-check` borrows nothing: for each Python it makes an empty environment
-outside the repository, installs the wheel with the versions of constraints.txt, runs the README's first command in an
-empty folder, and removes it all: a few minutes and 6 GB each.
+`make dist-check`: the wheel holds the package, its presets and experiments, the sdist builds the same wheel, and the
+wheel's commands run outside the checkout. The other packages are borrowed from the environment that runs this, so it
+is a matter of seconds, and CI does it. `make release-check` borrows nothing: for each Python it makes an empty
+environment outside the repository, installs the wheel with the versions of constraints.txt, runs the README's first
+command in an empty folder, and removes it all: a few minutes and 6 GB each.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ def built(kind: str) -> Path:
 
 
 def check_contents(wheel: Path) -> None:
-    """End unless the wheel holds every file of the package and of presets/, and no other."""
-    presets = {f"cass_cli/presets/{path.name}" for path in (ROOT / "presets").iterdir()}
+    """End unless the wheel holds every file of the package, of presets/ and of experiments/, and no other."""
+    beside = {f"cass_cli/{name}/{path.name}" for name in ("presets", "experiments") for path in (ROOT / name).iterdir()}
     files = (path for path in (ROOT / "cass_cli").rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    meant = {path.relative_to(ROOT).as_posix() for path in files} | presets
+    meant = {path.relative_to(ROOT).as_posix() for path in files} | beside
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     if held != meant:
         sys.exit(f"{wheel.name} lacks {sorted(meant - held)}, and holds {sorted(held - meant)} besides.")
-    print(f"{wheel.name} holds all {len(held)} files of the package and its presets.")
+    print(f"{wheel.name} holds all {len(held)} files of the package, its presets and experiments.")
 
 
 def check_sdist(sdist: Path, wheel: Path, folder: Path) -> None:

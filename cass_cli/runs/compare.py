@@ -12,6 +12,7 @@ from cass_cli.runs.ancestry import older_than_arms
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial, default_variants, method_name
 from cass_cli.scores.calibration import ENSEMBLE, JOINT, MEAN
+from cass_cli.scores.guessing import guessed
 from cass_cli.scores.metrics import METRICS
 from cass_cli.scores.over_seeds import PairedTest, SeedSummary, holm, paired_test, summarise_seeds
 
@@ -52,9 +53,15 @@ class Comparison:
     cells: tuple[Cell, ...]
     tests: tuple[CellTest, ...]
     notes: tuple[str, ...]
+    guessed: float | None = None  # what guessing scores, where that is known
 
 
 def trials_by_method(trials: Iterable[Trial]) -> dict[str, list[TrialSummary]]:
+    """Return what the finished trials of each variant say, under a name that is unique among them; each trial once."""
+    return {name: [summary for _, summary in of] for name, of in named_trials(trials).items()}
+
+
+def named_trials(trials: Iterable[Trial]) -> dict[str, list[tuple[Trial, TrialSummary]]]:
     """Return the finished trials of each variant, under a name that is unique among them; each trial once.
 
     A variant of its own name adds it in brackets, one that is older than the arms of its run says so; methods that
@@ -73,7 +80,7 @@ def trials_by_method(trials: Iterable[Trial]) -> dict[str, list[TrialSummary]]:
         older = [bool(older_than_arms(trial, summary)) for trial, summary in of]
         names.append(method_name(first) + own + (f", {'' if all(older) else 'partly '}{OLDER}" if any(older) else ""))
     return {
-        name if names.count(name) == 1 else f"{name} ({variant.run.path.name})": [summary for _, summary in of]
+        name if names.count(name) == 1 else f"{name} ({variant.run.path.name})": of
         for name, (variant, of) in zip(names, found, strict=True)
     }
 
@@ -106,6 +113,7 @@ def compare(
             for (_, other), test, p in zip(pairs, tests, adjusted, strict=True)
         ),
         notes=(*notes, *_notes(everything)),
+        guessed=_guessed(metric, everything),
     )
 
 
@@ -146,6 +154,12 @@ def _value(summary: TrialSummary, candidate: str, metric: str) -> float | None:
         return None
     value = scores.get(metric)
     return nan if value is None else float(value)
+
+
+def _guessed(metric: str, summaries: Sequence[TrialSummary]) -> float | None:
+    """Return what guessing scores where all have the same classes, one of which each image shows."""
+    same = len({s.classes for s in summaries}) == 1 and not summaries[0].multilabel
+    return guessed(metric, len(summaries[0].classes)) if same else None
 
 
 def _notes(summaries: Sequence[TrialSummary]) -> list[str]:

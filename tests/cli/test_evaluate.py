@@ -259,6 +259,13 @@ def test_compare_tabulates_and_tests(tuned: Path, tmp_path: Path, capsys: pytest
     assert all(line.count(" & ") == 3 for line in latex.splitlines() if line.endswith(r"\\"))
 
 
+def test_compare_draws(tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    drawn = [tmp_path / "labels.png", tmp_path / "seconds.pdf"]
+    options = ["--figure", str(drawn[0]), "--figure-seconds", str(drawn[1])]
+    assert run(["compare", "p", "--runs", str(tuned), *options]) == 0
+    assert [path.read_bytes()[:4] for path in drawn] == [b"\x89PNG", b"%PDF"]
+
+
 BAD_INPUT = [
     (["evaluate", "--runs", "{tmp}"], "There is no run"),
     (["evaluate", "--runs", "{runs}", "--variant", "imagenett"], "no fine-tuning 'imagenett'"),
@@ -273,6 +280,8 @@ BAD_INPUT = [
     (["predict", "--runs", "{runs}"], "images"),
     (["compare", "q", "--runs", "{runs}"], "no run 'q'"),
     (["compare", "--runs", "{runs}", "--metric", "f1"], "There is no metric 'f1'"),
+    (["compare", "--runs", "{runs}", "--figure", "{tmp}/scores.jpg"], "ends in none of .png, .pdf, .svg"),
+    (["compare", "--runs", "{runs}", "--figure-seconds", "/dev/stdout"], "ends in none of .png, .pdf, .svg"),
 ]
 
 

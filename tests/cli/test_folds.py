@@ -161,6 +161,9 @@ def test_compare_tests_the_same_folds_and_names_the_leak(
     found = json.loads(capsys.readouterr().out)["folds"]
     assert found["tests"] == []
     assert any("not tested on the same folds" in note for note in found["notes"])
+    assert run(["compare", *both, "--runs", str(runs), "--figure", str(tmp_path / "scores.png")]) == 2
+    assert "not cross-validations" in capsys.readouterr().err.replace("\n", " ")
+    assert not (tmp_path / "scores.png").exists()
 
 
 def test_the_report_has_a_section(crossed: Path, tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "runs/latest.py": TRAIN,
     "runs/compare.py": ("compare",),
     "runs/compare_folds.py": ("compare",),
+    "reports/comparison_figures.py": ("compare",),
     "runs/made_from.py": TRAIN,
     "runs/writers.py": TRAIN,
     "runs/images_used.py": ("report",),

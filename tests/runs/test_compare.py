@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import isnan
+from pathlib import Path
 
 import pytest
 from scipy import stats
@@ -10,8 +11,11 @@ from scipy import stats
 from cass_cli.errors import ConfigError
 from cass_cli.reports.comparison import as_csv, as_latex, as_markdown, table_rows
 from cass_cli.runs.compare import compare
+from cass_cli.runs.cost import costs_of
+from cass_cli.runs.names import find_all
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import method_name
+from tests.reports.runs_on_disk import add_trial, write_run
 from tests.runs.summaries import summary_of
 
 
@@ -76,3 +80,17 @@ def test_an_unknown_metric_gets_its_neighbour() -> None:
 )
 def test_methods_have_the_papers_names(init: str, name: str) -> None:
     assert method_name(trial(0, 0.5, init=init)) == name
+
+
+def test_costs_hold_the_pretraining_that_a_fine_tuning_begins_with(tmp_path: Path) -> None:
+    """The run's three epochs took 2 s each, and every fine-tuning 3.5 s."""
+    run = write_run(tmp_path / "r")
+    add_trial(run, seed=0)
+    add_trial(run, seed=1)
+    add_trial(run, variant="imagenet-paper", init="imagenet")
+    found = costs_of([trial for each in find_all(tmp_path, ["r"]) for trial in each.trials()])
+    assert found.seconds == {("CASS", 1.0): 9.5, ("Transfer", 1.0): 3.5}
+    assert found.devices == ("cpu",)
+    (run / "metrics.jsonl").unlink()
+    lost = costs_of([trial for each in find_all(tmp_path, ["r"]) for trial in each.trials()])
+    assert isnan(lost.seconds["CASS", 1.0]) and lost.seconds["Transfer", 1.0] == 3.5
