@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,6 +22,8 @@ def without_folders(word: str) -> str:
 
 def without_places(text: str, places: Iterable[Path] = ()) -> str:
     """Return a text without the `places`, folders that it may name, and as far as can be told without any other."""
+    if "/" not in text and os.sep not in text:
+        return text
     for place in sorted({str(place) for place in places}, key=len, reverse=True):
         if len(Path(place).parts) > 1:
             text = text.replace(f"{place}/", "").replace(f"{place}\\", "").replace(place, Path(place).name)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import timm
-import torch
 
 from cass_cli.config.load import resolve
 from cass_cli.config.presets import preset_layer, preset_names
@@ -21,6 +20,7 @@ from cass_cli.files import whole_file, write_text
 from cass_cli.models.hub import fetch_pretrained
 from cass_cli.models.published import ENDINGS, VARIABLE, bytes_of, file_in, file_in_cache, published, weights_folder
 from cass_cli.models.sealed import sealed
+from cass_cli.models.unreal import unreal
 from cass_cli.models.weights import check_finite, fitting, read_tensors, sha256_of
 from cass_cli.reading import read_bytes
 from cass_cli.words import shown
@@ -156,7 +156,7 @@ def _checked(path: Path, said: str | None) -> CheckedFile:
     fits, problem = "", ""
     try:
         if model:
-            with torch.device("meta"):
+            with unreal():
                 form = timm.create_model(model)
             report = fitting(form, path)[1]
             absent = f"; absent: {', '.join(report.missing)}" if report.missing else ""

@@ -21,6 +21,7 @@ from cass_cli.models.header import Header, check_form, read_header
 from cass_cli.models.hub import fetch_pretrained
 from cass_cli.models.published import VARIABLE, check_name, file_in, published, weights_folder
 from cass_cli.models.sealed import load_file, write_sealed
+from cass_cli.models.unreal import unreal
 from cass_cli.models.weights import WeightReport, check_finite, first_words, load_weights, sha256_of
 
 
@@ -82,7 +83,7 @@ def arm_options(name: str, *, image_size: int, outputs: int, output_stride: int 
     """Return the keyword arguments for `timm.create_model`, after checking that `name` can take size and stride."""
     published(name)
     options: dict[str, Any] = {"num_classes": outputs}
-    with torch.device("meta"):
+    with unreal():
         plain = timm.create_model(name, num_classes=outputs)
     if hasattr(getattr(plain, "patch_embed", None), "patch_size"):
         options["img_size"] = image_size
@@ -107,7 +108,7 @@ def arm_options(name: str, *, image_size: int, outputs: int, output_stride: int 
 def _check_stride(name: str, options: Mapping[str, Any], image_size: int) -> None:
     """Raise `ModelError` unless timm can build the network so that its last map is as fine as asked for."""
     try:
-        with torch.device("meta"), torch.no_grad():
+        with unreal(), torch.no_grad():
             network: Any = timm.create_model(name, **options).eval()
             cells = network.forward_features(torch.empty(1, 3, image_size, image_size)).shape[2:]
         if len(cells) != 2 or min(cells) < image_size // options["output_stride"]:
@@ -122,7 +123,7 @@ def _check_stride(name: str, options: Mapping[str, Any], image_size: int) -> Non
 def _dry_forward(name: str, options: Mapping[str, Any], image_size: int) -> None:
     """Run one image through the model without data, to learn whether it takes the size."""
     try:
-        with torch.device("meta"), torch.no_grad():
+        with unreal(), torch.no_grad():
             timm.create_model(name, **options).eval()(torch.empty(1, 3, image_size, image_size))
     except (AssertionError, ValueError, RuntimeError) as error:
         raise ModelError(
@@ -145,7 +146,7 @@ def _any_size(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
         return dict(options)
     freed = {**options, "dynamic_img_size": True}
     try:
-        with torch.device("meta"):
+        with unreal():
             timm.create_model(name, **freed)
     except TypeError as error:
         raise ModelError(
@@ -213,7 +214,7 @@ def check_arm(path: Path) -> tuple[ArmCard, Header]:
     try:
         check_name(card.model)
         header = read_header(path.with_suffix(".safetensors"))
-        with torch.device("meta"):
+        with unreal():
             form = timm.create_model(card.model, **card.options).state_dict()
         check_form(header, form, of=f"the {card.model} of its card")
     except Exception as error:

@@ -16,6 +16,7 @@ import timm
 import torch
 
 from cass_cli.errors import ModelError, did_you_mean
+from cass_cli.models.unreal import unreal
 from cass_cli.words import shown, shown_list
 
 VARIABLE = "CASS_WEIGHTS"
@@ -112,6 +113,6 @@ def file_in_cache(known: Published) -> Path | None:
 
 def bytes_of(name: str) -> int:
     """Return how many bytes the weights of a model have as a file, by its form alone: four a number."""
-    with torch.device("meta"):
+    with unreal():
         tensors = timm.create_model(name).state_dict().values()
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)

@@ -13,9 +13,11 @@ from datetime import datetime
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BytecodeCache, Environment, PackageLoader, StrictUndefined
+from jinja2.bccache import Bucket
 from markupsafe import Markup
 from rich.text import Text
 
@@ -163,10 +165,28 @@ def render(report: Report) -> str:
     )
 
 
+class _Compiled(BytecodeCache):
+    """Templates as Python, which they are made only once a process: that took a third of the time of a report."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self.kept.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        if bucket.code:
+            self.kept[bucket.key, bucket.checksum] = bucket.code
+
+
+COMPILED = _Compiled()
+
+
 def page_environment(places: Collection[Path]) -> Environment:
     """Return what pages are made with: all that is put into one is escaped, and names none of these `places`."""
     environment = Environment(
         loader=PackageLoader("cass_cli", "reports"),
+        bytecode_cache=COMPILED,
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

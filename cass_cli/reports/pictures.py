@@ -16,6 +16,8 @@ from cass_cli.files import whole_file
 from cass_cli.words import printable
 
 LONGEST_NAME = 24
+POINTS = 72  # an inch, which vector formats are drawn in
+PAD = 0.1  # inches of white around what is drawn
 NO_FONT = r"Glyph|Matplotlib currently does not support"  # how warnings begin of scripts, which are drawn as boxes
 
 
@@ -41,7 +43,11 @@ def svg_of(figure: Figure) -> bytes:
 
 
 def _save(figure: Figure, file: IO[bytes], **how: Any) -> None:
-    """Write the figure, with no text taken for a formula but the powers of ten that Matplotlib writes at an axis."""
+    """Write the figure, with no text taken for a formula but the powers of ten that Matplotlib writes at an axis.
+
+    What is drawn is laid out here, once, and the paper cut to it. Matplotlib's own `bbox_inches="tight"` comes to the
+    same after having drawn everything a second time.
+    """
     powers = {
         label
         for axes in figure.axes
@@ -54,4 +60,8 @@ def _save(figure: Figure, file: IO[bytes], **how: Any) -> None:
             text.set_parse_math(False)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=NO_FONT)
-        figure.savefig(file, bbox_inches="tight", **how)
+        figure.dpi = how.get("dpi", POINTS)  # before the layout: letters have whole pixels
+        if figure.axes and (engine := figure.get_layout_engine()):
+            engine.execute(figure)
+            figure.set_layout_engine(None)
+        figure.savefig(file, bbox_inches=figure.get_tightbbox().padded(PAD), **how)

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.weak import WeakIdKeyDictionary
 
 from cass_cli.data.splits import SPLITS
@@ -25,11 +24,12 @@ from cass_cli.engine import features, inference
 from cass_cli.engine.finetuning.prepare import Prepared, comparable
 from cass_cli.engine.finetuning.session import epoch_bounds, let_learn, passes_of
 from cass_cli.engine.finetuning.shared import reading_of
-from cass_cli.engine.pretraining.plan import count_backward
+from cass_cli.engine.pretraining.plan import Operations, count_backward
 from cass_cli.engine.regression import MOST_AXES
 from cass_cli.models.arms import Arm
 from cass_cli.models.heads import HeadCard, Joined, LayerHead
 from cass_cli.models.layers import arm_features
+from cass_cli.models.unreal import unreal
 from cass_cli.runs.rows import TrialRow
 from cass_cli.runs.trials import Trial
 from cass_cli.words import count
@@ -211,12 +211,13 @@ class _Pass:
 
 
 def _count_pass(body: Arm, size: int, layers: int) -> _Pass:
-    counter = FlopCounterMode(display=False)
+    operations = Operations()
     with torch.device("meta"), torch.no_grad():
-        network = timm.create_model(body.name, **body.options).eval()
-        with counter, _Alive(network) as alive:
+        with unreal():
+            network = timm.create_model(body.name, **body.options).eval()
+        with operations, _Alive(network) as alive:
             _, widths = arm_features(network, torch.empty(1, 3, size, size), layers=layers)
-    return _Pass(alive.most, counter.get_total_flops(), sum(widths))
+    return _Pass(alive.most, operations.count, sum(widths))
 
 
 def _count_training(p: Prepared, name: str) -> tuple[int, int]:

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 import timm
+import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from cass_cli.data.dataset import Dataset
 from cass_cli.data.sample_table import SampleTable
 from cass_cli.engine.compute import choose_compute
-from cass_cli.engine.pretraining.plan import count_cost, plan_pretraining, view_sides
+from cass_cli.engine.pretraining.plan import _unreal_method, count_cost, plan_pretraining, view_sides
 from cass_cli.methods.cass import Cass
 from tests.engine.tiny import tiny_config
 
@@ -31,6 +33,19 @@ def test_multiply_adds_of_known_networks(arm: str, name: str, size: int, publish
     """BYOL looks at an image eight times: forward and backward (twice a forward) of two views, two more as target."""
     settings = {f"arms__{arm}": name, "data__image_size": size, "method__name": "byol", "method__arm": arm}
     assert multiply_adds(**settings) / 8 == pytest.approx(published, rel=0.02)
+
+
+@pytest.mark.parametrize("method", ["cass", "mae"])
+def test_operations_are_those_that_pytorch_counts(method: str) -> None:
+    """Its own counter, which takes what it looks at apart, and takes twice as long."""
+    config = tiny_config(method__name=method, **({"method__arm": "vit"} if method == "mae" else {}))
+    with torch.device("meta"):
+        network = _unreal_method(config)
+        views = [torch.empty(2, 3, side, side) for side in view_sides(config)]
+    counter = FlopCounterMode(display=False)
+    with counter:
+        network(*views, progress=0.5).backward()
+    assert count_cost(config).flops == counter.get_total_flops() / 2 > 0
 
 
 def test_dino_as_the_paper_had_it_costs_eight_thirds_of_cass() -> None:
