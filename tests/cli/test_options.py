@@ -66,6 +66,9 @@ RAISED_BY: dict[str, tuple[str, ...]] = {
     "engine/finetuning/people.py": ("evaluate",),
     "engine/finetuning/answers.py": ("evaluate", "errors"),
     "engine/finetuning/predict.py": ("predict",),
+    "config/grid_file.py": ("grid",),
+    "engine/grid": ("grid",),
+    "engine/grid/tasks.py": ("finetune",),  # whose commands it writes
     "engine/exporting": ("export",),
     "engine/embedding": ("embed",),
     "reports/embedding.py": ("embed",),

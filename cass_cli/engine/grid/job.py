@@ -20,6 +20,7 @@ from cass_cli.words import count, shown
 
 ENDING = ".grid"  # of the folder with what a grid knows, beside the runs
 LOOK_AGAIN = 5.0  # seconds
+PATIENCE = 1.0  # seconds: one that only watches holds the lock for a moment
 MOST_TOLD = 10
 
 
@@ -77,7 +78,7 @@ def grid_job(work: GridWork, *, watch: GridWatcher, gpus: Sequence[str], again: 
     with telling(folder, "Choose another --runs."):
         folder.mkdir(parents=True, exist_ok=True)
     lock = folder / "lock"
-    with locked(lock, wait=False) as alone:
+    with locked(lock, wait=PATIENCE) as alone:
         if not alone:
             who = holder(lock) or "another process"
             raise RunError(f"{folder} is being done by {who}.", hint="See how far it is with --watch.")
@@ -98,14 +99,21 @@ def _check_same(work: GridWork) -> None:
     write_text(title, work.grid.title + "\n")
 
 
+def _idle(lock: Path) -> bool:
+    """Return whether no process does the grid."""
+    if not lock.exists():
+        return True
+    with locked(lock, wait=False) as free:
+        return free
+
+
 def watch_grid(work: GridWork, show: Callable[[], None]) -> None:
     """Show how far a grid is, again and again, until all is done or nothing works on it any more."""
     with stop_on_signal() as stop:
         while True:
             show()
             states = [task.state == DONE or work.records.told(task).get("state") != RUNNING for task in work.tasks]
-            lock = work.records.folder / "lock"
-            if all(states) and (not lock.exists() or not holder(lock)):
+            if all(states) and _idle(work.records.folder / "lock"):
                 return
             until = time.monotonic() + LOOK_AGAIN
             while time.monotonic() < until:

@@ -33,6 +33,7 @@ LOOK = 0.1  # seconds between two looks at a process
 BUSY = 2.0  # and at a run that another process works on
 ROOM = 50_000_000  # bytes that have to be free on the disk for a task to begin
 SAID = 4_000  # bytes at the end of a log, in which the reason of a failure stands
+PROGRAM = ("-m", "cass_cli")  # to Python
 GPUS = "CUDA_VISIBLE_DEVICES"
 FAILED, RUNNING = "failed", "running"
 
@@ -139,7 +140,7 @@ def _chain(
         if stop or task.state == DONE:  # meanwhile
             continue
         watch.began(task, gpu)
-        found = run_task(task, records, gpu=gpu, stop=stop)
+        found = run_task(task, records, stop, gpu=gpu)
         if stop:
             return
         if found.code:
@@ -148,12 +149,13 @@ def _chain(
         watch.ended(found)
 
 
-def run_task(task: Task, records: Records, *, gpu: str = "", stop: StopRequest | None = None) -> Ended:
+def run_task(task: Task, records: Records, stop: StopRequest, *, gpu: str = "") -> Ended:
     """Do one task in a process of its own, pass signals on to it, and keep what it said and how it ended."""
-    arguments = [sys.executable, "-m", "cass_cli", *task.command()]
+    command = task.command()
+    arguments = [sys.executable, *PROGRAM, *command]
     log, state = records.log(task), records.state(task)
     told: dict[str, Any] = {"state": RUNNING, "began": f"{datetime.now():%Y-%m-%d %H:%M:%S}", "pid": os.getpid()}
-    told["command"] = ["cass", *arguments[3:]]
+    told["command"] = ["cass", *command]
     began = time.monotonic()
     try:
         for path in (log, state):
@@ -167,7 +169,7 @@ def run_task(task: Task, records: Records, *, gpu: str = "", stop: StopRequest |
         with log.open("ab") as file:
             file.write(f"\n$ {' '.join(told['command'])}\n".encode())
             file.flush()
-            code = _watched(arguments, file.fileno(), gpu, stop or StopRequest())
+            code = _watched(arguments, file.fileno(), gpu, stop)
     except OSError as error:
         raise cannot_write(log, error) from error
     seconds = time.monotonic() - began

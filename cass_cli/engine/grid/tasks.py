@@ -42,7 +42,7 @@ class Task:
         if self.kind == "pretrain":
             return DONE if self.run.summary.is_file() else BEGUN if self.run.path.exists() else OPEN
         finished = [self._finished(trial) for trial in self.all_trials()]
-        begun = self.variant is not None and self.variant.path.exists()
+        begun = self.kind == "finetune" and self.variant is not None and self.variant.path.exists()
         return DONE if all(finished) else BEGUN if any(finished) or begun else OPEN
 
     def all_trials(self) -> list[Trial]:

@@ -1,0 +1,133 @@
+"""`cass grid` from a file to its table: gone on with after a kill, and the same as one that was not stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cass_cli.cli.app import run
+
+SMALL: dict[str, Any] = {
+    "arms.init": "random",
+    "arms.cnn": "test_resnet",
+    "arms.vit": "test_vit",
+    "data.image_size": 32,
+    "train.epochs": 1,
+    "train.batch_size": 8,
+    "train.advice": False,
+    "train.precision": "fp32",
+}
+
+
+@pytest.fixture
+def file(tmp_path: Path, class_folders: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    axes = {"method": ["transfer", "cass"], "label_fraction": [0.5, 1], "finetune_seed": [0, 1]}
+    grid = {
+        "title": "Two starts",
+        "settings": SMALL | {"data.path": str(class_folders)},
+        "axes": axes,
+        "against": {"method": "transfer"},
+        "paper": [{"method": "cass", "label_fraction": 1, "cnn": 0.75}],
+    }
+    path = tmp_path / "starts.yaml"
+    path.write_text(yaml.safe_dump(grid, sort_keys=False))
+    return path
+
+
+def test_from_a_file_to_its_table(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["grid", str(file), "--dry-run", "--json", "--price", "3600"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert [task["state"] for task in plan["tasks"]] == ["open"] * 3
+    assert len(plan["cells"]) == 8
+    assert plan["seconds"] > 0
+    assert plan["price"] == pytest.approx(plan["seconds"])
+    assert not Path("runs").exists()
+
+    assert run(["grid", str(file), "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)
+    assert (results["done"], results["cells"]) == (8, 8)
+    cass = [s for s in results["scores"] if s["values"] == {"method": "cass", "label_fraction": "1"}]
+    assert {s["candidate"]: s["paper"] for s in cass}["cnn"] == 0.75
+    trial = next(Path("runs").glob("*-cass-*/finetune/*/1"))
+    told = [json.loads((trial / f"seed{seed}" / "summary.json").read_text()) for seed in (0, 1)]
+    shown = next(s for s in cass if s["candidate"] == "vit")
+    assert list(shown["of_each"].values()) == [summary["test"]["vit"][results["metric"]] for summary in told]
+    table = Path("runs/starts.grid/table.md").read_text()
+    assert "| cass | 1 |" in table
+    assert "0.750" in table
+    assert "Less transfer" in table
+    assert Path("runs/starts.grid/table.tex").read_text().count(r"\toprule") == 2
+    rows = Path("runs/starts.grid/results.csv").read_text().splitlines()
+    assert rows[0].startswith("method,label_fraction,finetune_seed,run,trial,")
+    assert Path("runs/starts.grid/figure.png").stat().st_size > 10_000
+
+    began = {path: path.stat().st_mtime_ns for path in Path("runs").rglob("summary.json")}
+    assert run(["grid", str(file), "--watch"]) == 0
+    assert "3 of 3 tasks done, 0 running, 0 failed" in capsys.readouterr().out
+    assert run(["grid", str(file)]) == 0  # nothing is done twice
+    assert {path: path.stat().st_mtime_ns for path in Path("runs").rglob("summary.json")} == began
+
+
+def test_missing_data_fail_their_cells_alone(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grid = yaml.safe_load(file.read_text())
+    here = grid["settings"].pop("data.path")
+    grid["axes"] = {"data": {"there": {"path": here}, "gone": {"path": "no/such/folder"}}, "method": ["transfer"]}
+    grid.pop("against"), grid.pop("paper")
+    file.write_text(yaml.safe_dump(grid, sort_keys=False))
+    assert run(["grid", str(file), "--dry-run"]) == 0
+    assert "no/such/folder" in " ".join(capsys.readouterr().out.split())
+    assert run(["grid", str(file)]) == 2
+    said = capsys.readouterr()
+    assert "1 task of 2 failed" in said.err
+    assert "no/such/folder" in "".join(said.err.split())
+    assert "1 of 2 cells" in said.out
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--gpus", "0,x"], "'x' is no number of a GPU"),
+        (["--small"], "no small variant"),
+    ],
+)
+def test_what_is_asked_wrongly_is_told(
+    options: list[str], said: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["grid", str(file), *options]) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_another_grid_of_the_same_name_is_not_mixed_in(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path("runs/starts.grid")
+    folder.mkdir(parents=True)
+    (folder / "title.txt").write_text("Something else\n")
+    assert run(["grid", str(file)]) == 2
+    assert "is of another grid: 'Something else'" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_grid_that_is_killed_again_and_again_ends_as_one_that_is_not(file: Path) -> None:
+    chance = random.Random(0)
+    command = [sys.executable, "-m", "cass_cli", "grid", str(file)]
+    whole = subprocess.run([*command, "--runs", "whole"], capture_output=True, check=True)
+    assert whole.returncode == 0
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+        process = subprocess.Popen([*command, "--runs", "killed"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(chance.uniform(4, 20))
+        if process.poll() is None:
+            os.kill(process.pid, number)
+        process.wait()
+    subprocess.run([*command, "--runs", "killed"], capture_output=True, check=True)
+    one, other = (Path(runs, "starts.grid", "results.csv").read_text() for runs in ("whole", "killed"))
+    assert one == other
