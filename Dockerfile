@@ -9,6 +9,7 @@ COPY constraints.txt ./
 RUN pip install --no-cache-dir -c constraints.txt hatchling
 COPY pyproject.toml README.md LICENSE ./
 COPY presets presets
+COPY experiments experiments
 COPY cass_cli cass_cli
 RUN python -m hatchling build -t wheel -d /wheel
 

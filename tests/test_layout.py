@@ -62,7 +62,7 @@ ENGINE = {
     "embedding": {*ENGINE_FILES, "finetuning", "looking"},
     "tiling": set(),
     "doctor": ENGINE_FILES,
-    "grid": {*ENGINE_FILES, "pretraining", "timing"},
+    "grid": {*ENGINE_FILES, "pretraining", "finetuning", "timing"},
 }
 """What every inner room of engine may enter besides itself."""
 
