@@ -15,9 +15,9 @@ RUN python -m hatchling build -t wheel -d /wheel
 
 # ---- what both have: a user who is not root, and folders that any user may write to (`docker run --user`)
 FROM python:${PYTHON}-slim AS base
-ENV VIRTUAL_ENV=/opt/cass \
-    PATH=/opt/cass/bin:$PATH \
-    HOME=/work \
+ENV VIRTUAL_ENV=/venv \
+    PATH=/venv/bin:$PATH \
+    HOME=/cass \
     CASS_CACHE=/cache \
     CASS_WEIGHTS=/weights \
     XDG_CACHE_HOME=/cache \
@@ -27,20 +27,20 @@ ENV VIRTUAL_ENV=/opt/cass \
     TORCHINDUCTOR_CACHE_DIR=/cache/inductor \
     TRITON_CACHE_DIR=/cache/triton
 RUN python -m venv "$VIRTUAL_ENV" \
-    && useradd --uid 1000 --home-dir /work --no-create-home cass \
-    && mkdir -m 1777 /cache /weights /work \
+    && useradd --uid 1000 --home-dir /cass --no-create-home cass \
+    && mkdir -m 1777 /cache /weights /cass \
     && mkdir /data
-COPY constraints.txt /opt/constraints.txt
-WORKDIR /work
-VOLUME ["/cache", "/weights", "/work"]
+COPY constraints.txt /constraints.txt
+WORKDIR /cass
+VOLUME ["/cache", "/weights", "/cass"]
 ARG EXTRAS=dicom,heic,nifti,hdf5,slides,onnx,tensorboard
 
 # ---- PyTorch for the CPU alone where TORCH_INDEX names an index that has it, else the usual one, which has CUDA
 FROM base AS cpu
 ARG TORCH_INDEX=
-RUN pip install --no-cache-dir -c /opt/constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch torchvision
+RUN pip install --no-cache-dir -c /constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch torchvision
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
-    pip install --no-cache-dir -c /opt/constraints.txt "$(echo /wheel/*.whl)[$EXTRAS]"
+    pip install --no-cache-dir -c /constraints.txt "$(echo /wheel/*.whl)[$EXTRAS]"
 USER cass
 ENTRYPOINT ["cass"]
 CMD ["--help"]
@@ -52,9 +52,9 @@ ENV NVIDIA_VISIBLE_DEVICES=all \
 RUN apt-get update \
     && apt-get install -y --no-install-recommends g++ \
     && rm -rf /var/lib/apt/lists/*
-RUN pip install --no-cache-dir -c /opt/constraints.txt torch torchvision
+RUN pip install --no-cache-dir -c /constraints.txt torch torchvision
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
-    pip install --no-cache-dir -c /opt/constraints.txt "$(echo /wheel/*.whl)[$EXTRAS]"
+    pip install --no-cache-dir -c /constraints.txt "$(echo /wheel/*.whl)[$EXTRAS]"
 USER cass
 ENTRYPOINT ["cass"]
 CMD ["--help"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -59,14 +60,19 @@ def grid(
     what is known of each task lie in RUNS/NAME.grid.
     """
     from cass_cli.config.grid_file import find_grid, read_grid
+    from cass_cli.errors import ConfigError
     from cass_cli.reports.loading import loading
 
+    if price is not None and not dry_run:
+        raise ConfigError("--price is told of a forecast.", hint="Add --dry-run.")
+    if watch and (dry_run or gpus):
+        raise ConfigError("--watch does nothing but watch.", hint="Leave --dry-run and --gpus out.")
     asked = read_grid(find_grid(file), small=small)
     with loading():
-        from cass_cli.engine.grid.job import GridWork, grid_job, plan_grid, watch_grid
+        from cass_cli.engine.grid.job import grid_job, plan_grid, watch_grid
         from cass_cli.reports.grid import GridDisplay, show_grid_plan, show_progress, show_results, write_results
 
-    work: GridWork = plan_grid(asked, runs)
+    work = plan_grid(asked, runs)
     if dry_run:
         from cass_cli.engine.grid.forecast import foresee_grid
         from cass_cli.reports.progress import counting
@@ -79,10 +85,10 @@ def grid(
         from cass_cli.reports.printing import Screen
 
         screen = Screen(soft_wrap=True, stderr=as_json)
-        watch_grid(work, lambda: show_progress(screen, work.tasks, work.records))
+        watch_grid(work, lambda: show_progress(screen, work))
         failed = []
     else:
-        command = f"cass grid {file}{' --small' if small else ''} --runs {runs}"
+        command = shlex.join(["cass", "grid", file, *(["--small"] if small else []), "--runs", str(runs)])
         with GridDisplay(work.tasks, to_stderr=as_json) as display:
             failed = grid_job(work, watch=display, gpus=gpus.split(",") if gpus else (), again=command)
     results, found = work.results()

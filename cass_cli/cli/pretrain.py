@@ -198,7 +198,7 @@ def pretrain(
     """Pretrain a CNN and a Transformer on images alone: by CASS, VICReg, distillation, DINO, BYOL or MAE.
 
     The settings come from the defaults (the paper's), then the preset, then --config, then these options. Where neither
-    these nor a preset choose a method, it is VICReg, with its settings: the best start that we measured.
+    these nor a preset choose a method, it is VICReg, with its settings: the better start in pilots (docs/how-good.md).
     A first try without any data: `cass pretrain --preset demo`
     """
     from cass_cli.config.flags import check_verify, split_files, weight_files

@@ -14,10 +14,10 @@ from rich.text import Text
 
 from cass_cli.config.grid_file import Grid
 from cass_cli.csv_cells import CellWriter
-from cass_cli.engine.grid.forecast import GridForecast
+from cass_cli.engine.grid.job import GridWork
 from cass_cli.engine.grid.results import Difference, Found, GridResults, Score
-from cass_cli.engine.grid.running import FAILED, RUNNING, Ended, Records
-from cass_cli.engine.grid.tasks import DONE, Task
+from cass_cli.engine.grid.running import FAILED, Ended, Records
+from cass_cli.engine.grid.tasks import DONE, GridForecast, Task
 from cass_cli.files import write_text
 from cass_cli.reports.grid_plot import plot_grid
 from cass_cli.reports.live import LiveDisplay
@@ -93,7 +93,8 @@ def show_grid_plan(
     console.print(
         f"\nCells   {cells:,}, of which {done:,} are done\n"
         f"Tasks   {len(tasks):,}, of which {sum(task.state == DONE for task in tasks):,} are done\n"
-        f"Time    about {duration(foreseen.seconds)} to go on this machine, one after another, without reading images\n"
+        f"Time    about {duration(foreseen.seconds)} to go on this machine, one after another, "
+        "without reading images and evaluating\n"
         f"Memory  {memory}" + (f"\nPrice   about {cost:,.2f}" if cost is not None else "") + "\n\nNothing was run.",
         markup=False,
     )
@@ -104,14 +105,14 @@ def _as_dict(task: Task, foreseen: GridForecast) -> dict[str, Any]:
     return {"name": task.name, "state": task.state, "command": ["cass", *task.command()], **why}
 
 
-def show_progress(console: Screen, tasks: Sequence[Task], records: Records) -> None:
+def show_progress(console: Screen, work: GridWork) -> None:
     """Show how many tasks are in which state, and what runs and failed."""
-    told = {task.name: records.told(task) for task in tasks}
-    done = {task.name for task in tasks if task.state == DONE}
-    running = [name for name, known in told.items() if name not in done and known.get("state") == RUNNING]
-    failed = [name for name, known in told.items() if name not in done and known.get("state") == FAILED]
+    done = [task for task in work.tasks if task.state == DONE]
+    told = {task.name: work.records.told(task) for task in work.tasks if task not in done}
+    running = [task.name for task in work.tasks if work.runs_now(task)]
+    failed = [name for name, known in told.items() if known.get("state") == FAILED]
     console.print(
-        f"{len(done):,} of {count(len(tasks), 'task')} done, {len(running):,} running, {len(failed):,} failed",
+        f"{len(done):,} of {count(len(work.tasks), 'task')} done, {len(running):,} running, {len(failed):,} failed",
         markup=False,
     )
     for name in running:

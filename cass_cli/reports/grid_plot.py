@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 
 from cass_cli.config.grid_file import Grid
 from cass_cli.engine.grid.results import GridResults, Score
+from cass_cli.reports.comparison_plots import MARKERS
 from cass_cli.reports.curves import MOST_CURVES, save, style
 from cass_cli.reports.pictures import drawn
 from cass_cli.scores.metrics import METRICS
 
 WIDTH, HEIGHT = 4.2, 3.6  # inches of a panel
-MARKERS = "osD^vPX"
 WIDE = 8.0  # the largest value over the smallest from which an axis is logarithmic
 
 

@@ -100,6 +100,8 @@ def test_missing_data_fail_their_cells_alone(file: Path, capsys: pytest.CaptureF
     [
         (["--gpus", "0,x"], "'x' is no number of a GPU"),
         (["--small"], "no small variant"),
+        (["--price", "1"], "--price is told of a forecast"),
+        (["--watch", "--dry-run"], "--watch does nothing but watch"),
     ],
 )
 def test_what_is_asked_wrongly_is_told(
@@ -115,6 +117,18 @@ def test_another_grid_of_the_same_name_is_not_mixed_in(file: Path, capsys: pytes
     (folder / "title.txt").write_text("Something else\n")
     assert run(["grid", str(file)]) == 2
     assert "is of another grid: 'Something else'" in " ".join(capsys.readouterr().err.split())
+
+
+def test_watching_ends_where_a_killed_grid_left_a_task_behind(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["grid", str(file), "--dry-run", "--json"]) == 0
+    name = json.loads(capsys.readouterr().out)["tasks"][0]["name"]
+    state = Path("runs/starts.grid/tasks") / f"{name}.json"
+    state.parent.mkdir(parents=True)
+    state.write_text(json.dumps({"state": "running", "began": "2026-01-01 00:00:00"}))
+    assert run(["grid", str(file), "--watch"]) == 0
+    said = capsys.readouterr().out
+    assert "0 of 3 tasks done, 0 running, 0 failed" in said
+    assert "None of 8 cells is finished." in said
 
 
 def test_a_grid_that_is_killed_again_and_again_ends_as_one_that_is_not(file: Path) -> None:

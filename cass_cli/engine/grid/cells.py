@@ -25,6 +25,9 @@ UNDECIDING = {  # what changes nothing in a result, but where and how fast it is
     *("data.cache", "data.workers", "train.advice", "train.device", "train.probe_every", "train.save_minutes"),
     *("train.threads", "train.track"),
 }
+OF_PRETRAINING = {  # and what has no part in fine-tuning, beside `method` and `optim`
+    *("train.accumulate", "train.batch_size", "train.epochs", "train.gradient_checkpointing", "train.on_collapse"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +79,7 @@ def expand(grid: Grid) -> list[GridCell]:
     for values, settings in _points(grid):
         tuning = {key: value for key, value in settings.items() if key.startswith("finetune.")}
         fractions, seed = tuning.pop("finetune.fractions", [1.0]), tuning.pop("finetune.seed", 0)
-        before = {
-            key: value for key, value in settings.items() if key not in tuning and not key.startswith("finetune.")
-        }
+        before = {key: value for key, value in settings.items() if not key.startswith("finetune.")}
         try:
             variant = variant_of(run_of(_frozen(before)), _frozen(tuning))
             cells.append(GridCell(values, variant, _one(fractions), _whole(seed)))
@@ -112,19 +113,13 @@ def _run(frozen: str) -> GridRun:
     preset: str | None = settings.pop(PRESET, None)
     transfer = settings.get("method.name") == TRANSFER
     if transfer:
-        settings = {key: each for key, each in settings.items() if key.partition(".")[0] in ("data", "arms")} | {
-            key: settings[key] for key in ("train.seed",) if key in settings
-        }
+        settings = {key: value for key, value in settings.items() if not _pretrains(key)}
     resolved = asked_settings({}, preset=preset, assignments=settings)
     config = resolved.config
-    kept = ("data", "arms") if transfer else ("data", "arms", "augment", "method", "optim", "train")
-    told = config.model_dump(mode="json", exclude_defaults=True)
-    decides = {
-        f"{section}.{key}": value
-        for section in kept
-        for key, value in told.get(section, {}).items()
-        if f"{section}.{key}" not in UNDECIDING
-    }
+    told = config.model_dump(mode="json", exclude_defaults=True, exclude={"finetune"})
+    keys = {f"{section}.{key}": value for section, values in told.items() for key, value in values.items()}
+    left_out = {key for key in keys if key in UNDECIDING or (transfer and _pretrains(key))}
+    decides = {key: value for key, value in keys.items() if key not in left_out}
     decides |= {"train.seed": config.train.seed, "preset": preset if config.data.path is None else None}
     if config.data.path is None and preset is None:
         raise ConfigError("no data are named: add an axis `data`, or `data` to the settings.")
@@ -132,6 +127,10 @@ def _run(frozen: str) -> GridRun:
     method = TRANSFER if transfer else config.method.title
     name = f"{_plain(data)}-{method}-seed{config.train.seed}-{_mark(decides)}"
     return GridRun(name, preset, settings, resolved, transfer)
+
+
+def _pretrains(key: str) -> bool:
+    return key.startswith(("method.", "optim.")) or key in OF_PRETRAINING
 
 
 def _variant(run: GridRun, frozen: str) -> GridVariant:

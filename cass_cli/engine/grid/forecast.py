@@ -7,26 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from cass_cli.config.load import Layer, Resolved, resolve
 from cass_cli.data.dataset import find_dataset, with_data_path
 from cass_cli.engine.compute import choose_compute
-from cass_cli.engine.grid.tasks import DONE, Task
+from cass_cli.engine.grid.tasks import DONE, GridForecast, Task
 from cass_cli.engine.pretraining.plan import plan_pretraining
 from cass_cli.engine.timing.finetune_forecast import foresee_finetuning
 from cass_cli.engine.timing.forecast import forecast_run
 from cass_cli.errors import CassError
-
-
-@dataclass(frozen=True)
-class GridForecast:
-    """What is still to do: seconds of this machine, one task after another."""
-
-    seconds: float
-    memory_bytes: int  # the most of any pretraining
-    cannot: dict[str, str]  # why a task could not be begun, by its name
 
 
 def foresee_grid(chains: Sequence[Sequence[Task]], on_progress: Callable[[int, int], None]) -> GridForecast:

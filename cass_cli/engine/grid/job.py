@@ -10,7 +10,7 @@ from pathlib import Path
 from cass_cli.config.grid_file import Grid
 from cass_cli.engine.grid.cells import GridCell, expand
 from cass_cli.engine.grid.results import Found, GridResults, finished, results_of
-from cass_cli.engine.grid.running import RUNNING, Ended, GridWatcher, Records, run_tasks
+from cass_cli.engine.grid.running import RUNNING, Ended, GridWatcher, Records, at_work, run_tasks
 from cass_cli.engine.grid.tasks import DONE, Task, tasks_of
 from cass_cli.engine.signals import resumed_by, stop_on_signal
 from cass_cli.errors import ConfigError, RunError
@@ -38,6 +38,10 @@ class GridWork:
     def tasks(self) -> list[Task]:
         """Return all that is to do, in order."""
         return [task for chain in self.chains for task in chain]
+
+    def runs_now(self, task: Task) -> bool:
+        """Return whether a task is being done: one whose process was killed says so no longer by itself."""
+        return task.state != DONE and self.records.told(task).get("state") == RUNNING and at_work(task)
 
     def results(self) -> tuple[GridResults, list[Found]]:
         """Return what the finished cells say together, and each by itself."""
@@ -112,8 +116,7 @@ def watch_grid(work: GridWork, show: Callable[[], None]) -> None:
     with stop_on_signal() as stop:
         while True:
             show()
-            states = [task.state == DONE or work.records.told(task).get("state") != RUNNING for task in work.tasks]
-            if all(states) and _idle(work.records.folder / "lock"):
+            if _idle(work.records.folder / "lock") and not any(map(work.runs_now, work.tasks)):
                 return
             until = time.monotonic() + LOOK_AGAIN
             while time.monotonic() < until:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shlex
 import shutil
 import signal
 import subprocess
@@ -35,7 +36,7 @@ ROOM = 50_000_000  # bytes that have to be free on the disk for a task to begin
 SAID = 4_000  # bytes at the end of a log, in which the reason of a failure stands
 PROGRAM = ("-m", "cass_cli")  # to Python
 GPUS = "CUDA_VISIBLE_DEVICES"
-FAILED, RUNNING = "failed", "running"
+FAILED, RUNNING, STOPPED = "failed", "running", "stopped"
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def _chain(
 
 
 def run_task(task: Task, records: Records, stop: StopRequest, *, gpu: str = "") -> Ended:
-    """Do one task in a process of its own, pass signals on to it, and keep what it said and how it ended."""
+    """Do one task in a process of its own, stop it where this one is stopped, keep what it said and how it ended."""
     command = task.command()
     arguments = [sys.executable, *PROGRAM, *command]
     log, state = records.log(task), records.state(task)
@@ -167,20 +168,21 @@ def run_task(task: Task, records: Records, stop: StopRequest, *, gpu: str = "") 
             )
         write_json(state, told)
         with log.open("ab") as file:
-            file.write(f"\n$ {' '.join(told['command'])}\n".encode())
+            file.write(f"\n$ {shlex.join(told['command'])}\n".encode())
             file.flush()
             code = _watched(arguments, file.fileno(), gpu, stop)
     except OSError as error:
         raise cannot_write(log, error) from error
     seconds = time.monotonic() - began
-    reason = _reason(log) if code else ""
-    told |= {"state": DONE if not code else FAILED, "code": code, "seconds": round(seconds, 1), "reason": reason}
+    reason = _reason(log, code) if code else ""
+    end = DONE if not code else STOPPED if stop else FAILED
+    told |= {"state": end, "code": code, "seconds": round(seconds, 1), "reason": reason}
     write_json(state, told)
     return Ended(task, code, seconds, reason, log)
 
 
 def _watched(arguments: Sequence[str], output: int, gpu: str, stop: StopRequest) -> int:
-    """Return the exit code of a process that is told of the signals that this one is told of."""
+    """Return the exit code of a process, which is stopped where this one is."""
     own = {GPUS: gpu} if gpu else {}
     with subprocess.Popen(
         arguments,
@@ -202,19 +204,26 @@ def _watched(arguments: Sequence[str], output: int, gpu: str, stop: StopRequest)
 def _wait_for_others(task: Task, watch: GridWatcher, stop: StopRequest) -> None:
     """Wait while another process works on the task's run: one that outlived the grid that began it, or somebody's."""
     told = False
-    while not stop:
-        try:
-            with writing_run(task.run.path):
-                return
-        except BusyError:
-            if not told:
-                watch.waits(task)
-                told = True
-            time.sleep(BUSY)
+    while not stop and at_work(task):
+        if not told:
+            watch.waits(task)
+            told = True
+        time.sleep(BUSY)
 
 
-def _reason(log: Path) -> str:
-    """Return why a task failed: what stands behind the last `Error:` in its log, else its last line."""
+def at_work(task: Task) -> bool:
+    """Return whether some process works on the task's run."""
+    try:
+        with writing_run(task.run.path):
+            return False
+    except BusyError:
+        return True
+
+
+def _reason(log: Path, code: int) -> str:
+    """Return why a task failed: a signal, what stands behind the last `Error:` in its log, else its last line."""
+    if code < 0:
+        return f"it was ended by signal {-code}{', perhaps for want of memory' if code == -9 else ''}"
     with log.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - SAID))
         text = file.read().decode("utf-8", "replace")

@@ -83,6 +83,15 @@ class Task:
         return [*preset, *_sets({k: v for k, v in self.settings.items() if not k.startswith("finetune.")})]
 
 
+@dataclass(frozen=True)
+class GridForecast:
+    """What is still to do: seconds of this machine, one task after another."""
+
+    seconds: float
+    memory_bytes: int  # the most of any pretraining
+    cannot: dict[str, str]  # why a task could not be begun, by its name
+
+
 def tasks_of(grid: Grid, cells: Sequence[GridCell], runs: Path) -> list[list[Task]]:
     """Return what is to do: a list for each run, whose tasks need those before them."""
     by_run: dict[str, dict[str, list[GridCell]]] = {}

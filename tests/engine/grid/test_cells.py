@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from cass_cli.config.grid_file import Grid, read_grid
-from cass_cli.engine.grid.cells import expand
+from cass_cli.engine.grid.cells import UNDECIDING, expand
 from cass_cli.engine.grid.tasks import BEGUN, DONE, OPEN, tasks_of
+from cass_cli.engine.pretraining.request import FREE_ON_RESUME
 from cass_cli.errors import ConfigError
 
 SMALL: dict[str, Any] = {"data": "demo", "arms.init": "random", "arms.cnn": "test_resnet", "arms.vit": "test_vit"}
@@ -44,6 +45,29 @@ def test_transfer_is_the_same_run_whatever_a_pretraining_would_be(tmp_path: Path
     cells = expand(grid(tmp_path, {"method": ["transfer"], "train.batch_size": [8, 16], "optim.lr": [0.1, 0.01]}))
     assert len({cell.variant.run.name for cell in cells}) == 1
     assert cells[0].variant.run.init == "random"  # as its arms begin
+
+
+AXES = [{"augment.horizontal_flip": [0.0, 0.5]}, {"train.precision": ["fp32", "bf16"]}]
+
+
+@pytest.mark.parametrize("axis", AXES, ids=str)
+def test_what_fine_tuning_uses_too_makes_another_transfer(axis: dict[str, Any], tmp_path: Path) -> None:
+    asked = grid(tmp_path, {"method": ["transfer"], **axis})
+    cells = expand(asked)
+    assert len({cell.variant.run.name for cell in cells}) == 2
+    ((first,), _) = tasks_of(asked, cells, tmp_path)
+    assert f"--set {next(iter(axis))}=" in " ".join(first.command())
+
+
+def test_what_decides_nothing_is_what_a_resumed_run_may_change() -> None:
+    assert {*FREE_ON_RESUME} - {"train.epochs", "train.on_collapse"} == UNDECIDING
+
+
+def test_the_example_of_the_page_can_be_done(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "grid.md").read_text()
+    path = tmp_path / "grid.yaml"
+    path.write_text(page.split("```yaml\n")[1].split("```")[0])
+    assert len(expand(read_grid(path))) == 45  # of 54, nine are left out
 
 
 def test_cells_of_a_run_lie_beside_each_other(tmp_path: Path) -> None:

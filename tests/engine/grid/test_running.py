@@ -110,6 +110,7 @@ def test_stopping_stops_the_task_and_begins_no_other(make: Callable[..., Task], 
     assert stopped.value.exit_code == 143
     assert records.log(first).read_text().rstrip().endswith("saved")
     assert second.state == OPEN
+    assert records.told(first)["state"] == "stopped"
 
 
 def test_a_run_that_somebody_works_on_is_waited_for(
@@ -130,6 +131,11 @@ def test_a_run_that_somebody_works_on_is_waited_for(
     run_tasks([[task]], records, watch=heard)
     other.join()
     assert heard.said == ["task waits", "task began", "task ended 0"]
+
+
+def test_what_a_signal_ended_says_so(make: Callable[..., Task], records: Records) -> None:
+    (ended,) = run_tasks([[make("big", "import os; os.kill(os.getpid(), 9)")]], records, watch=Heard())
+    assert (ended.code, ended.reason) == (-9, "it was ended by signal 9, perhaps for want of memory")
 
 
 def test_a_full_disk_ends_it_before_a_task_begins(
