@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,7 +21,7 @@ def without_folders(word: str) -> str:
 
 def without_places(text: str, places: Iterable[Path] = ()) -> str:
     """Return a text without the `places`, folders that it may name, and as far as can be told without any other."""
-    if "/" not in text and os.sep not in text:
+    if "/" not in text and "\\" not in text:
         return text
     for place in sorted({str(place) for place in places}, key=len, reverse=True):
         if len(Path(place).parts) > 1:
