@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 # One thread a worker, so that as many workers as cores share them; `make test-everywhere` tries more. The same for the
 # processes that tests start, as bits depend on it; said before the libraries are loaded that read it. So is that no
@@ -15,9 +16,15 @@ os.environ |= {"OMP_NUM_THREADS": THREADS, "OPENBLAS_NUM_THREADS": THREADS, "HF_
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
+from cass_cli.config.schema import Config
+from cass_cli.engine.pretraining import plan
+from cass_cli.reports import pictures
+
 REPO = Path(__file__).parents[1]
+SAVE = pictures._save
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -46,6 +53,44 @@ def _nothing_is_measured() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cass_cli.engine.fastest.other_ways", lambda _train: [])
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _a_cost_is_counted_once() -> Iterator[None]:
+    """What a method costs is said by the settings alone; most tests have the same, and each would count it anew."""
+    counted: dict[str, plan.Cost] = {}
+    count = plan.count_cost
+
+    def count_once(config: Config) -> plan.Cost:
+        key = config.model_dump_json()
+        if key not in counted:
+            counted[key] = count(config)
+        return counted[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "count_cost", count_once)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _pictures_are_blank() -> Iterator[None]:
+    """Figures are composed, but their files are blank: to lay out and draw them was half of what tests computed.
+
+    Those of tests that are marked `drawn`, and of processes that tests start, are drawn as they are for users.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pictures, "_save", _save_blank)
+        yield
+
+
+def _save_blank(_figure: Figure, file: IO[bytes], **how: Any) -> None:
+    Figure(figsize=(0.1, 0.1)).savefig(file, format=how["format"])
+
+
+@pytest.fixture(autouse=True)
+def _drawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.node.get_closest_marker("drawn"):
+        monkeypatch.setattr(pictures, "_save", SAVE)
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from PIL import Image
 
 from cass_cli.cli.app import run
 
+pytestmark = pytest.mark.drawn
+
 TINY = ["--cnn", "test_resnet", "--vit", "test_vit", "--image-size", "32", "--batch-size", "2", "--device", "cpu"]
 QUICK = ["--steps", "1", "--warmup", "1"]
 

@@ -21,6 +21,8 @@ from cass_cli.cli.app import run
 from tests.cli.conftest import make_pictures
 from tests.reports.test_html import Page
 
+pytestmark = pytest.mark.drawn
+
 
 def told(runs: Path, capsys: pytest.CaptureFixture[str], *more: str) -> dict[str, Any]:
     capsys.readouterr()

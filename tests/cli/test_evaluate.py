@@ -18,6 +18,8 @@ from cass_cli.reports.evaluation import HIGHEST, LOWEST, _classes_shown
 from cass_cli.scores.metrics import score
 from tests.cli.conftest import make_pictures
 
+pytestmark = pytest.mark.drawn
+
 
 def read(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:

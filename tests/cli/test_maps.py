@@ -22,6 +22,8 @@ from cass_cli.runs.names import find
 from cass_cli.runs.trials import Trial
 from tests.cli.conftest import TRAINED
 
+pytestmark = pytest.mark.drawn
+
 TINY = [
     *("--image-size", "32", "--epochs", "1", "--batch-size", "8", "--cnn", "test_resnet", "--vit", "test_vit"),
     *("--init", "random", "--device", "cpu", "--precision", "fp32", "--json", "--set", "data.check_leaks=false"),

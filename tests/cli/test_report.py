@@ -21,6 +21,8 @@ from PIL import Image
 from cass_cli.cli.app import run
 from tests.reports.runs_on_disk import add_trial, draw, write_run
 
+pytestmark = pytest.mark.drawn
+
 BROWSER = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
 
 

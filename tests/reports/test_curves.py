@@ -24,6 +24,8 @@ from cass_cli.scores.calibration import to_probabilities
 from cass_cli.scores.metrics import confusion
 from cass_cli.scores.use import judge_use
 
+pytestmark = pytest.mark.drawn
+
 REPO = Path(__file__).parents[2]
 CLASSES = ("glioma", "meningioma", "none", "pituitary")
 

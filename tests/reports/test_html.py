@@ -16,6 +16,8 @@ from cass_cli.runs.facts import gather_report
 from cass_cli.runs.names import find_runs
 from tests.reports.runs_on_disk import SCORES, add_trial, draw, write_run
 
+pytestmark = pytest.mark.drawn
+
 
 class Page(HTMLParser):
     """The tags, the text and the style of a page."""

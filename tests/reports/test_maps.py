@@ -3,11 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from cass_cli.engine.looking.cka import Layer
 from cass_cli.reports.layer_plots import plot_layers, plot_similarity
 from cass_cli.reports.map_plots import averaged, plot_averages, plot_overlays
+
+pytestmark = pytest.mark.drawn
 
 
 def pixels(path: Path) -> np.ndarray:

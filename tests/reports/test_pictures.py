@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from cass_cli.reports.curves import plot_confusion, plot_roc
 from cass_cli.reports.pictures import LONGEST_NAME, drawn, svg_of, write_picture
 
+pytestmark = pytest.mark.drawn
+
 NAMES = ("$\\frac{$", "\u826f\u6027 \u062d\u0645", "a\x1b[2J\u202eb\n\U0001f600")
 
 
