@@ -11,7 +11,6 @@ import os
 import queue
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cass_cli.engine.grid.tasks import DONE, Task
-from cass_cli.engine.signals import StopRequest, stop_on_signal
+from cass_cli.engine.signals import PASSED_ON, StopRequest, stop_on_signal
 from cass_cli.errors import RunError
 from cass_cli.files import cannot_write, write_json
 from cass_cli.runs.writers import BusyError, writing_run
@@ -192,11 +191,14 @@ def _watched(arguments: Sequence[str], output: int, gpu: str, stop: StopRequest)
         env={**os.environ, **own},
         start_new_session=True,
     ) as process:
-        told = False
+        told, saves = False, stop.saves
         while process.poll() is None:
             if stop and not told:
                 told = True
-                process.send_signal(signal.SIGTERM)
+                process.send_signal(PASSED_ON)
+            elif saves < stop.saves:
+                saves = stop.saves
+                process.send_signal(stop.saving)
             time.sleep(LOOK)
         return process.returncode
 
