@@ -72,7 +72,7 @@ def pretrain(
 
     It prints nothing, unless `progress`; the logger `cass_cli` is told of warnings, as of an arm that collapses, and
     of notes (info). Ctrl-C, or a notebook's interrupt, saves and raises `KeyboardInterrupt`: `resume=True` goes on, bit
-    for bit, with the run `name`, or the latest. Under `torchrun` or `srun` every process calls it, and the first writes.
+    for bit, with the run `name`, or the latest. Under `torchrun` and `srun` every process calls it, the first writes.
 
     Raises `cass_cli.errors.CassError` (`ConfigError`, `DataError`, `ModelError`, `RunError`) for all that the user can
     mend: `error.what` says what is wrong, `error.hint` what to try.

@@ -54,6 +54,7 @@ class GridWatcher(Protocol):
 
     def began(self, task: Task, gpu: str) -> None: ...
     def waits(self, task: Task) -> None: ...
+    def queued(self, tasks: int) -> None: ...
     def ended(self, ended: Ended) -> None: ...
 
 
@@ -140,13 +141,21 @@ def _chain(
         if stop or task.state == DONE:  # meanwhile
             continue
         watch.began(task, gpu)
-        found = run_task(task, records, stop, gpu=gpu)
+        found = _without_start(task, records) if task.lacks_start else run_task(task, records, stop, gpu=gpu)
         if stop:
             return
         if found.code:
             failed.add(task.kind)
         ended.append(found)
         watch.ended(found)
+
+
+def _without_start(task: Task, records: Records) -> Ended:
+    """Say of a fine-tuning that what it starts from is not there, as where its pretraining failed in another job."""
+    found = Ended(task, 2, 0.0, f"{task.run.path} is not pretrained", records.log(task))
+    records.state(task).parent.mkdir(parents=True, exist_ok=True)
+    write_json(records.state(task), {"state": FAILED, "code": found.code, "seconds": 0.0, "reason": found.reason})
+    return found
 
 
 def run_task(task: Task, records: Records, stop: StopRequest, *, gpu: str = "") -> Ended:

@@ -31,6 +31,9 @@ class Heard:
     def waits(self, task: Task) -> None:
         self.said.append(f"{task.name} waits")
 
+    def queued(self, tasks: int) -> None:
+        self.said.append(f"{tasks} queued")
+
     def ended(self, ended: Ended) -> None:
         self.said.append(f"{ended.task.name} ended {ended.code}")
 
@@ -99,7 +102,8 @@ def test_each_gpu_has_a_run_at_a_time(make: Callable[..., Task], records: Record
 
 
 def test_stopping_stops_the_task_and_begins_no_other(make: Callable[..., Task], records: Records) -> None:
-    code = "import signal, sys, time; signal.signal(signal.SIGXCPU, lambda *_: (print('saved', flush=True), sys.exit(152))); "
+    code = "import signal, sys, time; save = lambda *_: (print('saved', flush=True), sys.exit(152)); "
+    code += "signal.signal(signal.SIGXCPU, save); "
     code += "print('at work', flush=True); time.sleep(60)"
     first, second = make("first", code), make("second")
 
