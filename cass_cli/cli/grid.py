@@ -146,12 +146,15 @@ def grid(
         if scheduler and not as_json:
             show_jobs(waves, scheduler, f"cass-{asked.name}")
         return
+    if not watch and not only and any(task.kind == "pretrain" and task.state == "open" for task in work.tasks):
+        from cass_cli.engine.grid.forecast import check_room
+        from cass_cli.reports.progress import counting
+
+        with counting("Counting memory") as told:
+            check_room(work.chains, runs, scheduler, told)
     command = ["grid", file, *(["--small"] if small else []), "--runs", str(runs)]
     if watch:
-        from cass_cli.reports.printing import Screen
-
-        screen = Screen(soft_wrap=True, stderr=as_json)
-        watch_grid(work, lambda: show_progress(screen, work))
+        watch_grid(work, lambda: show_progress(work, to_stderr=as_json))
         failed = []
     elif scheduler:
         submitted = submit_grid(work, scheduler, command, shlex.join(["cass", *command, "--cluster", scheduler.kind]))

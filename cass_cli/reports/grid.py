@@ -148,8 +148,9 @@ def _as_dict(task: Task, foreseen: GridForecast) -> dict[str, Any]:
     return {"name": task.name, "state": task.state, "command": ["cass", *task.command()], **why}
 
 
-def show_progress(console: Screen, work: GridWork) -> None:
+def show_progress(work: GridWork, *, to_stderr: bool) -> None:
     """Show how many tasks are in which state, and what runs and failed."""
+    console = Screen(soft_wrap=True, stderr=to_stderr)
     done = [task for task in work.tasks if task.state == DONE]
     told = {task.name: work.records.told(task) for task in work.tasks if task not in done}
     running = [task.name for task in work.tasks if work.runs_now(task)]
