@@ -19,7 +19,6 @@ from cass_cli.engine.grid.results import Difference, Found, GridResults, Score
 from cass_cli.engine.grid.running import FAILED, Ended, Records
 from cass_cli.engine.grid.tasks import DONE, GridForecast, Task
 from cass_cli.files import write_text
-from cass_cli.reports.grid_plot import plot_grid
 from cass_cli.reports.live import LiveDisplay
 from cass_cli.reports.printing import Screen, duration, print_json, print_sentence
 from cass_cli.reports.tables import plain_table, print_table
@@ -41,8 +40,9 @@ class GridDisplay(LiveDisplay):
 
     def __init__(self, tasks: Sequence[Task], *, to_stderr: bool = False) -> None:
         super().__init__(to_stderr=to_stderr)
-        self.bar = self.add_bar("Tasks", total=len(tasks))
-        self.bars.update(self.bar, completed=sum(task.state == DONE for task in tasks))
+        self.bar = self.add_bar("Tasks")
+        self.tasks, self.done = len(tasks), sum(task.state == DONE for task in tasks)
+        self.count(self.bar, self.done, self.tasks)
 
     def began(self, task: Task, gpu: str) -> None:
         """Say which task begins, and on which GPU where there are several."""
@@ -54,7 +54,8 @@ class GridDisplay(LiveDisplay):
 
     def ended(self, ended: Ended) -> None:
         """Say how a task ended."""
-        self.bars.advance(self.bar)
+        self.done += 1
+        self.count(self.bar, self.done, self.tasks)
         if ended.code:
             self.warn(f"{ended.task.name} failed after {duration(ended.seconds)}: {ended.reason} (log: {ended.log})")
         else:
@@ -130,6 +131,8 @@ def write_results(grid: Grid, results: GridResults, found: Sequence[Found], reco
     ):
         write_text(path, text)
     if results.scores:
+        from cass_cli.reports.grid_plot import plot_grid  # only now: a plan draws nothing
+
         paths.append(plot_grid(grid, results, records.folder / "figure.png"))
     return paths
 

@@ -1,6 +1,6 @@
 """How long what a grid has still to do would take here, and the most memory that any of it needs.
 
-What differs in its seeds alone is timed once.
+What differs in its seeds alone is timed once. Where nothing is to do, PyTorch is not even imported.
 """
 
 from __future__ import annotations
@@ -10,12 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cass_cli.config.load import Layer, Resolved, resolve
-from cass_cli.data.dataset import find_dataset, with_data_path
-from cass_cli.engine.compute import choose_compute
 from cass_cli.engine.grid.tasks import DONE, GridForecast, Task
-from cass_cli.engine.pretraining.plan import plan_pretraining
-from cass_cli.engine.timing.finetune_forecast import foresee_finetuning
-from cass_cli.engine.timing.forecast import forecast_run
 from cass_cli.errors import CassError
 
 
@@ -39,6 +34,11 @@ def foresee_grid(chains: Sequence[Sequence[Task]], on_progress: Callable[[int, i
 
 
 def _pretraining(task: Task) -> tuple[float, int]:
+    from cass_cli.data.dataset import find_dataset, with_data_path
+    from cass_cli.engine.compute import choose_compute
+    from cass_cli.engine.pretraining.plan import plan_pretraining
+    from cass_cli.engine.timing.forecast import forecast_run
+
     resolved = with_data_path(_asked(task), task.preset)
     config = resolved.config
     dataset = find_dataset(config.data, seed=config.train.seed)
@@ -48,6 +48,9 @@ def _pretraining(task: Task) -> tuple[float, int]:
 
 def _fine_tuning(task: Task) -> tuple[float, int]:
     """Time it on arms of random weights: those that it starts from may not be there yet."""
+    from cass_cli.data.dataset import with_data_path
+    from cass_cli.engine.timing.finetune_forecast import foresee_finetuning
+
     if task.variant is None:
         raise ValueError("a fine-tuning has a variant")
     fractions = list(dict.fromkeys(fraction for fraction, _ in task.trials))
