@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from math import isnan
 from pathlib import Path
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from cass_cli.config.grid_file import Grid
 from cass_cli.csv_cells import CellWriter
+from cass_cli.engine.grid.cells import GridCell
 from cass_cli.engine.grid.job import GridWork
 from cass_cli.engine.grid.results import Difference, Found, GridResults, Score
 from cass_cli.engine.grid.running import FAILED, Ended, Records
@@ -81,11 +82,7 @@ def show_grid_plan(
         )
         return
     console = Screen(soft_wrap=True)
-    table = plain_table(grid.title, ("task", "cells", "state"))
-    for task in tasks:
-        state = "cannot" if task.name in foreseen.cannot else task.state
-        table.add_row(Text(task.name), f"{len(task.cells):,}" if task.cells else "", state)
-    print_table(console, table)
+    print_table(console, _plan_table(grid, chains, foreseen))
     for name, why in foreseen.cannot.items():
         print_sentence(console, Text(f"Warning: {name}: {why}", style="yellow"))
     cells = sum(len(task.cells) for task in tasks)
@@ -99,6 +96,32 @@ def show_grid_plan(
         f"Memory  {memory}" + (f"\nPrice   about {cost:,.2f}" if cost is not None else "") + "\n\nNothing was run.",
         markup=False,
     )
+
+
+def _plan_table(grid: Grid, chains: Sequence[Sequence[Task]], foreseen: GridForecast) -> Table:
+    """Return a row a task: what is done, at which values of the axes that have several, and in which run.
+
+    A pretraining has the values that decide it: those that are the same in all cells of its run.
+    """
+    axes = [axis for axis, values in grid.axes.items() if len(values) > 1]
+    table = plain_table(grid.title, ("task", *axes, "run", "state"))
+    for column in table.columns[1:]:
+        column.justify, column.overflow = "left", "fold"
+    for chain in chains:
+        of_run = [cell for task in chain for cell in task.cells]
+        for task in chain:
+            mine = [cell for cell in of_run if _is_of(task, cell)]
+            values = [dict.fromkeys(cell.values[axis] for cell in mine) for axis in axes]
+            told = [", ".join(own) if task.variant or len(own) == 1 else "" for own in values]
+            state = "cannot" if task.name in foreseen.cannot else task.state
+            table.add_row(*map(Text, (task.kind, *told, task.run.path.name.rpartition("-")[2], state)))
+    return table
+
+
+def _is_of(task: Task, cell: GridCell) -> bool:
+    """Return whether a cell of the task's run is finished, or scored, by the task; all are of a pretraining."""
+    variant = task.variant
+    return not variant or (cell.variant.name == variant.name and (cell.fraction, cell.seed) in task.trials)
 
 
 def _as_dict(task: Task, foreseen: GridForecast) -> dict[str, Any]:
@@ -222,10 +245,20 @@ def _sign(value: float) -> str:
 
 
 def _csv(grid: Grid, found: Sequence[Found]) -> str:
-    """Return a row a cell, candidate and metric: everything needed to make any other table."""
     text = io.StringIO()
     writer = CellWriter(text)
-    writer.writerow([*grid.axes, "run", "trial", "labels", "candidate", "picked", "model", "metric", "value"])
+    writer.writerow(result_columns(grid))
+    writer.writerows(result_rows(found))
+    return text.getvalue()
+
+
+def result_columns(grid: Grid) -> list[str]:
+    """Return the columns of `result_rows`."""
+    return [*grid.axes, "run", "trial", "labels", "candidate", "picked", "model", "metric", "value"]
+
+
+def result_rows(found: Sequence[Found]) -> Iterator[list[Any]]:
+    """Yield a row a cell, candidate and metric: everything needed to make any other table."""
     for each in found:
         summary, cell = each.summary, each.cell
         where = [each.trial.variant.run.path.name, each.trial.path.relative_to(each.trial.variant.run.path).as_posix()]
@@ -233,9 +266,7 @@ def _csv(grid: Grid, found: Sequence[Found]) -> str:
             model = summary.arms[candidate].model if candidate in summary.arms else ""
             picked = int(candidate == summary.judgement.pick)
             for metric, value in scores.items():
-                shared = [*cell.values.values(), *where, summary.labels, candidate, picked, model]
-                writer.writerow([*shared, metric, "" if value is None else value])
-    return text.getvalue()
+                yield [*cell.values.values(), *where, summary.labels, candidate, picked, model, metric, value]
 
 
 def _results_dict(grid: Grid, results: GridResults, paths: Sequence[Path]) -> dict[str, Any]:
