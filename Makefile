@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
+EXPERIMENTS ?= experiments-small
 
 PYTHONS ?= python3.11 python3.12 python3.13
 
-.PHONY: help demo figures docs captured test attack test-everywhere check format benchmarks dist dist-check release-check clean
+.PHONY: help demo experiments figures docs captured test attack test-everywhere check format benchmarks dist dist-check release-check clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +33,11 @@ demo: $(BIN)/cass  ## pretrain on drawn images, fine-tune, compare, evaluate, lo
 	$(BIN)/cass evaluate --run pretrained --runs $(DEMO)
 	$(BIN)/cass report $(DEMO)/pretrained
 	@echo; echo "Made in $(DEMO):"; find $(DEMO)/pretrained -maxdepth 2 -not -path "*/features*" | sort | sed "s/^/  /"
+
+experiments: $(BIN)/cass  ## every table of the paper on drawn images, one after another, into one folder (an hour or two)
+	@failed=; for file in experiments/*.yaml; do \
+		$(BIN)/cass grid $$file --small --runs $(EXPERIMENTS) || failed="$$failed $$file"; \
+	done; test -z "$$failed" || { echo "Failed:$$failed"; exit 2; }
 
 figures: demo  ## draw the pictures of the pages anew, from the demo
 	$(BIN)/cass attention-maps --run $(DEMO)/pretrained/finetune/pretrained-paper --out docs
@@ -79,4 +85,4 @@ release-check: dist  ## install the wheel into an empty environment of each of P
 	$(BIN)/python tests/release.py $(PYTHONS)
 
 clean:  ## remove the virtual environment and what tools left
-	rm -rf $(VENV) $(DEMO) site .mypy_cache .ruff_cache .pytest_cache dist
+	rm -rf $(VENV) $(DEMO) $(EXPERIMENTS) site .mypy_cache .ruff_cache .pytest_cache dist

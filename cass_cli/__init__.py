@@ -1,7 +1,7 @@
 """cass: cross-architectural self-supervision for small medical image collections.
 
-The commands as functions: `pretrain`, `finetune`, `ensemble`, `evaluate`, `predict`, `embed`; and `load_run`,
-`load_arm` for what they left.
+The commands as functions: `pretrain`, `finetune`, `ensemble`, `evaluate`, `predict`, `embed`, `grid`; and
+`load_run`, `load_arm` for what they left.
 Each is imported when it is first asked for, so that `import cass_cli` and `cass --help` need not wait for PyTorch.
 """
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cass_cli.api.embed import embed as embed
+    from cass_cli.api.grid import grid as grid
     from cass_cli.api.load import load_arm as load_arm
     from cass_cli.api.load import load_run as load_run
     from cass_cli.api.measure import ensemble as ensemble
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from cass_cli.api.train import pretrain as pretrain
 
 __version__ = "0.2.0"
-__all__ = ["embed", "ensemble", "evaluate", "finetune", "load_arm", "load_run", "predict", "pretrain"]
+__all__ = ["embed", "ensemble", "evaluate", "finetune", "grid", "load_arm", "load_run", "predict", "pretrain"]
 
 _PLACES = {
     "pretrain": "train",
@@ -30,6 +31,7 @@ _PLACES = {
     "evaluate": "measure",
     "predict": "measure",
     "embed": "embed",
+    "grid": "grid",
     "load_run": "load",
     "load_arm": "load",
 }

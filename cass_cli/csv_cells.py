@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import IO, Any
 
 from cass_cli.words import seen
@@ -18,6 +19,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)", re.ASC
 MARK, ESCAPED = "'", "'\\"
 
 
+@lru_cache(4_096)  # most of a column say the same
 def cell_of(name: str) -> str:
     """Return how `name` is written."""
     if not seen(name) or name.startswith(ESCAPED):

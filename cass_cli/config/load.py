@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,8 @@ class Resolved:
         return node
 
 
-def known_keys(model: type[BaseModel] = Config, prefix: str = "") -> dict[str, str]:
+@cache
+def known_keys(model: type[BaseModel] = Config, prefix: str = "") -> Mapping[str, str]:
     """Return every dotted key with its description."""
     keys: dict[str, str] = {}
     for name, field in model.model_fields.items():

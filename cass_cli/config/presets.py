@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from cass_cli.config.load import Layer, read_config_file
@@ -49,6 +50,7 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted({path.stem for folder in _FOLDERS for path in folder.glob("*.yaml")}))
 
 
+@cache  # a grid asks for each cell, and reading takes longer than all the rest of it
 def preset_layer(name: str) -> Layer:
     """Return the settings of the preset `name`."""
     return read_config_file(preset_path(name), f"preset {name}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from math import isnan
 from pathlib import Path
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from cass_cli.config.grid_file import Grid
 from cass_cli.csv_cells import CellWriter
+from cass_cli.engine.grid.cells import GridCell
 from cass_cli.engine.grid.cluster import DEBUG, SLURM, Cluster
 from cass_cli.engine.grid.job import GridWork
 from cass_cli.engine.grid.results import Difference, Found, GridResults, Score
@@ -21,7 +22,6 @@ from cass_cli.engine.grid.running import FAILED, Ended, Records
 from cass_cli.engine.grid.submitting import Job, Wave
 from cass_cli.engine.grid.tasks import DONE, GridForecast, Task
 from cass_cli.files import write_text
-from cass_cli.reports.grid_plot import plot_grid
 from cass_cli.reports.live import LiveDisplay
 from cass_cli.reports.printing import Screen, duration, print_json, print_sentence
 from cass_cli.reports.tables import plain_table, print_table
@@ -43,8 +43,9 @@ class GridDisplay(LiveDisplay):
 
     def __init__(self, tasks: Sequence[Task], *, to_stderr: bool = False) -> None:
         super().__init__(to_stderr=to_stderr)
-        self.bar = self.add_bar("Tasks", total=len(tasks))
-        self.bars.update(self.bar, completed=sum(task.state == DONE for task in tasks))
+        self.bar = self.add_bar("Tasks")
+        self.tasks, self.done = len(tasks), sum(task.state == DONE for task in tasks)
+        self.count(self.bar, self.done, self.tasks)
 
     def began(self, task: Task, gpu: str) -> None:
         """Say which task begins, and on which GPU where there are several."""
@@ -60,7 +61,8 @@ class GridDisplay(LiveDisplay):
 
     def ended(self, ended: Ended) -> None:
         """Say how a task ended."""
-        self.bars.advance(self.bar)
+        self.done += 1
+        self.count(self.bar, self.done, self.tasks)
         if ended.code:
             self.warn(f"{ended.task.name} failed after {duration(ended.seconds)}: {ended.reason} (log: {ended.log})")
         else:
@@ -93,11 +95,7 @@ def show_grid_plan(
         )
         return
     console = Screen(soft_wrap=True)
-    table = plain_table(grid.title, ("task", "cells", "state"))
-    for task in tasks:
-        state = "cannot" if task.name in foreseen.cannot else task.state
-        table.add_row(Text(task.name), f"{len(task.cells):,}" if task.cells else "", state)
-    print_table(console, table)
+    print_table(console, _plan_table(grid, chains, foreseen))
     for name, why in foreseen.cannot.items():
         print_sentence(console, Text(f"Warning: {name}: {why}", style="yellow"))
     cells = sum(len(task.cells) for task in tasks)
@@ -143,6 +141,32 @@ def show_submitted(jobs: Sequence[Job], work: GridWork, cluster: Cluster, *, to_
     print_sentence(screen, " ".join(said))
 
 
+def _plan_table(grid: Grid, chains: Sequence[Sequence[Task]], foreseen: GridForecast) -> Table:
+    """Return a row a task: what is done, at which values of the axes that have several, and in which run.
+
+    A pretraining has the values that decide it: those that are the same in all cells of its run.
+    """
+    axes = [axis for axis, values in grid.axes.items() if len(values) > 1]
+    table = plain_table(grid.title, ("task", *axes, "run", "state"))
+    for column in table.columns[1:]:
+        column.justify, column.overflow = "left", "fold"
+    for chain in chains:
+        of_run = [cell for task in chain for cell in task.cells]
+        for task in chain:
+            mine = [cell for cell in of_run if _is_of(task, cell)]
+            values = [dict.fromkeys(cell.values[axis] for cell in mine) for axis in axes]
+            told = [", ".join(own) if task.variant or len(own) == 1 else "" for own in values]
+            state = "cannot" if task.name in foreseen.cannot else task.state
+            table.add_row(*map(Text, (task.kind, *told, task.run.path.name.rpartition("-")[2], state)))
+    return table
+
+
+def _is_of(task: Task, cell: GridCell) -> bool:
+    """Return whether a cell of the task's run is finished, or scored, by the task; all are of a pretraining."""
+    variant = task.variant
+    return not variant or (cell.variant.name == variant.name and (cell.fraction, cell.seed) in task.trials)
+
+
 def _as_dict(task: Task, foreseen: GridForecast) -> dict[str, Any]:
     why = {"cannot": foreseen.cannot[task.name]} if task.name in foreseen.cannot else {}
     return {"name": task.name, "state": task.state, "command": ["cass", *task.command()], **why}
@@ -177,6 +201,8 @@ def write_results(grid: Grid, results: GridResults, found: Sequence[Found], reco
     ):
         write_text(path, text)
     if results.scores:
+        from cass_cli.reports.grid_plot import plot_grid  # only now: a plan draws nothing
+
         paths.append(plot_grid(grid, results, records.folder / "figure.png"))
     return paths
 
@@ -267,10 +293,20 @@ def _sign(value: float) -> str:
 
 
 def _csv(grid: Grid, found: Sequence[Found]) -> str:
-    """Return a row a cell, candidate and metric: everything needed to make any other table."""
     text = io.StringIO()
     writer = CellWriter(text)
-    writer.writerow([*grid.axes, "run", "trial", "labels", "candidate", "picked", "model", "metric", "value"])
+    writer.writerow(result_columns(grid))
+    writer.writerows(result_rows(found))
+    return text.getvalue()
+
+
+def result_columns(grid: Grid) -> list[str]:
+    """Return the columns of `result_rows`."""
+    return [*grid.axes, "run", "trial", "labels", "candidate", "picked", "model", "metric", "value"]
+
+
+def result_rows(found: Sequence[Found]) -> Iterator[list[Any]]:
+    """Yield a row a cell, candidate and metric: everything needed to make any other table."""
     for each in found:
         summary, cell = each.summary, each.cell
         where = [each.trial.variant.run.path.name, each.trial.path.relative_to(each.trial.variant.run.path).as_posix()]
@@ -278,9 +314,7 @@ def _csv(grid: Grid, found: Sequence[Found]) -> str:
             model = summary.arms[candidate].model if candidate in summary.arms else ""
             picked = int(candidate == summary.judgement.pick)
             for metric, value in scores.items():
-                shared = [*cell.values.values(), *where, summary.labels, candidate, picked, model]
-                writer.writerow([*shared, metric, "" if value is None else value])
-    return text.getvalue()
+                yield [*cell.values.values(), *where, summary.labels, candidate, picked, model, metric, value]
 
 
 def _results_dict(grid: Grid, results: GridResults, paths: Sequence[Path]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ import cass_cli
 from cass_cli.api import embed as embedding
 from cass_cli.api import load, measure, train
 from cass_cli.api.quiet import Quiet, QuietPretraining
-from cass_cli.cli import embed, ensemble, evaluate, finetune, predict, pretrain
+from cass_cli.cli import embed, ensemble, evaluate, finetune, grid, predict, pretrain
 from cass_cli.cli.app import run
 from cass_cli.config.load import Resolved
 from cass_cli.errors import CassError, ConfigError, DataError, RunError
@@ -84,6 +84,7 @@ FUNCTIONS = [
     (cass_cli.evaluate, evaluate.evaluate),
     (cass_cli.predict, predict.predict),
     (cass_cli.embed, embed.embed),
+    (cass_cli.grid, grid.grid),
 ]
 
 

@@ -40,6 +40,16 @@ def test_a_wrong_setting_is_told_before_anything_heavy_is_imported() -> None:
     assert result.returncode == 0, result.stderr
 
 
+def test_the_plan_of_a_grid_that_is_done_waits_for_nothing_heavy() -> None:
+    code = (
+        "import sys; import cass_cli.engine.grid.forecast, cass_cli.engine.grid.job, cass_cli.reports.grid;"
+        "heavy = {'torch', 'timm', 'sklearn', 'pandas', 'matplotlib'} & set(sys.modules);"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
 def test_every_option_says_its_default(capsys: pytest.CaptureFixture[str]) -> None:
     run(["pretrain", "--help"])
     shown = " ".join(capsys.readouterr().out.replace("│", "").split())

@@ -1,6 +1,6 @@
 """How long what a grid has still to do would take here, the most memory that any of it needs, and if it has room.
 
-What differs in its seeds alone is timed once.
+What differs in its seeds alone is timed once. Where nothing is to do, PyTorch is not even imported.
 """
 
 from __future__ import annotations
@@ -10,21 +10,17 @@ import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from cass_cli.config.load import Layer, Resolved, resolve
-from cass_cli.data.dataset import find_dataset, with_data_path
 from cass_cli.data.space import memory_limit, total_memory
-from cass_cli.engine.compute import choose_compute
 from cass_cli.engine.grid.cluster import SLURM, Cluster, memory_of
 from cass_cli.engine.grid.tasks import DONE, OPEN, GridForecast, Task
-from cass_cli.engine.pretraining.plan import Plan, plan_pretraining
-from cass_cli.engine.timing.finetune_forecast import foresee_finetuning
-from cass_cli.engine.timing.forecast import forecast_run
 from cass_cli.errors import CassError, RunError
 from cass_cli.words import count
+
+if TYPE_CHECKING:
+    from cass_cli.engine.pretraining.plan import Plan
 
 GIB = 2**30
 MOST_TOLD = 5
@@ -101,24 +97,35 @@ def _memory(device: str, cluster: Cluster | None) -> int:
     if cluster and cluster.kind == SLURM:
         return memory_of(cluster.mem) if cluster.mem and not cluster.gpus else sys.maxsize
     if device.startswith("cuda"):
+        import torch
+
         return torch.cuda.get_device_properties(device).total_memory
     at_once = cluster.jobs or 1 if cluster else 1
     return (memory_limit() or total_memory() or sys.maxsize) // at_once
 
 
 def _plan(task: Task) -> Plan:
+    from cass_cli.data.dataset import find_dataset, with_data_path
+    from cass_cli.engine.compute import choose_compute
+    from cass_cli.engine.pretraining.plan import plan_pretraining
+
     config = with_data_path(_asked(task), task.preset).config
     dataset = find_dataset(config.data, seed=config.train.seed)
     return plan_pretraining(config, dataset, choose_compute(config.train))
 
 
 def _pretraining(task: Task) -> tuple[float, int]:
-    plan, config = _plan(task), with_data_path(_asked(task), task.preset).config
-    return forecast_run(config, plan.images["train"]).seconds, plan.memory_bytes
+    from cass_cli.engine.timing.forecast import forecast_run
+
+    plan = _plan(task)
+    return forecast_run(_asked(task).config, plan.images["train"]).seconds, plan.memory_bytes
 
 
 def _fine_tuning(task: Task) -> tuple[float, int]:
     """Time it on arms of random weights: those that it starts from may not be there yet."""
+    from cass_cli.data.dataset import with_data_path
+    from cass_cli.engine.timing.finetune_forecast import foresee_finetuning
+
     if task.variant is None:
         raise ValueError("a fine-tuning has a variant")
     fractions = list(dict.fromkeys(fraction for fraction, _ in task.trials))
