@@ -137,17 +137,26 @@ def _chain(
             continue
         if task.state == DONE:
             continue
+        found = _do(task, records, watch, gpu, stop)
+        if found and found.code:
+            failed.add(task.kind)
+        if found:
+            ended.append(found)
+            watch.ended(found)
+
+
+def _do(task: Task, records: Records, watch: GridWatcher, gpu: str, stop: StopRequest) -> Ended | None:
+    """Do a task once no other process works on its run; None where that one did it, or this one is stopped."""
+    while True:
         _wait_for_others(task, watch, stop)
-        if stop or task.state == DONE:  # meanwhile
-            continue
+        if stop or task.state == DONE:
+            return None
         watch.began(task, gpu)
         found = _without_start(task, records) if task.lacks_start else run_task(task, records, stop, gpu=gpu)
         if stop:
-            return
-        if found.code:
-            failed.add(task.kind)
-        ended.append(found)
-        watch.ended(found)
+            return None
+        if not found.code or not at_work(task):
+            return found  # else another came between our look and our beginning
 
 
 def _without_start(task: Task, records: Records) -> Ended:

@@ -154,6 +154,30 @@ def test_a_run_that_somebody_works_on_is_waited_for(
     assert heard.said == ["task waits", "task began", "task ended 0"]
 
 
+def test_who_comes_between_look_and_beginning_is_waited_for(make: Callable[..., Task], records: Records) -> None:
+    """Two grids that share a run begin its fine-tuning at once: the one that finds it taken has not failed."""
+    code = "import pathlib, sys, time; print('at work', flush=True); p = pathlib.Path({!r}); q = p.with_name('taken')\n"
+    code += "while not q.exists(): time.sleep(0.02)\n"
+    code += "if not p.exists(): sys.exit('Error: it is being written.')\n(p / 'summary.json').touch()"
+    path = records.folder.parent / "task"
+    task, heard = make("task", code.format(str(path))), Heard()
+
+    def come_between() -> None:
+        wait_for(records.log(task), "\nat work\n")
+        with writing_run(path):
+            (path.parent / "taken").touch()
+            until = time.monotonic() + 30
+            while time.monotonic() < until and "task waits" not in heard.said:
+                time.sleep(0.02)
+            path.mkdir()
+
+    other = threading.Thread(target=come_between)
+    other.start()
+    assert [found.code for found in run_tasks([[task]], records, watch=heard)] == [0]
+    other.join()
+    assert heard.said == ["task began", "task waits", "task began", "task ended 0"]
+
+
 def test_what_a_signal_ended_says_so(make: Callable[..., Task], records: Records) -> None:
     (ended,) = run_tasks([[make("big", "import os; os.kill(os.getpid(), 9)")]], records, watch=Heard())
     assert (ended.code, ended.reason) == (-9, "it was ended by signal 9, perhaps for want of memory")
