@@ -46,6 +46,7 @@ def file(tmp_path: Path, class_folders: Path, monkeypatch: pytest.MonkeyPatch) -
     return path
 
 
+@pytest.mark.drawn
 def test_from_a_file_to_its_table(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["grid", str(file), "--dry-run", "--json", "--price", "3600"]) == 0
     plan = json.loads(capsys.readouterr().out)

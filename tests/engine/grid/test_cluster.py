@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from cass_cli.engine.grid import running, submitting
 from cass_cli.engine.grid.cluster import DEBUG, LOCAL, SLURM, Cluster, asked_cluster, check_cluster, memory_of
+from cass_cli.engine.grid.step import Step
 from cass_cli.engine.grid.submitting import queued_tasks, submit, waves_of
 from cass_cli.engine.grid.tasks import Task
 from cass_cli.errors import ConfigError, RunError
@@ -171,7 +173,7 @@ def until(there: Callable[[], bool]) -> None:
 
 
 def test_of_two_workers_one_is_warned_and_goes_on_and_one_is_killed_and_submitted_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     pytest.importorskip("submitit", reason="the optional extra 'cluster' is not installed")
     runs, folder = tmp_path / "runs", tmp_path / "runs" / "g.grid"
@@ -197,6 +199,29 @@ def test_of_two_workers_one_is_warned_and_goes_on_and_one_is_killed_and_submitte
     assert killed.state != "done"
     submit(waves_of([[warned], [killed]], queued_tasks(folder), cluster), cluster, folder, command, "g")
     until(lambda: killed.state == "done")
+
+
+def test_a_warned_job_waits_for_the_save_before_it_is_queued_again(tmp_path: Path) -> None:
+    """SLURM would begin it again while it still saves."""
+    pytest.importorskip("submitit", reason="the optional extra 'cluster' is not installed")
+    step, place = Step([*work_in(tmp_path / "runs"), "--only=task"]), tmp_path / "runs" / "task"
+    requeued: list[bool] = []
+
+    def warn(_number: int, _frame: object) -> None:
+        again = step.checkpoint()
+        requeued.append((place / "saved").exists() and again.function.command == step.command)
+
+    before = signal.signal(signal.SIGUSR2, warn)
+    try:
+        threading.Thread(
+            target=lambda: (until((place / "at-work").exists), os.kill(os.getpid(), signal.SIGUSR2))
+        ).start()
+        with pytest.raises(SystemExit) as ended:
+            step()
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert requeued == [True]
+    assert ended.value.code == 152
 
 
 def test_a_job_that_is_ended_has_its_task_saved_and_is_not_begun_again(tmp_path: Path) -> None:
