@@ -45,6 +45,7 @@ def file(tmp_path: Path, class_folders: Path, monkeypatch: pytest.MonkeyPatch) -
     return path
 
 
+@pytest.mark.drawn
 def test_from_a_file_to_its_table(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["grid", str(file), "--dry-run", "--json", "--price", "3600"]) == 0
     plan = json.loads(capsys.readouterr().out)
@@ -53,14 +54,6 @@ def test_from_a_file_to_its_table(file: Path, capsys: pytest.CaptureFixture[str]
     assert plan["seconds"] > 0
     assert plan["price"] == pytest.approx(plan["seconds"])
     assert not Path("runs").exists()
-    assert run(["grid", str(file), "--dry-run"]) == 0
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:5]]
-    assert [row[:-2] for row in rows[1:]] == [
-        ["finetune", "transfer", "0.5,", "1", "0,", "1"],
-        ["pretrain", "cass"],
-        ["finetune", "cass", "0.5,", "1", "0,", "1"],
-    ]
-    assert rows[0] == ["task", "method", "label_fraction", "finetune_seed", "run", "state"]
 
     assert run(["grid", str(file), "--json"]) == 0
     results = json.loads(capsys.readouterr().out)
@@ -160,7 +153,7 @@ def test_a_grid_that_is_killed_again_and_again_ends_as_one_that_is_not(
     subprocess.run(command, capture_output=True, check=True)
     assert {path: path.stat().st_mtime_ns for path in began} == began
     log = next(Path("killed/starts.grid/logs").glob("finetune-*")).read_text()
-    assert log.count("$ cass finetune") == 1  # the one that outlived the grid was waited for
+    assert log.count("$ cass finetune") == 1  # it outlived the grid, and went on to its end
 
     monkeypatch.setattr(running, "_watched", lambda arguments, *_how: run(arguments[3:]))
     assert run(["grid", str(file), "--runs", "whole"]) == 0
