@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import random
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import pytest
 import yaml
 
 from cass_cli.cli.app import run
+from cass_cli.engine.grid import running
 
 SMALL: dict[str, Any] = {
     "arms.init": "random",
@@ -176,17 +176,47 @@ def test_watching_ends_where_a_killed_grid_left_a_task_behind(file: Path, capsys
     assert "None of 8 cells is finished." in said
 
 
-def test_a_grid_that_is_killed_again_and_again_ends_as_one_that_is_not(file: Path) -> None:
-    chance = random.Random(0)
-    command = [sys.executable, "-m", "cass_cli", "grid", str(file)]
-    whole = subprocess.run([*command, "--runs", "whole"], capture_output=True, check=True)
-    assert whole.returncode == 0
-    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
-        process = subprocess.Popen([*command, "--runs", "killed"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(chance.uniform(4, 20))
-        if process.poll() is None:
-            os.kill(process.pid, number)
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a task is found by way of Linux's /proc")
+def test_a_grid_that_is_killed_again_and_again_ends_as_one_that_is_not(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while it pretrains, with its task, and while it fine-tunes, alone. More: benchmarks/grid_kills.py."""
+    grid = yaml.safe_load(file.read_text())
+    grid["settings"]["train.channels_last"] = False  # as tests compute, so that whole and killed are made alike
+    grid |= {"axes": {"method": ["cass"], "label_fraction": [0.5, 1]}, "against": {}, "paper": []}
+    file.write_text(yaml.safe_dump(grid, sort_keys=False))
+    command = [sys.executable, "-m", "cass_cli", "grid", str(file), "--runs", "killed"]
+    for kind, with_task in (("pretrain", True), ("finetune", False)):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        task = when_one_runs(process, kind)
+        for pid in [process.pid, *([task] if with_task else [])]:
+            os.kill(pid, signal.SIGKILL)
         process.wait()
-    subprocess.run([*command, "--runs", "killed"], capture_output=True, check=True)
+    began = {path: path.stat().st_mtime_ns for path in Path("killed").rglob("summary.json")}
+    assert len(began) == 1  # of the pretraining
+    subprocess.run(command, capture_output=True, check=True)
+    assert {path: path.stat().st_mtime_ns for path in began} == began
+    log = next(Path("killed/starts.grid/logs").glob("finetune-*")).read_text()
+    assert log.count("$ cass finetune") == 1  # it outlived the grid, and went on to its end
+
+    monkeypatch.setattr(running, "_watched", lambda arguments, *_how: run(arguments[3:]))
+    assert run(["grid", str(file), "--runs", "whole"]) == 0
     one, other = (Path(runs, "starts.grid", "results.csv").read_text() for runs in ("whole", "killed"))
     assert one == other
+    assert len(one.splitlines()) > 10
+
+
+def when_one_runs(process: subprocess.Popen[bytes], kind: str) -> int:
+    """Return the process of a task of this kind, once it has its run."""
+    until = time.monotonic() + 400
+    while time.monotonic() < until and process.poll() is None:
+        for path in Path("/proc", str(process.pid), "task").glob("*/children"):
+            for pid in path.read_text().split():
+                if kind in Path("/proc", pid, "cmdline").read_text() and there(kind):
+                    return int(pid)
+        time.sleep(0.05)
+    raise AssertionError(f"no {kind} began")
+
+
+def there(kind: str) -> bool:
+    return any(Path("killed").glob("*/config.yaml" if kind == "pretrain" else "*/finetune/*/config.yaml"))
