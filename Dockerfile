@@ -1,6 +1,7 @@
 # cass in a container: docs/docker.md. `docker build --target cpu .` or `--target cuda .`, the default.
 # The versions of PyTorch and of what else constraints.txt names are those that CI ran.
 ARG PYTHON=3.12
+ARG EXTRAS=dicom,heic,nifti,hdf5,slides,onnx,tensorboard
 
 # ---- the wheel of this checkout
 FROM python:${PYTHON}-slim AS wheel
@@ -33,12 +34,12 @@ RUN python -m venv "$VIRTUAL_ENV" \
 COPY constraints.txt /constraints.txt
 WORKDIR /cass
 VOLUME ["/cache", "/weights", "/cass"]
-ARG EXTRAS=dicom,heic,nifti,hdf5,slides,onnx,tensorboard
 
 # ---- PyTorch for the CPU alone where TORCH_INDEX names an index that has it, else the usual one, which has CUDA
 FROM base AS cpu
 ARG TORCH_INDEX=
 RUN pip install --no-cache-dir -c /constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch torchvision
+ARG EXTRAS
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
     pip install --no-cache-dir -c /constraints.txt "$(echo /wheel/*.whl)[$EXTRAS]"
 USER cass
@@ -53,6 +54,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends g++ \
     && rm -rf /var/lib/apt/lists/*
 RUN pip install --no-cache-dir -c /constraints.txt torch torchvision
+ARG EXTRAS
 RUN --mount=type=bind,from=wheel,source=/wheel,target=/wheel \
     pip install --no-cache-dir -c /constraints.txt "$(echo /wheel/*.whl)[$EXTRAS]"
 USER cass

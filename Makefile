@@ -20,7 +20,7 @@ $(BIN)/cass: pyproject.toml constraints.txt
 	@touch $@
 
 $(BIN)/pytest: $(BIN)/cass
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,dicom,heic,nifti,hdf5,slides,onnx,parquet,docs]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,dicom,heic,nifti,hdf5,slides,onnx,parquet,cluster,docs]'
 	@touch $@
 
 demo: $(BIN)/cass  ## pretrain on drawn images, fine-tune, compare, evaluate, look into the arms, and write a report

@@ -85,7 +85,10 @@ def test_versions_are_those_of_the_constraints() -> None:
     assert len(installs) == 5 and all("-c constraints.txt" in c or "-c /constraints.txt" in c for c in installs)
     pinned = re.findall(r"^([\w-]+)==", (REPO / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
     assert {"torch", "torchvision", "hatchling"} <= set(pinned)
-    extras = next(rest for word, rest in of("base") if word == "ARG" and rest.startswith("EXTRAS="))
+    extras = next(rest for word, rest in STAGES[""][1] if word == "ARG" and rest.startswith("EXTRAS="))
+    for stage in FINAL:  # not every builder hands an argument on from the stage that this one begins with
+        own = STAGES[stage][1]
+        assert own.index(("ARG", "EXTRAS")) < next(i for i, (_, rest) in enumerate(own) if "$EXTRAS" in rest)
     project = tomllib.loads((REPO / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert set(extras.partition("=")[2].split(",")) <= set(project["optional-dependencies"])
 

@@ -41,6 +41,7 @@ ENGINE_FILES = {
         "device",
         "distributed",
         "inference",
+        "job_step",
         "memory",
         "optimisers",
         "fastest",

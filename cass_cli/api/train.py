@@ -16,6 +16,7 @@ from cass_cli.engine.distributed import world_from_environment
 from cass_cli.engine.finetuning.job import finetune_job
 from cass_cli.engine.finetuning.request import requested_plan
 from cass_cli.engine.finetuning.shared import memory_settings as finetuning_memory
+from cass_cli.engine.job_step import join_step
 from cass_cli.engine.memory import memory_for
 from cass_cli.engine.pretraining.job import pretrain_job
 from cass_cli.engine.pretraining.plan import memory_settings as pretraining_memory
@@ -71,7 +72,7 @@ def pretrain(
 
     It prints nothing, unless `progress`; the logger `cass_cli` is told of warnings, as of an arm that collapses, and
     of notes (info). Ctrl-C, or a notebook's interrupt, saves and raises `KeyboardInterrupt`: `resume=True` goes on, bit
-    for bit, with the run `name`, or the latest. Under `torchrun` every process calls it, and the first writes.
+    for bit, with the run `name`, or the latest. Under `torchrun` and `srun` every process calls it, the first writes.
 
     Raises `cass_cli.errors.CassError` (`ConfigError`, `DataError`, `ModelError`, `RunError`) for all that the user can
     mend: `error.what` says what is wrong, `error.hint` what to try.
@@ -105,6 +106,7 @@ def pretrain(
         "train.track": track,
         "optim.lr": lr,
     }
+    join_step("pretrain")
     check_verify(verify=verify, resume=resume)
     going_on = run_to_resume(Path(runs), name) if resume else None
     asked = asked_settings(

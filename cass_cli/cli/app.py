@@ -103,6 +103,9 @@ def run(arguments: list[str]) -> int:
     arguments = _renamed(arguments)
     debug = "--debug" in arguments or os.environ.get("CASS_DEBUG", "") not in ("", "0")
     try:
+        from cass_cli.engine.job_step import join_step
+
+        join_step(_command(arguments))
         words = [a for a in arguments if a != "--debug"]
         return int(_built()(words, prog_name="cass", standalone_mode=False) or 0)
     except (typer.Abort, KeyboardInterrupt):  # Ctrl-C where no state is at stake: decoding, exporting, …

@@ -1,4 +1,4 @@
-"""Several processes under `torchrun`: who am I, and how do we agree? A plain `cass …` is a world of one."""
+"""Several processes under `torchrun`, or `srun`: who am I, and how do we agree? A plain `cass …` is a world of one."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class World:
 
 
 def world_from_environment() -> World:
-    """Return the place that `torchrun` gave this process, or the only one."""
+    """Return the place that `torchrun` gave this process (or `job_step.py`, for `srun`), or the only one."""
     return World(
         int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     )

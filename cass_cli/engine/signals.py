@@ -21,6 +21,7 @@ from cass_cli.errors import Interrupted
 STOP = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU") if hasattr(signal, name))
 SAVE = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name))
 BY_HAND = (signal.SIGINT, signal.SIGTERM)  # a dying terminal sends HUP twice, the kernel XCPU every further second
+PASSED_ON = getattr(signal, "SIGXCPU", signal.SIGTERM)  # to a process of ours: whoever stopped us may have told it too
 IMPORTING = "<frozen importlib._bootstrap>"
 
 Handler = Callable[[int, FrameType | None], Any]
@@ -31,6 +32,7 @@ class StopRequest:
 
     number: int = 0  # of the signal that stops
     saving: int = 0  # of the one that has a state saved
+    saves: int = 0  # how often that was asked for
     before: Mapping[int, Any] = {}  # the handlers that there were
 
     def __bool__(self) -> bool:
@@ -46,15 +48,16 @@ class StopRequest:
 
         In a notebook or a session of Python, a second Ctrl-C ends the cell or the line alone, as it would without cass.
         """
-        if self and number in BY_HAND:
+        if self.number in BY_HAND and number in BY_HAND:
             if self.before.get(number) is signal.default_int_handler:
                 raise KeyboardInterrupt
             os._exit(128 + number)
-        self.number = self.number or number
+        self.number = number if number in BY_HAND else self.number or number
 
     def save(self, number: int, _frame: FrameType | None) -> None:
         """Remember a signal that asks for a checkpoint."""
         self.saving = number
+        self.saves += 1
 
     def saved(self) -> str:
         """Forget that a checkpoint was asked for; returns the name of the signal that did, or ""."""

@@ -15,9 +15,11 @@ from rich.text import Text
 from cass_cli.config.grid_file import Grid
 from cass_cli.csv_cells import CellWriter
 from cass_cli.engine.grid.cells import GridCell
+from cass_cli.engine.grid.cluster import DEBUG, SLURM, Cluster
 from cass_cli.engine.grid.job import GridWork
 from cass_cli.engine.grid.results import Difference, Found, GridResults, Score
 from cass_cli.engine.grid.running import FAILED, Ended, Records
+from cass_cli.engine.grid.submitting import Job, Wave
 from cass_cli.engine.grid.tasks import DONE, GridForecast, Task
 from cass_cli.files import write_text
 from cass_cli.reports.live import LiveDisplay
@@ -53,6 +55,10 @@ class GridDisplay(LiveDisplay):
         """Say why nothing seems to happen."""
         self.warn(f"{task.run.path} is worked on by another process: waiting for it.")
 
+    def queued(self, tasks: int) -> None:
+        """Say what is left to a scheduler."""
+        self.note(f"{count(tasks, 'task')} in a queue or at work there: left to it, with what else its runs need")
+
     def ended(self, ended: Ended) -> None:
         """Say how a task ended."""
         self.done += 1
@@ -64,7 +70,13 @@ class GridDisplay(LiveDisplay):
 
 
 def show_grid_plan(
-    grid: Grid, chains: Sequence[Sequence[Task]], foreseen: GridForecast, *, price: float | None, as_json: bool
+    grid: Grid,
+    chains: Sequence[Sequence[Task]],
+    foreseen: GridForecast,
+    *,
+    price: float | None,
+    waves: Sequence[Wave] = (),
+    as_json: bool,
 ) -> None:
     """Show what would be done, what is, and how long the rest would take."""
     tasks = [task for chain in chains for task in chain]
@@ -78,6 +90,7 @@ def show_grid_plan(
                 "seconds": foreseen.seconds,
                 "memory_bytes": foreseen.memory_bytes,
                 "price": cost,
+                "jobs": [[[task.name for task in job.tasks] for job in wave.jobs] for wave in waves],
             }
         )
         return
@@ -124,19 +137,53 @@ def _is_of(task: Task, cell: GridCell) -> bool:
     return not variant or (cell.variant.name == variant.name and (cell.fraction, cell.seed) in task.trials)
 
 
+def show_jobs(waves: Sequence[Wave], cluster: Cluster, name: str) -> None:
+    """Show what would be submitted, and how."""
+    screen = Screen(soft_wrap=True)
+    screen.print()
+    if not waves:
+        print_sentence(screen, "Nothing would be submitted: all is done, or in the queue.")
+    for wave in waves:
+        print_sentence(screen, f"{count(len(wave.jobs), 'job')} for {wave.what}")
+        if cluster.kind == SLURM:
+            after = "(pretrainings)" if wave.waits else ""
+            print_sentence(screen, f"sbatch {' '.join(cluster.flags(name, len(wave.jobs), after=after))}", style="dim")
+
+
+def show_submitted(jobs: Sequence[Job], work: GridWork, cluster: Cluster, *, to_stderr: bool) -> None:
+    """Show what was submitted, what was there before, and how to see how far it is."""
+    screen = Screen(soft_wrap=True, stderr=to_stderr)
+    if cluster.kind == DEBUG:
+        return
+    for job in jobs:
+        more = f", and {len(job.tasks) - 1:,} more" if len(job.tasks) > 1 else ""
+        print_sentence(screen, Text(f"• {job.id}: {job.tasks[0].name}{more}"))
+    had = len(work.queued()) - sum(len(job.tasks) for job in jobs)
+    said = [f"Submitted {count(len(jobs), 'job')}." if jobs else "Nothing was submitted."]
+    if had > 0:
+        said.append(f"{count(had, 'task')} of an earlier call {'is' if had == 1 else 'are'} queued or at work.")
+    if jobs or had > 0:
+        said.append("You may log out. --watch shows how far it is, and writes the table.")
+    print_sentence(screen, " ".join(said))
+
+
 def _as_dict(task: Task, foreseen: GridForecast) -> dict[str, Any]:
     why = {"cannot": foreseen.cannot[task.name]} if task.name in foreseen.cannot else {}
     return {"name": task.name, "state": task.state, "command": ["cass", *task.command()], **why}
 
 
-def show_progress(console: Screen, work: GridWork) -> None:
+def show_progress(work: GridWork, *, to_stderr: bool) -> None:
     """Show how many tasks are in which state, and what runs and failed."""
+    console = Screen(soft_wrap=True, stderr=to_stderr)
     done = [task for task in work.tasks if task.state == DONE]
     told = {task.name: work.records.told(task) for task in work.tasks if task not in done}
     running = [task.name for task in work.tasks if work.runs_now(task)]
-    failed = [name for name, known in told.items() if known.get("state") == FAILED]
+    queued = set(work.queued()) & set(told) - set(running)
+    failed = [name for name, known in told.items() if known.get("state") == FAILED and name not in queued]
+    waiting = f", {len(queued):,} queued" if queued else ""
     console.print(
-        f"{len(done):,} of {count(len(work.tasks), 'task')} done, {len(running):,} running, {len(failed):,} failed",
+        f"{len(done):,} of {count(len(work.tasks), 'task')} done, {len(running):,} running{waiting}, "
+        f"{len(failed):,} failed",
         markup=False,
     )
     for name in running:
@@ -180,7 +227,8 @@ def show_results(grid: Grid, results: GridResults, paths: Sequence[Path], *, as_
     print_sentence(console, written.legend, style="dim")
     for sentence in written.said:
         print_sentence(console, Text(f"• {sentence}"))
-    print_sentence(console, Text(f"\nWritten: {', '.join(map(str, paths))}"))
+    if paths:
+        print_sentence(console, Text(f"\nWritten: {', '.join(map(str, paths))}"))
 
 
 def _written(grid: Grid, results: GridResults) -> Written:

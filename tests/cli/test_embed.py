@@ -180,6 +180,7 @@ def test_a_folder_of_others_is_read_as_it_says(base: Path, tmp_path: Path, capsy
     assert len(twins) == 40  # the same pictures under two labels
 
 
+@pytest.mark.drawn
 def test_several_classes_an_image_are_a_matrix(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     figure = tmp_path / "f.png"
     told = embedded(base, tmp_path / "f.npz", capsys, "--run", "many", "--figure", str(figure), "--projection", "pca")
@@ -213,6 +214,7 @@ def test_the_function_returns_what_the_command_writes(base: Path, tmp_path: Path
     assert found.neighbourhood["cnn"].notna().sum() == sum(row["cnn"] != "" for row in theirs)
 
 
+@pytest.mark.drawn
 def test_a_figure_is_a_function_of_its_seed(base: Path, tmp_path: Path) -> None:
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         words = ["embed", "--run", "one", "--runs", str(base / "runs"), "--arm", "vit", "--no-neighbourhood"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -103,6 +104,10 @@ def test_missing_data_fail_their_cells_alone(file: Path, capsys: pytest.CaptureF
         (["--small"], "no small variant"),
         (["--price", "1"], "--price is told of a forecast"),
         (["--watch", "--dry-run"], "--watch does nothing but watch"),
+        (["--watch", "--cluster", "slurm"], "--watch does nothing but watch"),
+        (["--cluster", "slurm", "--gpus", "0"], "--gpus is for this machine alone"),
+        (["--partition", "gpu"], "--partition is for jobs of a cluster. Add --cluster slurm."),
+        (["--only", "pretrain-x*"], "there is no task 'pretrain-x*'"),
     ],
 )
 def test_what_is_asked_wrongly_is_told(
@@ -110,6 +115,45 @@ def test_what_is_asked_wrongly_is_told(
 ) -> None:
     assert run(["grid", str(file), *options]) == 2
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_jobs_do_what_the_grid_would_do(file: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("submitit", reason="the optional extra 'cluster' is not installed")
+    grid = yaml.safe_load(file.read_text())
+    grid["axes"] = {"method": ["transfer"], "label_fraction": [1]}
+    grid.pop("against"), grid.pop("paper")
+    file.write_text(yaml.safe_dump(grid, sort_keys=False))
+    assert run(["grid", str(file), "--cluster", "slurm", "--time", "2-00", "--mem", "8G", "--dry-run"]) == 0
+    said = " ".join(capfd.readouterr().out.split())
+    assert "1 job for runs that need none sbatch --mem=8G --job-name=cass-starts --time=2880" in said
+    assert run(["grid", str(file), "--cluster", "debug", "--json"]) == 0
+    results = json.loads(capfd.readouterr().out)
+    assert (results["done"], results["cells"]) == (1, 1)
+    assert Path("runs/starts.grid/table.md").is_file()
+    (task,) = Path("runs/starts.grid/tasks").glob("*.json")
+    assert json.loads(task.read_text())["state"] == "done"
+
+
+def test_what_a_worker_has_is_left_to_it(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every run has a task in the queue of a worker, which is this very process here."""
+    assert run(["grid", str(file), "--dry-run", "--json"]) == 0
+    names = [task["name"] for task in json.loads(capsys.readouterr().out)["tasks"]]
+    worker = [sys.executable, "-c", "import time; time.sleep(60)", "submitit"]
+    process = subprocess.Popen(worker)
+    job = {"id": str(process.pid), "cluster": "local", "host": platform.node(), "tasks": names}
+    folder = Path("runs/starts.grid")
+    folder.mkdir(parents=True)
+    (folder / "jobs.json").write_text(json.dumps({"jobs": [job]}))
+    try:
+        assert run(["grid", str(file)]) == 0
+        said = capsys.readouterr().out
+        assert "3 tasks in a queue or at work there" in said
+        assert "None of 8 cells is finished." in said
+    finally:
+        process.kill()
+        process.wait()
+    assert run(["grid", str(file), "--watch"]) == 0  # it is gone: nothing is waited for
+    assert "0 of 3 tasks done, 0 running, 0 failed" in capsys.readouterr().out
 
 
 def test_another_grid_of_the_same_name_is_not_mixed_in(file: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from cass_cli.cli.app import run
 from tests.cli.conftest import make_pictures
-from tests.models.tiny_hub import tiny_hub
+from tests.models.tiny_hub import STORE, tiny_hub
 
 STARTS: dict[str, dict[str, Any]] = {"test_resnet": {}, "test_vit": {"img_size": 32}}
 
@@ -179,3 +181,49 @@ def test_what_is_fetched_is_what_a_machine_without_a_network_starts_from(
     path.write_bytes(there.read_bytes())
     assert run(["weights", "fetch", "test_resnet"]) == 2
     assert "is not the file that SHA256SUMS there tells of" in " ".join(capsys.readouterr().err.split())
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "altered": ({"altered": True}, "what came is not what it told of (SHA-256), and was removed; try again."),
+    "broken off": ({"cuts": 1_000}, "peer closed connection"),
+    "gated": ({"status": 403, "code": "GatedRepo"}, "only who has accepted its terms gets it. Where it asks for an"),
+    "private": ({"status": 401, "code": "RepoNotFound"}, "it has none of that name, or not for everybody."),
+    "stale token": ({"status": 401}, "it answers 401 Unauthorized. Where it asks for an account, set HF_TOKEN"),
+    "forbidden": ({"status": 403}, "it answers 403 Forbidden. Where it asks for an account, set HF_TOKEN"),
+    "no file": ({"status": 404, "code": "EntryNotFound"}, "it has no model.safetensors or pytorch_model.bin there."),
+    "too often": ({"status": 429}, "it answers 429 Too Many Requests."),
+    "down": ({"status": 503}, "it answers 503 Service Unavailable."),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_hub_that_does_not_give_it_is_told_in_seconds(
+    wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The client by itself asks a hub that is down for 47 s, and keeps what is no longer what it was."""
+    how, said = WRONG[wrong]
+    monkeypatch.setattr("cass_cli.models.hub.PAUSE", 0.01)
+    monkeypatch.setattr("huggingface_hub.file_download.time", SimpleNamespace(sleep=lambda _seconds: None))
+    there = fill(tmp_path / "made") / "test_resnet.safetensors"
+    served, cache = {"timm/test_resnet.r160_in1k/model.safetensors": there}, tmp_path / "cache"
+    began = time.monotonic()
+    with tiny_hub(served, cache, **how) as hub:
+        assert run(["weights", "fetch", "test_resnet", "--to", str(tmp_path / "to")]) == 2
+        assert time.monotonic() - began < 5 and len(hub.asked) < 30
+        error = " ".join(capsys.readouterr().err.split())
+        assert "Could not fetch timm's weights of 'test_resnet' from the hub: " in error and said in error
+        assert "cass weights fetch test_resnet" in error and "127.0.0.1" not in error
+        assert ("HF_TOKEN" in error) == (how.get("status") in (401, 403)) and not (tmp_path / "to").exists()
+        assert not [path for path in cache.rglob("*") if path.is_file() and path.stat().st_size > 1_000_000]
+        hub.status, hub.cuts, hub.altered = 200, 0, False
+        assert run(["weights", "fetch", "test_resnet", "--to", str(tmp_path / "to")]) == 0  # nothing is in its way
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    there = fill(tmp_path / "made") / "test_resnet.safetensors"
+    with tiny_hub({"timm/test_resnet.r160_in1k/model.safetensors": there}, tmp_path / "cache", cuts=1) as hub:
+        told(capsys, "fetch", "test_resnet", "--to", str(tmp_path / "to"))
+    whole, rest = [start for method, path, start in hub.asked if method == "GET" and path.startswith(STORE)]
+    assert whole == "" and int(rest.removeprefix("bytes=").removesuffix("-")) > there.stat().st_size / 2 - 100_000
+    wanted, given = load_file(there), load_file(tmp_path / "to" / "test_resnet.r160_in1k.safetensors")
+    assert all(torch.equal(wanted[key], given[key]) for key in wanted)

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from cass_cli.engine.pretraining.loop import StepStats, pretrain
-from cass_cli.engine.signals import SAVE, STOP, StopRequest, stop_on_signal
+from cass_cli.engine.signals import PASSED_ON, SAVE, STOP, StopRequest, stop_on_signal
 from cass_cli.errors import Interrupted
 from tests.engine.tiny import tiny_session
 
@@ -43,6 +43,15 @@ def test_a_second_one_sent_by_hand_ends_the_process() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGTERM)
     os._exit(0)
+
+
+@pytest.mark.parametrize("numbers", [(signal.SIGTERM, PASSED_ON), (PASSED_ON, signal.SIGTERM)])
+def test_what_a_grid_passes_on_is_no_second_one(numbers: tuple[signal.Signals, ...]) -> None:
+    """A scheduler tells a grid and its tasks: they hear it from both, in either order, and save all the same."""
+    with stop_on_signal() as stop:
+        for number in numbers:
+            os.kill(os.getpid(), number)
+        assert stop.number == signal.SIGTERM
 
 
 def test_a_second_ctrl_c_ends_a_cell_and_not_its_notebook() -> None:

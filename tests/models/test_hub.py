@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ class Busy(BaseHTTPRequestHandler):
 
     def do_HEAD(self) -> None:
         time.sleep(0.4)
-        self.send_response(503)
+        self.send_response(404)
         self.end_headers()
 
     def log_message(self, *_: Any) -> None: ...
@@ -46,7 +47,9 @@ def port() -> Iterator[int]:
 
 
 def at(patch: pytest.MonkeyPatch, port: int) -> None:
-    patch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{port}")
+    hub, constants = f"http://127.0.0.1:{port}", "huggingface_hub.constants"
+    patch.setattr(f"{constants}.ENDPOINT", hub)
+    patch.setattr(f"{constants}.HUGGINGFACE_CO_URL_TEMPLATE", hub + "/{repo_id}/resolve/{revision}/{filename}")
 
 
 def test_a_missing_network_is_an_error_in_seconds_that_says_what_to_get(
@@ -95,11 +98,12 @@ def test_a_moment_without_a_network_is_not_the_end(online: pytest.MonkeyPatch, p
     tries: list[str] = []
 
     class Session:
-        def head(self, url: str, *, timeout: float) -> None:
+        def head(self, url: str, *, timeout: float) -> SimpleNamespace:
             assert timeout
             tries.append(url)
             if len(tries) == 1:
                 raise OSError(101, "Network is unreachable")
+            return SimpleNamespace(status_code=200)
 
     at(online, port)
     online.setattr("cass_cli.models.hub.PAUSE", 0.0)

@@ -11,7 +11,6 @@ import os
 import queue
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cass_cli.engine.grid.tasks import DONE, Task
-from cass_cli.engine.signals import StopRequest, stop_on_signal
+from cass_cli.engine.signals import PASSED_ON, StopRequest, stop_on_signal
 from cass_cli.errors import RunError
 from cass_cli.files import cannot_write, write_json
 from cass_cli.runs.writers import BusyError, writing_run
@@ -55,6 +54,7 @@ class GridWatcher(Protocol):
 
     def began(self, task: Task, gpu: str) -> None: ...
     def waits(self, task: Task) -> None: ...
+    def queued(self, tasks: int) -> None: ...
     def ended(self, ended: Ended) -> None: ...
 
 
@@ -141,13 +141,21 @@ def _chain(
         if stop or task.state == DONE:  # meanwhile
             continue
         watch.began(task, gpu)
-        found = run_task(task, records, stop, gpu=gpu)
+        found = _without_start(task, records) if task.lacks_start else run_task(task, records, stop, gpu=gpu)
         if stop:
             return
         if found.code:
             failed.add(task.kind)
         ended.append(found)
         watch.ended(found)
+
+
+def _without_start(task: Task, records: Records) -> Ended:
+    """Say of a fine-tuning that what it starts from is not there, as where its pretraining failed in another job."""
+    found = Ended(task, 2, 0.0, f"{task.run.path} is not pretrained", records.log(task))
+    records.state(task).parent.mkdir(parents=True, exist_ok=True)
+    write_json(records.state(task), {"state": FAILED, "code": found.code, "seconds": 0.0, "reason": found.reason})
+    return found
 
 
 def run_task(task: Task, records: Records, stop: StopRequest, *, gpu: str = "") -> Ended:
@@ -192,11 +200,14 @@ def _watched(arguments: Sequence[str], output: int, gpu: str, stop: StopRequest)
         env={**os.environ, **own},
         start_new_session=True,
     ) as process:
-        told = False
+        told, saves = False, stop.saves
         while process.poll() is None:
             if stop and not told:
                 told = True
-                process.send_signal(signal.SIGTERM)
+                process.send_signal(PASSED_ON)
+            elif saves < stop.saves:
+                saves = stop.saves
+                process.send_signal(stop.saving)
             time.sleep(LOOK)
         return process.returncode
 

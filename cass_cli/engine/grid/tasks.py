@@ -45,6 +45,11 @@ class Task:
         begun = self.kind == "finetune" and self.variant is not None and self.variant.path.exists()
         return DONE if all(finished) else BEGUN if any(finished) or begun else OPEN
 
+    @property
+    def lacks_start(self) -> bool:
+        """Whether it is a fine-tuning whose pretraining is not done."""
+        return self.kind == "finetune" and not self.transfer and not self.run.summary.is_file()
+
     def all_trials(self) -> list[Trial]:
         """Return the trials of a fine-tuning or evaluation, done or not."""
         return [self.variant.trial(fraction, seed) for fraction, seed in self.trials] if self.variant else []

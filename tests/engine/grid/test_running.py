@@ -31,6 +31,9 @@ class Heard:
     def waits(self, task: Task) -> None:
         self.said.append(f"{task.name} waits")
 
+    def queued(self, tasks: int) -> None:
+        self.said.append(f"{tasks} queued")
+
     def ended(self, ended: Ended) -> None:
         self.said.append(f"{ended.task.name} ended {ended.code}")
 
@@ -56,6 +59,13 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Task]
 @pytest.fixture
 def records(tmp_path: Path) -> Records:
     return Records(tmp_path / "runs" / "g.grid")
+
+
+def wait_for(log: Path, said: str) -> None:
+    """Wait until a log says something."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until and not (log.is_file() and said in log.read_text()):
+        time.sleep(0.05)
 
 
 def test_what_fails_stops_only_what_needs_it(make: Callable[..., Task], records: Records) -> None:
@@ -92,16 +102,13 @@ def test_each_gpu_has_a_run_at_a_time(make: Callable[..., Task], records: Record
 
 
 def test_stopping_stops_the_task_and_begins_no_other(make: Callable[..., Task], records: Records) -> None:
-    code = "import signal, sys, time; signal.signal(15, lambda *_: (print('saved', flush=True), sys.exit(143))); "
+    code = "import signal, sys, time; save = lambda *_: (print('saved', flush=True), sys.exit(152)); "
+    code += "signal.signal(signal.SIGXCPU, save); "
     code += "print('at work', flush=True); time.sleep(60)"
     first, second = make("first", code), make("second")
 
     def stop_once_at_work() -> None:
-        until = time.monotonic() + 30
-        while time.monotonic() < until and "at work" not in (
-            records.log(first).read_text() if records.log(first).is_file() else ""
-        ).replace(code, ""):
-            time.sleep(0.05)
+        wait_for(records.log(first), "\nat work\n")
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=stop_once_at_work).start()
@@ -111,6 +118,20 @@ def test_stopping_stops_the_task_and_begins_no_other(make: Callable[..., Task], 
     assert records.log(first).read_text().rstrip().endswith("saved")
     assert second.state == OPEN
     assert records.told(first)["state"] == "stopped"
+
+
+def test_a_signal_that_asks_for_saving_is_passed_on(make: Callable[..., Task], records: Records) -> None:
+    code = "import signal, sys; signal.signal(signal.SIGUSR1, lambda *_: (print('saved', flush=True), sys.exit(0))); "
+    code += "print('at work', flush=True); signal.pause()"
+    task = make("task", code)
+
+    def ask_once_at_work() -> None:
+        wait_for(records.log(task), "\nat work\n")
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    threading.Thread(target=ask_once_at_work).start()
+    assert [ended.code for ended in run_tasks([[task]], records, watch=Heard())] == [0]
+    assert records.log(task).read_text().rstrip().endswith("saved")
 
 
 def test_a_run_that_somebody_works_on_is_waited_for(

@@ -1,4 +1,4 @@
-"""Two processes under torchrun train what one process trains."""
+"""Two processes under torchrun, or in a job step of SLURM, train what one process trains."""
 
 from __future__ import annotations
 
@@ -37,10 +37,30 @@ sys.exit(run(sys.argv[1:]))
 
 
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")])
-    }
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment(), check=False)
+
+
+def environment() -> dict[str, str]:
+    here = os.pathsep.join([str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")])
+    return os.environ | {"PYTHONPATH": here}
+
+
+def srun(command: list[str]) -> list[tuple[int, str, str]]:
+    """Start two processes with what SLURM tells the two tasks of a step; return code, output and errors of each."""
+    step = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "0", "SLURM_NTASKS": "2", "SLURM_STEP_NUM_TASKS": "2"}
+    step |= {"SLURM_STEP_NUM_NODES": "1", "SLURM_STEP_NODELIST": "gpu[03]", "SLURM_STEP_TASKS_PER_NODE": "2"}
+    tasks = [
+        subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment() | step | {"SLURM_PROCID": rank, "SLURM_LOCALID": rank},
+        )
+        for rank in "01"
+    ]
+    said = [task.communicate(timeout=300) for task in tasks]
+    return [(task.returncode, *texts) for task, texts in zip(tasks, said, strict=True)]
 
 
 @pytest.fixture
@@ -87,13 +107,18 @@ def test_two_processes_hold_the_same_weights_and_follow_one(
 
 
 def test_dinos_centre_and_teacher_are_those_of_the_whole_batch(
-    tmp_path: Path, class_folders: Path, torchrun: list[str], script: Path
+    tmp_path: Path, class_folders: Path, script: Path
 ) -> None:
-    """Batches of 8, 8, 8 and 4, half of each a process; a Transformer, whose result does not depend on the rest."""
+    """Batches of 8, 8, 8 and 4, half of each a process; a Transformer, whose result does not depend on the rest.
+
+    The processes are the tasks of a job step: what `srun` starts trains what `torchrun` starts.
+    """
     settings = ["--method", "dino", "--arm", "vit", "--epochs", "1", "--set", "method.prototypes=32"]
     settings += ["--set", "optim.warmup=0", "--set", "optim.vit=adamw", "--data", str(class_folders)]
-    both = run([*torchrun, str(script), *ARGUMENTS, *settings, "--runs", str(tmp_path / "two")])
-    assert both.returncode == 0, both.stderr
+    both = srun([sys.executable, str(script), *ARGUMENTS, *settings, "--runs", str(tmp_path / "two")])
+    assert [code for code, _, _ in both] == [0, 0], both
+    assert json.loads(both[0][1])["epochs"] == 1
+    assert both[1][1] == ""  # the first alone speaks
     alone = run([sys.executable, str(script), *ARGUMENTS, *settings, "--runs", str(tmp_path / "one")])
     assert alone.returncode == 0, alone.stderr
     ranks = [weights(tmp_path / "two", rank) for rank in (0, 1)]
