@@ -67,6 +67,10 @@ def grid(
 
     Raises `cass_cli.errors.ConfigError` where a cell cannot work, before anything is run, and, once the tables are
     written, `RunError` naming the tasks that failed.
+
+    >>> found = grid("starts.yaml")  # axes: {method: [transfer], finetune_seed: [0, 1]}
+    >>> found.done, found.scores["n"].unique().tolist()
+    (2, [2])
     """
     asked = read_grid(find_grid(str(file)), small=small)
     work = plan_grid(asked, Path(runs))

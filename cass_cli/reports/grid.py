@@ -44,8 +44,8 @@ class GridDisplay(LiveDisplay):
     def __init__(self, tasks: Sequence[Task], *, to_stderr: bool = False) -> None:
         super().__init__(to_stderr=to_stderr)
         self.bar = self.add_bar("Tasks")
-        self.tasks, self.done = len(tasks), sum(task.state == DONE for task in tasks)
-        self.count(self.bar, self.done, self.tasks)
+        self.tasks = tasks
+        self._count()
 
     def began(self, task: Task, gpu: str) -> None:
         """Say which task begins, and on which GPU where there are several."""
@@ -61,12 +61,14 @@ class GridDisplay(LiveDisplay):
 
     def ended(self, ended: Ended) -> None:
         """Say how a task ended."""
-        self.done += 1
-        self.count(self.bar, self.done, self.tasks)
+        self._count()
         if ended.code:
             self.warn(f"{ended.task.name} failed after {duration(ended.seconds)}: {ended.reason} (log: {ended.log})")
         else:
             self.note(f"{ended.task.name} done in {duration(ended.seconds)}")
+
+    def _count(self) -> None:
+        self.count(self.bar, sum(task.state == DONE for task in self.tasks), len(self.tasks))
 
 
 def show_grid_plan(
