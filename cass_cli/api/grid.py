@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,12 +11,15 @@ import pandas as pd
 from cass_cli.api.load import AnyPath
 from cass_cli.api.quiet import Quiet, signals_passed_on
 from cass_cli.config.grid_file import find_grid, read_grid
+from cass_cli.engine.grid.forecast import check_room
 from cass_cli.engine.grid.job import grid_job, plan_grid
 from cass_cli.engine.grid.results import GridResults
 from cass_cli.engine.grid.running import Ended
 from cass_cli.engine.grid.tasks import Task
 from cass_cli.reports.grid import GridDisplay, result_columns, result_rows, write_results
 from cass_cli.words import count
+
+AGAIN = "the same call"
 
 
 @dataclass(frozen=True)
@@ -66,13 +68,17 @@ def grid(
 
     Raises `cass_cli.errors.ConfigError` where a cell cannot work, before anything is run, and, once the tables are
     written, `RunError` naming the tasks that failed.
+
+    >>> found = grid("starts.yaml")  # axes: {method: [transfer], finetune_seed: [0, 1]}
+    >>> found.done, found.scores["n"].unique().tolist()
+    (2, [2])
     """
     asked = read_grid(find_grid(str(file)), small=small)
     work = plan_grid(asked, Path(runs))
-    again = shlex.join(["cass", "grid", str(file), *(["--small"] if small else []), "--runs", str(runs)])
     chosen = gpus.split(",") if isinstance(gpus, str) else [str(gpu) for gpu in gpus or ()]
-    with signals_passed_on(), GridDisplay(work.tasks) if progress else _QuietGrid() as watch:
-        failed = grid_job(work, watch=watch, gpus=chosen, again=again)
+    check_room(work.chains, Path(runs), None, lambda _done, _total: None)
+    with signals_passed_on(AGAIN), GridDisplay(work.tasks) if progress else _QuietGrid() as watch:
+        failed = grid_job(work, watch=watch, gpus=chosen, again=AGAIN)
     results, found = work.results()
     files = write_results(asked, results, found, work.records)
     work.tell_failures(failed)

@@ -57,7 +57,7 @@ class QuietPretraining(Quiet):
 
 
 @contextmanager
-def signals_passed_on() -> Iterator[None]:
+def signals_passed_on(again: str = "resume=True") -> Iterator[None]:
     """Once a training that a signal stopped is saved, let the signal do what it would have done without cass.
 
     So Ctrl-C raises `KeyboardInterrupt`, and SIGTERM ends a process that does not handle it.
@@ -68,4 +68,4 @@ def signals_passed_on() -> Iterator[None]:
         number = stopped.exit_code - 128
         if number != signal.SIGINT:
             signal.raise_signal(number)
-        raise KeyboardInterrupt("Everything up to here is saved; go on with resume=True.") from stopped
+        raise KeyboardInterrupt(f"Everything up to here is saved; go on with {again}.") from stopped

@@ -44,8 +44,8 @@ class GridDisplay(LiveDisplay):
     def __init__(self, tasks: Sequence[Task], *, to_stderr: bool = False) -> None:
         super().__init__(to_stderr=to_stderr)
         self.bar = self.add_bar("Tasks")
-        self.tasks, self.done = len(tasks), sum(task.state == DONE for task in tasks)
-        self.count(self.bar, self.done, self.tasks)
+        self.tasks = tasks
+        self._count()
 
     def began(self, task: Task, gpu: str) -> None:
         """Say which task begins, and on which GPU where there are several."""
@@ -61,12 +61,14 @@ class GridDisplay(LiveDisplay):
 
     def ended(self, ended: Ended) -> None:
         """Say how a task ended."""
-        self.done += 1
-        self.count(self.bar, self.done, self.tasks)
+        self._count()
         if ended.code:
             self.warn(f"{ended.task.name} failed after {duration(ended.seconds)}: {ended.reason} (log: {ended.log})")
         else:
             self.note(f"{ended.task.name} done in {duration(ended.seconds)}")
+
+    def _count(self) -> None:
+        self.count(self.bar, sum(task.state == DONE for task in self.tasks), len(self.tasks))
 
 
 def show_grid_plan(
@@ -111,6 +113,32 @@ def show_grid_plan(
     )
 
 
+def _plan_table(grid: Grid, chains: Sequence[Sequence[Task]], foreseen: GridForecast) -> Table:
+    """Return a row a task: what is done, at which values of the axes that have several, and in which run.
+
+    A pretraining has the values that decide it: those that are the same in all cells of its run.
+    """
+    axes = [axis for axis, values in grid.axes.items() if len(values) > 1]
+    table = plain_table(grid.title, ("task", *axes, "run", "state"))
+    for column in table.columns[1:]:
+        column.justify, column.overflow = "left", "fold"
+    for chain in chains:
+        of_run = [cell for task in chain for cell in task.cells]
+        for task in chain:
+            mine = [cell for cell in of_run if _is_of(task, cell)]
+            values = [dict.fromkeys(cell.values[axis] for cell in mine) for axis in axes]
+            told = [", ".join(own) if task.variant or len(own) == 1 else "" for own in values]
+            state = "cannot" if task.name in foreseen.cannot else task.state
+            table.add_row(*map(Text, (task.kind, *told, task.run.path.name.rpartition("-")[2], state)))
+    return table
+
+
+def _is_of(task: Task, cell: GridCell) -> bool:
+    """Return whether a cell of the task's run is finished, or scored, by the task; all are of a pretraining."""
+    variant = task.variant
+    return not variant or (cell.variant.name == variant.name and (cell.fraction, cell.seed) in task.trials)
+
+
 def show_jobs(waves: Sequence[Wave], cluster: Cluster, name: str) -> None:
     """Show what would be submitted, and how."""
     screen = Screen(soft_wrap=True)
@@ -139,32 +167,6 @@ def show_submitted(jobs: Sequence[Job], work: GridWork, cluster: Cluster, *, to_
     if jobs or had > 0:
         said.append("You may log out. --watch shows how far it is, and writes the table.")
     print_sentence(screen, " ".join(said))
-
-
-def _plan_table(grid: Grid, chains: Sequence[Sequence[Task]], foreseen: GridForecast) -> Table:
-    """Return a row a task: what is done, at which values of the axes that have several, and in which run.
-
-    A pretraining has the values that decide it: those that are the same in all cells of its run.
-    """
-    axes = [axis for axis, values in grid.axes.items() if len(values) > 1]
-    table = plain_table(grid.title, ("task", *axes, "run", "state"))
-    for column in table.columns[1:]:
-        column.justify, column.overflow = "left", "fold"
-    for chain in chains:
-        of_run = [cell for task in chain for cell in task.cells]
-        for task in chain:
-            mine = [cell for cell in of_run if _is_of(task, cell)]
-            values = [dict.fromkeys(cell.values[axis] for cell in mine) for axis in axes]
-            told = [", ".join(own) if task.variant or len(own) == 1 else "" for own in values]
-            state = "cannot" if task.name in foreseen.cannot else task.state
-            table.add_row(*map(Text, (task.kind, *told, task.run.path.name.rpartition("-")[2], state)))
-    return table
-
-
-def _is_of(task: Task, cell: GridCell) -> bool:
-    """Return whether a cell of the task's run is finished, or scored, by the task; all are of a pretraining."""
-    variant = task.variant
-    return not variant or (cell.variant.name == variant.name and (cell.fraction, cell.seed) in task.trials)
 
 
 def _as_dict(task: Task, foreseen: GridForecast) -> dict[str, Any]:

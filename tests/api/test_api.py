@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import io
 import json
 import logging
 import os
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,11 +27,13 @@ from safetensors.torch import load_file
 
 import cass_cli
 from cass_cli.api import embed as embedding
+from cass_cli.api import grid as gridding
 from cass_cli.api import load, measure, train
 from cass_cli.api.quiet import Quiet, QuietPretraining
 from cass_cli.cli import embed, ensemble, evaluate, finetune, grid, predict, pretrain
 from cass_cli.cli.app import run
 from cass_cli.config.load import Resolved
+from cass_cli.engine.grid import running
 from cass_cli.errors import CassError, ConfigError, DataError, RunError
 from cass_cli.scores.metrics import METRICS
 from tests.api.conftest import SMALL
@@ -388,9 +392,17 @@ def test_a_collapse_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages[0].startswith("vit has collapsed.")
 
 
+def run_unheard(arguments: list[str]) -> int:
+    with redirect_stdout(io.StringIO()):
+        return run(arguments)
+
+
 def test_the_examples_in_the_docstrings_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    names = ("pretrain", "finetune", "evaluate", "predict", "load_run", "load_arm", "ensemble", "embed")
+    names = ("pretrain", "finetune", "evaluate", "predict", "load_run", "load_arm", "ensemble", "embed", "grid")
+    small = "data: demo, data.image_size: 32, arms.cnn: test_resnet, arms.vit: test_vit, arms.output_stride: null"
+    Path("starts.yaml").write_text(f"settings: {{{small}}}\naxes: {{method: [transfer], finetune_seed: [0, 1]}}\n")
+    monkeypatch.setattr(running, "_watched", lambda arguments, *_how: run_unheard(arguments[3:]))
     given: dict[str, Any] = {"np": np, "torch": torch, **{name: getattr(cass_cli, name) for name in names}}
     finder, runner = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner()
     for name in names:
@@ -398,4 +410,4 @@ def test_the_examples_in_the_docstrings_run(tmp_path: Path, monkeypatch: pytest.
         assert test.examples, name
         runner.run(test)
     assert runner.summarize().failed == 0
-    assert {train, measure, load, embedding} == {sys.modules[given[name].__module__] for name in names}
+    assert {train, measure, load, embedding, gridding} == {sys.modules[given[name].__module__] for name in names}

@@ -115,10 +115,11 @@ def _plan(task: Task) -> Plan:
 
 
 def _pretraining(task: Task) -> tuple[float, int]:
+    from cass_cli.data.dataset import with_data_path
     from cass_cli.engine.timing.forecast import forecast_run
 
-    plan = _plan(task)
-    return forecast_run(_asked(task).config, plan.images["train"]).seconds, plan.memory_bytes
+    plan, config = _plan(task), with_data_path(_asked(task), task.preset).config
+    return forecast_run(config, plan.images["train"]).seconds, plan.memory_bytes
 
 
 def _fine_tuning(task: Task) -> tuple[float, int]:

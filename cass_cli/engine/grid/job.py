@@ -99,7 +99,8 @@ def only_tasks(work: GridWork, names: Sequence[str]) -> GridWork:
     for name in names:
         if not any(fnmatchcase(task, name) for task in known):
             raise ConfigError(
-                f"--only: there is no task '{shown(name)}'.{did_you_mean(name, known)}", hint="--dry-run lists them."
+                f"--only: there is no task '{shown(name)}'.{did_you_mean(name, known)}",
+                hint="--dry-run --json lists them.",
             )
     chains = [tuple(t for t in chain if any(fnmatchcase(t.name, name) for name in names)) for chain in work.chains]
     return replace(work, chains=tuple(chain for chain in chains if chain))

@@ -137,26 +137,31 @@ def _chain(
             continue
         if task.state == DONE:
             continue
-        found = _do(task, records, watch, gpu, stop)
-        if found and found.code:
+        found = _attempt(task, records, watch, gpu, stop)
+        if stop:
+            return
+        if not found:
+            continue
+        if found.code:
             failed.add(task.kind)
-        if found:
-            ended.append(found)
-            watch.ended(found)
+        ended.append(found)
+        watch.ended(found)
 
 
-def _do(task: Task, records: Records, watch: GridWatcher, gpu: str, stop: StopRequest) -> Ended | None:
-    """Do a task once no other process works on its run; None where that one did it, or this one is stopped."""
+def _attempt(task: Task, records: Records, watch: GridWatcher, gpu: str, stop: StopRequest) -> Ended | None:
+    """Do a task, unless another process does; then return None.
+
+    One that outlived a grid may still be starting when this one looks, and be in the way of its own then: that is no
+    failure.
+    """
     while True:
         _wait_for_others(task, watch, stop)
-        if stop or task.state == DONE:
+        if stop or task.state == DONE:  # meanwhile
             return None
         watch.began(task, gpu)
         found = _without_start(task, records) if task.lacks_start else run_task(task, records, stop, gpu=gpu)
-        if stop:
-            return None
-        if not found.code or not at_work(task):
-            return found  # else another came between our look and our beginning
+        if stop or not found.code or not (task.state == DONE or at_work(task)):
+            return found
 
 
 def _without_start(task: Task, records: Records) -> Ended:

@@ -178,6 +178,29 @@ def test_who_comes_between_look_and_beginning_is_waited_for(make: Callable[..., 
     assert heard.said == ["task began", "task waits", "task began", "task ended 0"]
 
 
+def test_a_task_that_outlived_its_grid_and_was_still_starting_when_this_one_looked_is_no_failure(
+    make: Callable[..., Task], records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its run is there when that of this grid looks, which says so and ends; then it is waited for."""
+    monkeypatch.setattr(running, "BUSY", 0.05)
+    task = make("task", "import sys, time; time.sleep(1); sys.exit('Error: exists already.')")
+    heard = Heard()
+
+    def outlive() -> None:
+        while "task began" not in heard.said:
+            time.sleep(0.01)
+        with writing_run(task.run.path):
+            time.sleep(4)
+            task.run.path.mkdir(exist_ok=True)
+            task.run.summary.touch()
+
+    other = threading.Thread(target=outlive)
+    other.start()
+    assert run_tasks([[task]], records, watch=heard) == []
+    other.join()
+    assert heard.said == ["task began", "task waits"]
+
+
 def test_what_a_signal_ended_says_so(make: Callable[..., Task], records: Records) -> None:
     (ended,) = run_tasks([[make("big", "import os; os.kill(os.getpid(), 9)")]], records, watch=Heard())
     assert (ended.code, ended.reason) == (-9, "it was ended by signal 9, perhaps for want of memory")
