@@ -17,6 +17,7 @@ from cass_cli.reports.pictures import drawn
 from cass_cli.scores.metrics import METRICS
 
 WIDTH, HEIGHT = 4.2, 3.6  # inches of a panel
+LONGEST_TITLE = 60  # characters
 WIDE = 8.0  # the largest value over the smallest from which an axis is logarithmic
 
 
@@ -41,6 +42,7 @@ def plot_grid(grid: Grid, results: GridResults, path: Path) -> Path:
             axes.set_title(drawn(f"{one}, {candidate}" if one else candidate))
             axes.set_ylim(max(0.0, axes.get_ylim()[0]), min(1.0, axes.get_ylim()[1]))
             axes.grid(alpha=0.3)
+            axes.margins(x=0.1)
         row[0].set_ylabel(f"Test {METRICS[results.metric]}")
     named = {
         label: handle for axes in panels.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
@@ -48,7 +50,7 @@ def plot_grid(grid: Grid, results: GridResults, path: Path) -> Path:
     if len(lines) > 1:
         figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=min(6, len(lines)), frameon=False)
     hollow = "; hollow: the paper" if any(score.paper is not None for score in results.scores) else ""
-    figure.suptitle(f"{drawn(grid.title)}: mean and 95 % interval over seeds{hollow}", fontsize=11)
+    figure.suptitle(f"{drawn(grid.title, LONGEST_TITLE)}: mean and 95 % interval over seeds{hollow}", fontsize=11)
     return save(figure, path)
 
 
