@@ -37,7 +37,7 @@ def grid(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="Do this task alone, as --dry-run names it; * stands for anything. Repeatable.", metavar="TASK"
+            help="Do this task alone, as --dry-run --json names it; * stands for anything. Repeatable.", metavar="TASK"
         ),
     ] = None,
     cluster: Annotated[
