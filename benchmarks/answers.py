@@ -6,7 +6,8 @@
 Every set is fine-tuned from ImageNet weights (plain transfer) by each recipe on the same label subsets: the probe; the
 same on the last layer alone ("pooled"), which is what a few lines of scikit-learn give; the recipe `tuned`, alone and
 with images that teach without their labels ("taught"); and the paper's, without its guard. What follows `--` is for all
-sets. What is finished already is only read, so that an interrupted run goes on, and `--read` trains nothing. Writes
+sets. What is finished already is only read, so that an interrupted run goes on, and `--read` trains nothing. Scores in
+answers.json stay unless these runs have them too, so that its sets, recipes and seeds can be done one at a time. Writes
 answers.json, the page answers.md (candidates, seconds of a trial, and paired tests of what validation picked for the
 probe against what it picked for the others) and the figure answers.png: scores against labels, a line a recipe.
 """
@@ -23,7 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from machine import write_result
+from machine import read_result, write_result
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -31,7 +32,7 @@ from cass_cli.runs.compare import Cell, cells_of
 from cass_cli.runs.names import find
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Variant
-from cass_cli.scores.over_seeds import format_summary, holm, paired_test
+from cass_cli.scores.over_seeds import format_summary, holm, paired_test, summarise_seeds
 
 METRIC = "macro_f1"
 RECIPES = {
@@ -48,10 +49,11 @@ FIRST = "probe"
 def main() -> None:
     """Do what is not done yet, print the table, and write answers.json and answers.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--set", action="append", required=True, help="NAME=ARGUMENTS of `cass finetune` for its data")
+    parser.add_argument("--set", action="append", default=[], help="NAME=ARGUMENTS of `cass finetune` for its data")
     parser.add_argument("--recipe", action="append", choices=RECIPES, help="only these, in this order")
     parser.add_argument("--fractions", default="0.01,0.1,1", help="of the training labels")
     parser.add_argument("--seeds", action="append", default=[], help="RECIPE=N, or RECIPE=N,N,… one a fraction")
+    parser.add_argument("--first-seed", type=int, default=0, help="of those that are done now")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder that holds the runs")
     parser.add_argument("--read", action="store_true", help="train nothing: table what is there")
     parser.add_argument("--note", default="", help="what a reader of the figures should know")
@@ -60,21 +62,21 @@ def main() -> None:
     sets = dict(text.split("=", 1) for text in given.set)
     asked = dict(text.split("=", 1) for text in given.seeds)
     seeds = SEEDS | {recipe: [int(number) for number in text.split(",")] for recipe, text in asked.items()}
-    cells, tests = [], []
+    earlier = read_result("answers")
+    rows = {_key(row): row for row in earlier.get("cells", ())}
     for name, data in sets.items():
-        found: dict[str, list[TrialSummary]] = {}
         for recipe in given.recipe or RECIPES:
             if not given.read:
                 _finetune(name, recipe, data, seeds[recipe], given)
-            if trials := _trials(given.runs, name, recipe):
-                found[recipe] = trials
-        by_recipe = {recipe: cells_of(recipe, trials, METRIC) for recipe, trials in found.items()}
-        for recipe, of_recipe in by_recipe.items():
-            cells += [_row(name, cell, _seconds(found[recipe], cell.fraction)) for cell in of_recipe]
-        tests += _tests(name, by_recipe)
+            trials = _trials(given.runs, name, recipe)
+            for cell in cells_of(recipe, trials, METRIC) if trials else ():
+                row = _row(name, cell, _seconds(trials, cell.fraction))
+                rows[_key(row)] = _joined(rows.get(_key(row)), row)
+    cells = list(rows.values())
+    tests = _tests(cells)
     for test, p in zip(tests, holm([test["t_p"] for test in tests]), strict=True):
         test["p_adjusted"] = p
-    result = {"note": given.note, "metric": METRIC, "cells": cells, "tests": tests}
+    result = {"note": given.note or earlier.get("note", ""), "metric": METRIC, "cells": cells, "tests": tests}
     path = write_result("answers", result)
     page = path.with_suffix(".md")
     page.write_text(_page(result), encoding="utf-8")
@@ -93,7 +95,8 @@ def _finetune(name: str, recipe: str, data: str, seeds: Sequence[int], given: ar
                 "finetune",
                 *(["--run", name] if begun else [*shlex.split(data), *given.arguments, "--name", name]),
                 *("--runs", str(given.runs), "--init-from", "imagenet", "--label-fraction", fraction),
-                *("--variant", recipe, *shlex.split(RECIPES[recipe]), "--seeds", str(number)),
+                *("--variant", recipe, *shlex.split(RECIPES[recipe])),
+                *("--seed", str(given.first_seed), "--seeds", str(number)),
                 *(["--resume"] if (run / "finetune" / recipe).exists() else []),
             )
 
@@ -113,6 +116,10 @@ def _seconds(trials: Sequence[TrialSummary], fraction: float) -> float:
     return median(trial.seconds for trial in trials if trial.fraction == fraction)
 
 
+def _key(row: Mapping[str, Any]) -> tuple[str, float, str, str]:
+    return row["set"], row["fraction"], row["recipe"], row["candidate"]
+
+
 def _row(name: str, cell: Cell, seconds: float) -> dict[str, Any]:
     return {
         "set": name,
@@ -121,25 +128,41 @@ def _row(name: str, cell: Cell, seconds: float) -> dict[str, Any]:
         "labels": cell.labels,
         "candidate": cell.candidate,
         "seconds": seconds,
-        "values": {str(seed): value for seed, value in cell.values.items()},
-        **cell.summary.as_dict(),
-        "shown": format_summary(cell.summary).partition(" (")[0],
+        **_summary(cell.values),
     }
 
 
-def _tests(name: str, by_recipe: Mapping[str, Sequence[Cell]]) -> list[dict[str, Any]]:
+def _summary(values: Mapping[int, float]) -> dict[str, Any]:
+    summary = summarise_seeds(list(values.values()))
+    return {
+        "values": {str(seed): value for seed, value in values.items()},
+        **summary.as_dict(),
+        "shown": format_summary(summary).partition(" (")[0],
+    }
+
+
+def _values(row: Mapping[str, Any]) -> dict[int, float]:
+    return {int(seed): value for seed, value in row["values"].items()}
+
+
+def _joined(earlier: Mapping[str, Any] | None, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with the seeds that were measured before beside its own; where both have one, its own stands."""
+    values = (_values(earlier) if earlier else {}) | _values(row)
+    return {**row, **_summary(dict(sorted(values.items())))}
+
+
+def _tests(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what validation picked for the probe against what it picked for the others, over the seeds of both."""
-    picked = {cell.fraction: cell for cell in by_recipe.get(FIRST, ()) if cell.candidate == "pick"}
+    picked = {(cell["set"], cell["fraction"], cell["recipe"]): cell for cell in cells if cell["candidate"] == "pick"}
     return [
         {
             "set": name,
-            "fraction": cell.fraction,
+            "fraction": fraction,
             "against": recipe,
-            **asdict(paired_test(picked[cell.fraction].values, cell.values)),
+            **asdict(paired_test(_values(picked[name, fraction, FIRST]), _values(cell))),
         }
-        for recipe, cells in by_recipe.items()
-        for cell in cells
-        if recipe != FIRST and cell.candidate == "pick" and cell.fraction in picked
+        for (name, fraction, recipe), cell in picked.items()
+        if recipe != FIRST and (name, fraction, FIRST) in picked
     ]
 
 

@@ -49,6 +49,12 @@ def write_result(name: str, result: dict[str, Any]) -> Path:
     return path
 
 
+def read_result(name: str) -> dict[str, Any]:
+    """Return what `write_result` has written by this name on a machine like this one; {} where nothing was."""
+    path = RESULTS / machine_slug() / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
 def _processor() -> str:
     try:
         models = re.findall(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore"))
