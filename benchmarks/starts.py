@@ -6,8 +6,9 @@
 Each start is pretrained on the training images of each set, once or with several seeds, then judged by the probes of
 `cass finetune` on the same label subsets: each arm, the mean of both, one regression on both (joint), and whichever
 validation picks. What follows `--` is for all sets. What is finished already is only read, so that an interrupted run
-goes on, and `--read` trains nothing. Writes starts.json, the page starts.md and, of runs that were probed after every
-epoch, the figure starts.png: validation scores against seconds of pretraining.
+goes on, and `--read` trains nothing. Scores in starts.json stay unless these runs have them too, so that its sets,
+starts and pretrainings can be done one at a time. Writes starts.json, the page starts.md and, of runs that were probed
+after every epoch, the figure starts.png: validation scores against seconds of pretraining.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from machine import write_result
+from machine import read_result, write_result
 
 from cass_cli.runs.compare import cells_of
 from cass_cli.runs.directory import Run
@@ -39,10 +40,11 @@ ALL = 1.0  # of the labels: seeds then differ in the folds only, so there is one
 def main() -> None:
     """Do what is not done yet, print the table, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--set", action="append", required=True, help="NAME=ARGUMENTS of `cass pretrain` for its data")
-    parser.add_argument("--start", action="append", required=True, help="NAME[*SEEDS]=ARGUMENTS of `cass pretrain`")
+    parser.add_argument("--set", action="append", default=[], help="NAME=ARGUMENTS of `cass pretrain` for its data")
+    parser.add_argument("--start", action="append", default=[], help="NAME[*SEEDS]=ARGUMENTS of `cass pretrain`")
     parser.add_argument("--fractions", default="0.01,0.1,1", help="of the training labels")
     parser.add_argument("--seeds", type=int, default=10, help="of label subsets, where not all labels are shown")
+    parser.add_argument("--first-seed", type=int, default=0, help="of the pretrainings that are done now")
     parser.add_argument("--from", dest="starts_from", default="pretrained", help="or best: see `cass finetune`")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder that holds the runs")
     parser.add_argument("--read", action="store_true", help="train nothing: table what is there")
@@ -50,19 +52,26 @@ def main() -> None:
     parser.add_argument("--note", default="", help="what a reader of the figures should know")
     parser.add_argument("arguments", nargs="*", help="for every set")
     given = parser.parse_args()
-    rows: list[dict[str, Any]] = []
-    curves: list[dict[str, Any]] = []
+    earlier = read_result(given.name)
+    found = {_key(row): row for row in earlier.get("rows", ())}
+    curves = {(curve["set"], curve["start"]): curve for curve in earlier.get("curves", ())}
     for text in given.set:
         name, data = text.split("=", 1)
         for start in given.start:
             label, _, how = start.partition("=")
             label, _, seeds = label.partition("*")
-            runs = [_run(name, label, how, data, seed, given) for seed in range(int(seeds or 1))]
-            runs = [run for run in runs if run.config.is_file()]
-            rows += _rows(name, label, runs, given.starts_from if label != TRANSFER else "imagenet")
-            curves += [_curve(name, label, run) for run in runs[:1]]
+            many = range(given.first_seed, given.first_seed + int(seeds or 1))
+            runs = {seed: _run(name, label, how, data, seed, given) for seed in many}
+            runs = {seed: run for seed, run in runs.items() if run.config.is_file()}
+            for row in _rows(name, label, runs, given.starts_from if label != TRANSFER else "imagenet"):
+                found[_key(row)] = _joined(found.get(_key(row)), row)
+            for run in list(runs.values())[:1]:
+                if curve := _curve(name, label, run):
+                    curves[name, label] = curve
+    rows = list(found.values())
     tests = _tests(rows)
-    result = {"note": given.note, "metric": METRIC, "rows": rows, "tests": tests, "curves": [c for c in curves if c]}
+    note = given.note or earlier.get("note", "")
+    result = {"note": note, "metric": METRIC, "rows": rows, "tests": tests, "curves": list(curves.values())}
     path = write_result(given.name, result)
     page = path.with_suffix(".md")
     page.write_text(_page(result), encoding="utf-8")
@@ -98,35 +107,38 @@ def _cass(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "cass_cli", *arguments], check=True)
 
 
-def _rows(name: str, label: str, runs: Sequence[Run], start: str) -> list[dict[str, Any]]:
-    """Return a row for each fraction and candidate: over label seeds, each the mean over seeds of the pretraining."""
-    cells: dict[tuple[float, str], list[Any]] = {}
-    for run in runs:
+def _key(row: Mapping[str, Any]) -> tuple[str, float, str, str]:
+    return row["set"], row["fraction"], row["start"], row["candidate"]
+
+
+def _rows(name: str, label: str, runs: Mapping[int, Run], start: str) -> list[dict[str, Any]]:
+    """Return a row for each fraction and candidate, with the scores of each pretraining by seeds of the labels."""
+    rows: dict[tuple[float, str], dict[str, Any]] = {}
+    for pretraining, run in runs.items():
         trials = [trial.summary() for trial in Variant(run, f"{start}-probe").trials()]
+        seconds = json.loads(run.summary.read_text())["seconds"] if run.summary.is_file() else 0.0
         for cell in cells_of(label, trials, METRIC) if trials else ():
-            cells.setdefault((cell.fraction, cell.candidate), []).append(cell)
-    seconds = [json.loads(run.summary.read_text())["seconds"] for run in runs if run.summary.is_file()]
-    rows = []
-    for (fraction, candidate), found in cells.items():
-        shared = set.intersection(*(set(cell.values) for cell in found))
-        values = {seed: fmean(cell.values[seed] for cell in found) for seed in sorted(shared)}
-        if fraction == ALL:  # one label set: what varies is the pretraining
-            values = {seed: cell.values[0] for seed, cell in enumerate(found)}
-        rows.append(
-            {
-                "set": name,
-                "start": label,
-                "fraction": fraction,
-                "labels": found[0].labels,
-                "candidate": candidate,
-                "pretrainings": len(found),
-                "of_each": [fmean(cell.values.values()) for cell in found],
-                "seconds": fmean(seconds) if seconds else 0.0,
-                "values": {str(seed): value for seed, value in values.items()},
-                **summarise_seeds(list(values.values())).as_dict(),
-            }
-        )
-    return rows
+            fixed = {"set": name, "start": label, "fraction": cell.fraction, "labels": cell.labels}
+            of_none = {**fixed, "candidate": cell.candidate, "of_each": {}, "seconds_of_each": {}}
+            row = rows.setdefault((cell.fraction, cell.candidate), of_none)
+            row["of_each"][str(pretraining)] = {str(seed): value for seed, value in cell.values.items()}
+            row["seconds_of_each"][str(pretraining)] = seconds
+    return list(rows.values())
+
+
+def _joined(earlier: Mapping[str, Any] | None, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with the pretrainings that were measured before beside its own, and the summary of all of them.
+
+    Its values are over the seeds of the labels, each the mean over pretrainings; with all labels over pretrainings.
+    """
+    both = {key: ({**earlier[key]} if earlier else {}) | row[key] for key in ("of_each", "seconds_of_each")}
+    of_each = both["of_each"]
+    shared = sorted(set.intersection(*map(set, of_each.values())), key=int)
+    values = {seed: fmean(of_one[seed] for of_one in of_each.values()) for seed in shared}
+    if row["fraction"] == ALL:  # one label set: what varies is the pretraining
+        values = {seed: of_each[seed]["0"] for seed in sorted(of_each, key=int)}
+    counts = {"pretrainings": len(of_each), "seconds": fmean(both["seconds_of_each"].values())}
+    return {**row, **both, **counts, "values": values, **summarise_seeds(list(values.values())).as_dict()}
 
 
 def _tests(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
