@@ -78,11 +78,11 @@ def expand(grid: Grid) -> list[GridCell]:
     wrong = 0
     for values, settings in _points(grid):
         tuning = {key: value for key, value in settings.items() if key.startswith("finetune.")}
-        fractions, seed = tuning.pop("finetune.fractions", [1.0]), tuning.pop("finetune.seed", 0)
+        fractions, seed = tuning.pop("finetune.fractions", [1.0]), tuning.pop("finetune.seed", None)
         before = {key: value for key, value in settings.items() if not key.startswith("finetune.")}
         try:
-            variant = variant_of(run_of(_frozen(before)), _frozen(tuning))
-            cells.append(GridCell(values, variant, _one(fractions), _whole(seed)))
+            variant = variant_of(run := run_of(_frozen(before)), _frozen(tuning))
+            cells.append(GridCell(values, variant, _one(fractions), _whole(seed, run.resolved.config.train.seed)))
         except ConfigError as error:
             wrong += 1
             if len(reasons) < MOST_TOLD and (error.what not in "".join(reasons) or not reasons):
@@ -155,7 +155,10 @@ def _one(fractions: Any) -> float:
     return float(fractions[0])
 
 
-def _whole(seed: Any) -> int:
+def _whole(seed: Any, otherwise: int) -> int:
+    """Return the seed of a fine-tuning: where none is named that of its run, so that seeds of transfer differ too."""
+    if seed is None:
+        return otherwise
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise ConfigError(f"finetune_seed: {seed} is no whole number from 0 on.")
     return seed

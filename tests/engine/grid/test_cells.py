@@ -47,6 +47,13 @@ def test_transfer_is_the_same_run_whatever_a_pretraining_would_be(tmp_path: Path
     assert cells[0].variant.run.init == "random"  # as its arms begin
 
 
+def test_seeds_of_fine_tuning_follow_those_of_the_pretraining_unless_named(tmp_path: Path) -> None:
+    cells = expand(grid(tmp_path, {"method": ["transfer", "cass"], "pretrain_seed": [0, 3]}))
+    assert [cell.seed for cell in cells] == [0, 3, 0, 3]
+    named = expand(grid(tmp_path, {"method": ["cass"], "pretrain_seed": [0, 3], "finetune_seed": [1]}))
+    assert [cell.seed for cell in named] == [1, 1]
+
+
 AXES = [{"augment.horizontal_flip": [0.0, 0.5]}, {"train.precision": ["fp32", "bf16"]}]
 
 
