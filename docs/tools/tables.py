@@ -52,6 +52,8 @@ def _order(name: str, labels: int) -> tuple[int, int]:
 def _spread(cell: Mapping[str, Any] | None) -> str:
     if cell is None:
         return ""
+    if cell["n"] == 1:
+        return f"{_short(cell['mean'])} (one seed)"
     half = (cell["high"] - cell["low"]) / 2
     return f"{_short(cell['mean'])} ± {_short(half)}" if half >= 0.0005 else _short(cell["mean"])
 
