@@ -53,7 +53,7 @@ def _spread(cell: Mapping[str, Any] | None) -> str:
     if cell is None:
         return ""
     if cell["n"] == 1:
-        return f"{_short(cell['mean'])} (one seed)"
+        return _short(cell["mean"])
     half = (cell["high"] - cell["low"]) / 2
     return f"{_short(cell['mean'])} ± {_short(half)}" if half >= 0.0005 else _short(cell["mean"])
 
