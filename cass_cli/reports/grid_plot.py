@@ -17,6 +17,7 @@ from cass_cli.reports.pictures import drawn
 from cass_cli.scores.metrics import METRICS
 
 WIDTH, HEIGHT = 4.2, 3.6  # inches of a panel
+APART = 0.02  # of the width, from line to line
 LONGEST_TITLE = 60  # characters
 WIDE = 8.0  # the largest value over the smallest from which an axis is logarithmic
 
@@ -34,15 +35,16 @@ def plot_grid(grid: Grid, results: GridResults, path: Path) -> Path:
     for row, one in zip(panels, sets, strict=True):
         for axes, candidate in zip(row, candidates, strict=True):
             of = [s for s in results.scores if s.candidate == candidate and (not rows or s.values[rows] == one)]
+            places = _places(grid, along)
             for i, line in enumerate(lines):
-                _draw(
-                    axes, [score for score in of if _line(score, apart) == line], along, _places(grid, along), i, line
-                )
-            _name_places(axes, _places(grid, along), along)
+                beside = _beside(places, i - (len(lines) - 1) / 2)
+                _draw(axes, [score for score in of if _line(score, apart) == line], along, beside, i, line)
+            _name_places(axes, places, along)
             axes.set_title(drawn(f"{one}, {candidate}" if one else candidate))
-            axes.set_ylim(max(0.0, axes.get_ylim()[0]), min(1.0, axes.get_ylim()[1]))
             axes.grid(alpha=0.3)
             axes.margins(x=0.1)
+        low, high = row[0].get_ylim()  # of the whole row
+        row[0].set_ylim(max(0.0, low), min(1.0, high))
         row[0].set_ylabel(f"Test {METRICS[results.metric]}")
     named = {
         label: handle for axes in panels.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
@@ -63,10 +65,27 @@ def _places(grid: Grid, along: str | None) -> dict[str, float]:
     return {label: float(label) for label in labels}
 
 
+def _numeric(places: dict[str, float]) -> bool:
+    return all(_number(label) == place for label, place in places.items())
+
+
+def _logarithmic(places: dict[str, float]) -> bool:
+    wide = bool(places) and min(places.values()) > 0 and max(places.values()) / min(places.values()) >= WIDE
+    return wide and _numeric(places)
+
+
+def _beside(places: dict[str, float], lines: float) -> dict[str, float]:
+    """Return the places of a line so many from the middle one: a little aside, so that intervals are told apart."""
+    low, high = min(places.values(), default=0.0), max(places.values(), default=0.0)
+    if _logarithmic(places):
+        return {label: place * (high / low) ** (APART * lines) for label, place in places.items()}
+    return {label: place + (high - low or 1.0) * APART * lines for label, place in places.items()}
+
+
 def _name_places(axes: Axes, places: dict[str, float], along: str | None) -> None:
     axes.set_xlabel(drawn(along or ""))
-    numeric = all(_number(label) == place for label, place in places.items())
-    if numeric and places and min(places.values()) > 0 and max(places.values()) / min(places.values()) >= WIDE:
+    numeric = _numeric(places)
+    if _logarithmic(places):
         axes.set_xscale("log")
     names = [drawn(label) for label in places]
     if numeric:
