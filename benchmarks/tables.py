@@ -26,7 +26,7 @@ from machine import RESULTS, machine_slug, write_result
 
 SHIPPED = Path(__file__).parent.parent / "experiments"
 PAPERS_EPOCHS = 100  # Sec. 4.3
-KEPT = {"table.md": ".md", "table.tex": ".tex", "results.csv": ".csv", "figure.png": ".png"}
+KEPT = {"table.md": ".md", "results.csv": ".csv", "figure.png": ".png"}
 
 
 def main() -> None:
@@ -51,6 +51,7 @@ def main() -> None:
         began = time.monotonic()
         _cass("grid", str(file), "--runs", str(given.work / "runs"))
         seconds = round(time.monotonic() - began)
+        shutil.copyfile(file, kept / file.name)
         for name, suffix in KEPT.items():
             shutil.copyfile(given.work / "runs" / f"{table}.grid" / name, kept / f"{table}{suffix}")
         print(f"{table}: {seconds} s in this call")
