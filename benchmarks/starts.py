@@ -60,7 +60,8 @@ def main() -> None:
         for start in given.start:
             label, _, how = start.partition("=")
             label, _, seeds = label.partition("*")
-            many = range(given.first_seed, given.first_seed + int(seeds or 1))
+            first = given.first_seed if label != TRANSFER else 0  # which nothing was pretrained for
+            many = range(first, first + int(seeds or 1))
             runs = {seed: _run(name, label, how, data, seed, given) for seed in many}
             runs = {seed: run for seed, run in runs.items() if run.config.is_file()}
             for row in _rows(name, label, runs, given.starts_from if label != TRANSFER else "imagenet"):
