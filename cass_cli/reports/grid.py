@@ -258,18 +258,24 @@ def _figure(value: float | None) -> str:
 
 def _sentences(grid: Grid, results: GridResults) -> list[str]:
     """Return what the tests say of a difference that there is, and how many found none."""
-    base, metric = ", ".join(grid.against.values()), METRICS[results.metric]
+    base, metric = _against(grid, grid.against), METRICS[results.metric]
     real = [each for each in results.differences if each.p_adjusted < SIGNIFICANT]
     said = []
     for each in real:
-        first = ", ".join(each.values[axis] for axis in grid.against)
+        first = _against(grid, each.values)
         where = _where(grid, results, each)
         sentence = describe_difference(each.test, first, base, metric=metric, p=each.p_adjusted)
         said.append(f"{each.candidate}{f', {where}' if where else ''}: {sentence}")
     if rest := len(results.differences) - len(real):
-        many = f"{count(rest, 'difference')} to {base} of {len(results.differences):,} cannot be told from none"
-        said.append(f"{many} (adjusted p {SIGNIFICANT:g} or more, or one seed).")
+        many = f"{rest:,} of {count(len(results.differences), 'difference')} to {base}"
+        said.append(f"{many} cannot be told from none (adjusted p {SIGNIFICANT:g} or more, or one seed).")
     return said
+
+
+def _against(grid: Grid, values: Mapping[str, str]) -> str:
+    """Return what is tested against what, in words: a method by its name, a number with that of its axis."""
+    told = ((axis, values[axis]) for axis in grid.against)
+    return ", ".join(value if value.isidentifier() else f"{axis} {value}" for axis, value in told)
 
 
 def _where(grid: Grid, results: GridResults, difference: Difference) -> str:
@@ -286,7 +292,7 @@ def _tested(grid: Grid, results: GridResults) -> Written | None:
         numbers = [signed(test.difference), *(_sign(value) for value in (test.low, test.high))]
         p = "–" if isnan(each.p_adjusted) else f"{each.p_adjusted:.2g}"
         rows.append([*(each.values[axis] for axis in results.axes), each.candidate, *numbers, p, f"{test.n}"])
-    title = f"Less {', '.join(grid.against.values())}: test {METRICS[results.metric]}"
+    title = f"Less {_against(grid, grid.against)}: test {METRICS[results.metric]}"
     return Written(title, rows, DIFFERENCES, (), names=len(results.axes) + 1)
 
 
