@@ -34,7 +34,7 @@ demo: $(BIN)/cass  ## pretrain on drawn images, fine-tune, compare, evaluate, lo
 	$(BIN)/cass report $(DEMO)/pretrained
 	@echo; echo "Made in $(DEMO):"; find $(DEMO)/pretrained -maxdepth 2 -not -path "*/features*" | sort | sed "s/^/  /"
 
-experiments: $(BIN)/cass  ## every table of the paper on drawn images, one after another, into one folder (an hour or two)
+experiments: $(BIN)/cass  ## every table of the paper on drawn images, one after another, into one folder (half an hour to two)
 	@failed=; for file in experiments/*.yaml; do \
 		$(BIN)/cass grid $$file --small --runs $(EXPERIMENTS) || failed="$$failed $$file"; \
 	done; test -z "$$failed" || { echo "Failed:$$failed"; exit 2; }
