@@ -85,7 +85,8 @@ def _small(table: str, parts: dict[str, dict[str, Any]], given: argparse.Namespa
     axes, short = grid["axes"], "train.epochs"
     axes |= {"data": parts, "pretrain_seed": list(range(given.seeds))}
     axes["method"] = [method for method in axes["method"] if not measured or method in measured]
-    grid["title"] = f"{grid['title']}: parts of {' and '.join(parts)}"
+    grid["source"] = grid["title"]
+    grid["title"] = f"{table.replace('-', ' ').capitalize()} on parts of {' and '.join(parts)}"
     grid["settings"] |= {short: given.epochs} | given.settings
     for row in [*grid["paper"], grid["against"]]:
         if short in row:

@@ -257,10 +257,10 @@ def _figure(value: float | None) -> str:
 
 
 def _sentences(grid: Grid, results: GridResults) -> list[str]:
-    """Return what the tests say of a difference that there is, and how many found none."""
+    """Return which arms collapsed, what the tests say of a difference that there is, and how many found none."""
     base, metric = _against(grid, grid.against), METRICS[results.metric]
     real = [each for each in results.differences if each.p_adjusted < SIGNIFICANT]
-    said = []
+    said = [_collapsed(method, arms, results.pretrained[method]) for method, arms in results.collapsed.items() if arms]
     for each in real:
         first = _against(grid, each.values)
         where = _where(grid, results, each)
@@ -272,10 +272,15 @@ def _sentences(grid: Grid, results: GridResults) -> list[str]:
     return said
 
 
+def _collapsed(method: str, arms: Mapping[str, int], pretrainings: int) -> str:
+    told = " and ".join(f"{arm} in {many:,}" for arm, many in sorted(arms.items()))
+    return f"Collapsed by the end of {count(pretrainings, 'pretraining')} by {method}: {told}."
+
+
 def _against(grid: Grid, values: Mapping[str, str]) -> str:
-    """Return what is tested against what, in words: a method by its name, a number with that of its axis."""
+    """Return what is tested against what, in words: a method by its name, all else with its axis."""
     told = ((axis, values[axis]) for axis in grid.against)
-    return ", ".join(value if value.isidentifier() else f"{axis} {value}" for axis, value in told)
+    return ", ".join(value if axis == "method" else f"{axis} {value}" for axis, value in told)
 
 
 def _where(grid: Grid, results: GridResults, difference: Difference) -> str:
@@ -331,6 +336,8 @@ def _results_dict(grid: Grid, results: GridResults, paths: Sequence[Path]) -> di
         "metric": results.metric,
         "cells": results.cells,
         "done": results.done,
+        "pretrained": dict(results.pretrained),
+        "collapsed": {method: dict(arms) for method, arms in results.collapsed.items()},
         "scores": [
             {
                 "values": dict(score.values),

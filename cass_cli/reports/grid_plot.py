@@ -23,7 +23,10 @@ WIDE = 8.0  # the largest value over the smallest from which an axis is logarith
 
 
 def plot_grid(grid: Grid, results: GridResults, path: Path) -> Path:
-    """Draw a column a candidate, a row a data set: mean and 95 % interval over seeds, hollow what the paper found."""
+    """Draw a column a candidate, a row a data set: mean and 95 % interval over seeds, hollow what the paper found.
+
+    Points are joined along an axis of numbers, and not from name to name.
+    """
     along = along_axis(results)
     rows = "data" if "data" in results.axes and along != "data" else None
     sets = list(grid.axes[rows]) if rows else [""]
@@ -117,6 +120,7 @@ def _draw(
         return
     half = [0.0 if isnan(score.summary.low) else score.summary.mean - score.summary.low for _, score in found]
     marker = MARKERS[index % len(MARKERS)]
+    looks = style(index) if all(_number(name) is not None for name in x_of) else style(index) | {"linestyle": "none"}
     axes.errorbar(
         [x for x, _ in found],
         [score.summary.mean for _, score in found],
@@ -126,7 +130,7 @@ def _draw(
         markersize=4,
         capsize=2,
         linewidth=1.4,
-        **style(index),
+        **looks,
     )
     paper = [(x, score.paper) for x, score in found if score.paper is not None]
     if paper:

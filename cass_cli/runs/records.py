@@ -32,6 +32,7 @@ class RunSummary(TypedDict):
     device: str
     precision: str
     weights: Mapping[ArmName, str]
+    states: NotRequired[Mapping[ArmName, str]]  # of the last epoch: healthy, shrinking or collapsed
 
 
 @with_more

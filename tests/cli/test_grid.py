@@ -59,6 +59,9 @@ def test_from_a_file_to_its_table(file: Path, capsys: pytest.CaptureFixture[str]
     assert run(["grid", str(file), "--json"]) == 0
     results = json.loads(capsys.readouterr().out)
     assert (results["done"], results["cells"]) == (8, 8)
+    states = json.loads(next(Path("runs").glob("*-cass-*/summary.json")).read_text())["states"]
+    ended = {arm: 1 for arm, state in states.items() if state == "collapsed"}
+    assert (results["pretrained"], results["collapsed"]) == ({"cass": 1}, {"cass": ended})
     cass = [s for s in results["scores"] if s["values"] == {"method": "cass", "label_fraction": "1"}]
     assert {s["candidate"]: s["paper"] for s in cass}["cnn"] == 0.75
     trial = next(Path("runs").glob("*-cass-*/finetune/*/1"))

@@ -47,3 +47,5 @@ def test_lines_stand_beside_each_other(axis: str, labels: list[str], monkeypatch
     assert all(one < other for one, other in zip(first, second, strict=True))
     assert second[0] < first[1]  # and next to their own place
     assert [text.get_text() for text in axes.get_xticklabels()] == labels
+    joined = [container.lines[0].get_linestyle() != "None" for container in axes.containers]
+    assert joined == 2 * [axis != "recipe"]  # names have no order

@@ -15,7 +15,7 @@ from cass_cli.scores.over_seeds import PairedTest, summarise_seeds
 
 @pytest.mark.parametrize(
     ("axis", "labels", "told"),
-    [("method", ["transfer", "cass"], "transfer"), ("train.batch_size", ["16", "8"], "train.batch_size 16")],
+    [("method", ["transfer", "cass"], "transfer"), ("optim.cnn", ["adam", "sgd"], "optim.cnn adam")],
 )
 def test_what_is_tested_against_is_named(axis: str, labels: list[str], told: str, tmp_path: Path) -> None:
     grid = Grid("g", "a grid", {axis: {label: {} for label in labels}}, against={axis: labels[0]})
@@ -26,4 +26,13 @@ def test_what_is_tested_against_is_named(axis: str, labels: list[str], told: str
     table = (tmp_path / "table.md").read_text(encoding="utf-8")
     assert f"2 of 3 differences to {told} cannot be told from none" in table
     assert f"Less {told}: test macro F1" in table
-    assert table.split("cnn: ")[1].startswith(told.replace("16", "8").replace("transfer", "cass"))
+    assert table.split("cnn: ")[1].startswith(told.replace("adam", "sgd").replace("transfer", "cass"))
+
+
+def test_arms_that_had_collapsed_are_told(tmp_path: Path) -> None:
+    grid = Grid("g", "a grid", {"method": {"cass": {}, "byol": {}}})
+    counts = {"pretrained": {"cass": 3, "byol": 1}, "collapsed": {"cass": {"vit": 3, "cnn": 1}, "byol": {}}}
+    write_results(grid, GridResults("macro_f1", (), (), ("method",), 4, 4, **counts), (), Records(tmp_path))
+    table = (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert "Collapsed by the end of 3 pretrainings by cass: cnn in 1 and vit in 3." in table
+    assert "byol" not in table

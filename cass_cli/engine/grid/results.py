@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import nan
 from pathlib import Path
 from statistics import fmean
@@ -12,6 +13,7 @@ from cass_cli.config.grid_file import SEEDS, Grid, value_name
 from cass_cli.engine.grid.cells import GridCell
 from cass_cli.runs.compare import cells_of, check_metric
 from cass_cli.runs.directory import Run
+from cass_cli.runs.records import read_run_summary
 from cass_cli.runs.summary import TrialSummary
 from cass_cli.runs.trials import Trial, Variant
 from cass_cli.scores.over_seeds import PairedTest, SeedSummary, holm, paired_test, summarise_seeds
@@ -58,6 +60,10 @@ class GridResults:
     axes: tuple[str, ...]  # that have several values, but for seeds
     done: int
     cells: int
+    pretrained: Mapping[str, int] = field(
+        default_factory=dict
+    )  # by method: how many pretrainings stand behind the cells
+    collapsed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # and by arm, in how many it had collapsed
 
 
 def finished(cells: Iterable[GridCell], runs: Path) -> list[Found]:
@@ -79,7 +85,19 @@ def results_of(grid: Grid, found: Sequence[Found], cells: Sequence[GridCell]) ->
     for each in found:
         points.setdefault(tuple(_point(each.cell).items()), []).append(each)
     scores = [score for point, of in points.items() for score in _scores(grid, dict(point), of, metric)]
-    return GridResults(metric, tuple(scores), _differences(grid, scores), several, len(found), len(cells))
+    differences = _differences(grid, scores)
+    return GridResults(metric, tuple(scores), differences, several, len(found), len(cells), *_pretrainings(found))
+
+
+def _pretrainings(found: Sequence[Found]) -> tuple[dict[str, int], dict[str, Counter[str]]]:
+    """Return how many pretrainings each method has, and how many of them each arm ended collapsed."""
+    methods = {each.trial.variant.run: each.summary.method for each in found}
+    ended = [(method, read_run_summary(run.summary)) for run, method in methods.items()]
+    states = [(method, summary.get("states", {})) for method, summary in ended if summary is not None]
+    collapsed: dict[str, Counter[str]] = {method: Counter() for method, _ in states}
+    for method, of_arms in states:
+        collapsed[method].update(arm for arm, state in of_arms.items() if state == "collapsed")
+    return dict(Counter(method for method, _ in states)), collapsed
 
 
 def _point(cell: GridCell) -> dict[str, str]:
