@@ -153,7 +153,9 @@ def _joined(earlier: Mapping[str, Any] | None, row: Mapping[str, Any]) -> dict[s
 
 def _tests(cells: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what validation picked for the probe against what it picked for the others, over the seeds of both."""
-    picked = {(cell["set"], cell["fraction"], cell["recipe"]): cell for cell in cells if cell["candidate"] == "pick"}
+    sets, recipes = list(dict.fromkeys(cell["set"] for cell in cells)), list(RECIPES)
+    ordered = sorted(cells, key=lambda c: (sets.index(c["set"]), recipes.index(c["recipe"]), c["fraction"]))
+    picked = {(cell["set"], cell["fraction"], cell["recipe"]): cell for cell in ordered if cell["candidate"] == "pick"}
     return [
         {
             "set": name,
