@@ -60,10 +60,8 @@ class GridResults:
     axes: tuple[str, ...]  # that have several values, but for seeds
     done: int
     cells: int
-    pretrained: Mapping[str, int] = field(
-        default_factory=dict
-    )  # by method: how many pretrainings stand behind the cells
-    collapsed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # and by arm, in how many it had collapsed
+    pretrained: Mapping[str, int] = field(default_factory=dict)  # by method: pretrainings behind the cells
+    collapsed: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # and by arm: of these, where it collapsed
 
 
 def finished(cells: Iterable[GridCell], runs: Path) -> list[Found]:
@@ -91,8 +89,8 @@ def results_of(grid: Grid, found: Sequence[Found], cells: Sequence[GridCell]) ->
 
 def _pretrainings(found: Sequence[Found]) -> tuple[dict[str, int], dict[str, Counter[str]]]:
     """Return how many pretrainings each method has, and how many of them each arm ended collapsed."""
-    methods = {each.trial.variant.run: each.summary.method for each in found}
-    ended = [(method, read_run_summary(run.summary)) for run, method in methods.items()]
+    method_of = {each.trial.variant.run: each.cell.variant.run.resolved.config.method.name for each in found}
+    ended = [(method, read_run_summary(run.summary)) for run, method in method_of.items()]  # None: transfer
     states = [(method, summary.get("states", {})) for method, summary in ended if summary is not None]
     collapsed: dict[str, Counter[str]] = {method: Counter() for method, _ in states}
     for method, of_arms in states:
