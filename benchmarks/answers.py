@@ -62,16 +62,18 @@ def main() -> None:
     sets = dict(text.split("=", 1) for text in given.set)
     asked = dict(text.split("=", 1) for text in given.seeds)
     seeds = SEEDS | {recipe: [int(number) for number in text.split(",")] for recipe, text in asked.items()}
-    earlier = read_result("answers")
-    rows = {_key(row): row for row in earlier.get("cells", ())}
+    own: list[dict[str, Any]] = []
     for name, data in sets.items():
         for recipe in given.recipe or RECIPES:
             if not given.read:
                 _finetune(name, recipe, data, seeds[recipe], given)
             trials = _trials(given.runs, name, recipe)
-            for cell in cells_of(recipe, trials, METRIC) if trials else ():
-                row = _row(name, cell, _seconds(trials, cell.fraction))
-                rows[_key(row)] = _joined(rows.get(_key(row)), row)
+            found = cells_of(recipe, trials, METRIC) if trials else ()
+            own += [_row(name, cell, _seconds(trials, cell.fraction)) for cell in found]
+    earlier = read_result("answers")  # only now: another process may have written meanwhile
+    rows = {_key(row): row for row in earlier.get("cells", ())}
+    for row in own:
+        rows[_key(row)] = _joined(rows.get(_key(row)), row)
     cells = list(rows.values())
     tests = _tests(cells)
     for test, p in zip(tests, holm([test["t_p"] for test in tests]), strict=True):

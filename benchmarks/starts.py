@@ -52,9 +52,8 @@ def main() -> None:
     parser.add_argument("--note", default="", help="what a reader of the figures should know")
     parser.add_argument("arguments", nargs="*", help="for every set")
     given = parser.parse_args()
-    earlier = read_result(given.name)
-    found = {_key(row): row for row in earlier.get("rows", ())}
-    curves = {(curve["set"], curve["start"]): curve for curve in earlier.get("curves", ())}
+    own: list[dict[str, Any]] = []
+    drawn: list[dict[str, Any]] = []
     for text in given.set:
         name, data = text.split("=", 1)
         for start in given.start:
@@ -64,11 +63,13 @@ def main() -> None:
             many = range(first, first + int(seeds or 1))
             runs = {seed: _run(name, label, how, data, seed, given) for seed in many}
             runs = {seed: run for seed, run in runs.items() if run.config.is_file()}
-            for row in _rows(name, label, runs, given.starts_from if label != TRANSFER else "imagenet"):
-                found[_key(row)] = _joined(found.get(_key(row)), row)
-            for run in list(runs.values())[:1]:
-                if curve := _curve(name, label, run):
-                    curves[name, label] = curve
+            own += _rows(name, label, runs, given.starts_from if label != TRANSFER else "imagenet")
+            drawn += [_curve(name, label, run) for run in list(runs.values())[:1]]
+    earlier = read_result(given.name)  # only now: another process may have written meanwhile
+    found = {_key(row): row for row in earlier.get("rows", ())}
+    for row in own:
+        found[_key(row)] = _joined(found.get(_key(row)), row)
+    curves = {(curve["set"], curve["start"]): curve for curve in [*earlier.get("curves", ()), *filter(None, drawn)]}
     rows = list(found.values())
     tests = _tests(rows)
     note = given.note or earlier.get("note", "")
