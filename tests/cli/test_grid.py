@@ -59,9 +59,7 @@ def test_from_a_file_to_its_table(file: Path, capsys: pytest.CaptureFixture[str]
     assert run(["grid", str(file), "--json"]) == 0
     results = json.loads(capsys.readouterr().out)
     assert (results["done"], results["cells"]) == (8, 8)
-    states = json.loads(next(Path("runs").glob("*-cass-*/summary.json")).read_text())["states"]
-    ended = {arm: 1 for arm, state in states.items() if state == "collapsed"}
-    assert (results["pretrained"], results["collapsed"]) == ({"cass": 1}, {"cass": ended})
+    assert (results["pretrained"], results["collapsed"]) == ({"cass": 1}, {"cass": {}})
     cass = [s for s in results["scores"] if s["values"] == {"method": "cass", "label_fraction": "1"}]
     assert {s["candidate"]: s["paper"] for s in cass}["cnn"] == 0.75
     trial = next(Path("runs").glob("*-cass-*/finetune/*/1"))
@@ -76,6 +74,13 @@ def test_from_a_file_to_its_table(file: Path, capsys: pytest.CaptureFixture[str]
     rows = Path("runs/starts.grid/results.csv").read_text().splitlines()
     assert rows[0].startswith("method,label_fraction,finetune_seed,run,trial,")
     assert Path("runs/starts.grid/figure.png").stat().st_size > 10_000
+
+    pretraining = next(Path("runs").glob("*-cass-*/summary.json"))
+    told = json.loads(pretraining.read_text())
+    assert set(told["states"]) == {"cnn", "vit"}
+    pretraining.write_text(json.dumps(told | {"states": {"cnn": "healthy", "vit": "collapsed"}}))
+    assert run(["grid", str(file)]) == 0
+    assert "Collapsed by the end of 1 pretraining by cass: vit in 1." in capsys.readouterr().out
 
     began = {path: path.stat().st_mtime_ns for path in Path("runs").rglob("summary.json")}
     assert run(["grid", str(file), "--watch"]) == 0

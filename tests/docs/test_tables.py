@@ -25,6 +25,13 @@ def test_the_table_of_the_readme_is_the_committed_result() -> None:
     assert TABLES["answers"](AVX512 / "answers.json") in readme
 
 
+def test_a_score_of_one_seed_has_no_interval(tmp_path: Path) -> None:
+    cell = {"set": "ham10000", "labels": 26, "fraction": 0.01, "recipe": "probe", "candidate": "pick", "mean": 0.5}
+    path = tmp_path / "answers.json"
+    path.write_text(json.dumps({"cells": [cell | {"n": 1, "low": None, "high": None}]}))
+    assert cells(TABLES["answers"](path))[2] == ["HAM10000, 26 (1 %)", "", ".500", ""]
+
+
 def test_answers_are_those_of_the_page_beside_the_result() -> None:
     """`benchmarks/answers.py` wrote answers.md from the same file: set, labels, recipe → pick."""
     theirs = {(row[0], row[1].split()[0], row[2]): row[8] for row in cells(nth_table(_path("answers.md"), 1))[2:]}
