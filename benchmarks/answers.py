@@ -7,9 +7,10 @@ Every set is fine-tuned from ImageNet weights (plain transfer) by each recipe on
 same on the last layer alone ("pooled"), which is what a few lines of scikit-learn give; the recipe `tuned`, alone and
 with images that teach without their labels ("taught"); and the paper's, without its guard. What follows `--` is for all
 sets. What is finished already is only read, so that an interrupted run goes on, and `--read` trains nothing. Scores in
-answers.json stay unless these runs have them too, so that its sets, recipes and seeds can be done one at a time. Writes
-answers.json, the page answers.md (candidates, seconds of a trial, and paired tests of what validation picked for the
-probe against what it picked for the others) and the figure answers.png: scores against labels, a line a recipe.
+answers.json stay unless these runs have them too, so that its sets, recipes and seeds can be done one at a time; other
+arms or settings need another --name. Writes answers.json, the page answers.md (candidates, seconds of a trial, and
+paired tests of what validation picked for the probe against what it picked for the others) and the figure answers.png:
+scores against labels, a line a recipe.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0, help="of those that are done now")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder that holds the runs")
     parser.add_argument("--read", action="store_true", help="train nothing: table what is there")
+    parser.add_argument("--name", default="answers", help="of the files that are written: another for other arms")
     parser.add_argument("--note", default="", help="what a reader of the figures should know")
     parser.add_argument("arguments", nargs="*", help="for every set")
     given = parser.parse_args()
@@ -70,7 +72,7 @@ def main() -> None:
             trials = _trials(given.runs, name, recipe)
             found = cells_of(recipe, trials, METRIC) if trials else ()
             own += [_row(name, cell, _seconds(trials, cell.fraction)) for cell in found]
-    earlier = read_result("answers")  # only now: another process may have written meanwhile
+    earlier = read_result(given.name)  # only now: another process may have written meanwhile
     rows = {_key(row): row for row in earlier.get("cells", ())}
     for row in own:
         rows[_key(row)] = _joined(rows.get(_key(row)), row)
@@ -79,7 +81,7 @@ def main() -> None:
     for test, p in zip(tests, holm([test["t_p"] for test in tests]), strict=True):
         test["p_adjusted"] = p
     result = {"note": given.note or earlier.get("note", ""), "metric": METRIC, "cells": cells, "tests": tests}
-    path = write_result("answers", result)
+    path = write_result(given.name, result)
     page = path.with_suffix(".md")
     page.write_text(_page(result), encoding="utf-8")
     print(page.read_text(encoding="utf-8"))

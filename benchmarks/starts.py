@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--from", dest="starts_from", default="pretrained", help="or best: see `cass finetune`")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder that holds the runs")
     parser.add_argument("--read", action="store_true", help="train nothing: table what is there")
-    parser.add_argument("--name", default="starts", help="of the files that are written")
+    parser.add_argument("--name", default="starts", help="of the files that are written: another for other arms")
     parser.add_argument("--note", default="", help="what a reader of the figures should know")
     parser.add_argument("arguments", nargs="*", help="for every set")
     given = parser.parse_args()
