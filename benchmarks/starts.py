@@ -20,6 +20,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -33,6 +34,7 @@ from cass_cli.scores.over_seeds import format_summary, holm, paired_test, summar
 
 METRIC = "macro_f1"
 TRANSFER = "transfer"
+OR_TRANSFER = " or transfer"  # of each arm the start that the shown labels prefer: --init-from best
 CANDIDATES = ("cnn", "vit", "mean", "joint", "pick")
 ALL = 1.0  # of the labels: seeds then differ in the folds only, so there is one
 
@@ -45,7 +47,7 @@ def main() -> None:
     parser.add_argument("--fractions", default="0.01,0.1,1", help="of the training labels")
     parser.add_argument("--seeds", type=int, default=10, help="of label subsets, where not all labels are shown")
     parser.add_argument("--first-seed", type=int, default=0, help="of the pretrainings that are done now")
-    parser.add_argument("--from", dest="starts_from", default="pretrained", help="or best: see `cass finetune`")
+    parser.add_argument("--from", dest="starts_from", default="pretrained", help="or best, or both: pretrained,best")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder that holds the runs")
     parser.add_argument("--read", action="store_true", help="train nothing: table what is there")
     parser.add_argument("--name", default="starts", help="of the files that are written: another for other arms")
@@ -56,14 +58,15 @@ def main() -> None:
     drawn: list[dict[str, Any]] = []
     for text in given.set:
         name, data = text.split("=", 1)
-        for start in given.start:
-            label, _, how = start.partition("=")
+        for asked in given.start:
+            label, _, how = asked.partition("=")
             label, _, seeds = label.partition("*")
             first = given.first_seed if label != TRANSFER else 0  # which nothing was pretrained for
             many = range(first, first + int(seeds or 1))
             runs = {seed: _run(name, label, how, data, seed, given) for seed in many}
             runs = {seed: run for seed, run in runs.items() if run.config.is_file()}
-            own += _rows(name, label, runs, given.starts_from if label != TRANSFER else "imagenet")
+            for start in _starts(label, given):
+                own += _rows(name, label + (OR_TRANSFER if start == "best" else ""), runs, start)
             drawn += [_curve(name, label, run) for run in list(runs.values())[:1]]
     earlier = read_result(given.name)  # only now: another process may have written meanwhile
     found = {_key(row): row for row in earlier.get("rows", ())}
@@ -90,18 +93,22 @@ def _run(name: str, label: str, how: str, data: str, seed: int, given: argparse.
         return run
     words = [*shlex.split(data), *given.arguments, "--runs", str(given.runs), "--name", run.path.name]
     here = ["--runs", str(given.runs), "--run", run.path.name]
-    start = given.starts_from if label != TRANSFER else "imagenet"
     if label != TRANSFER and not run.summary.is_file():
         going_on = ["--resume", "--runs", str(given.runs), "--name", run.path.name]
         new = [*words, *shlex.split(how), "--seed", str(seed), "--no-advice"]
         _cass("pretrain", *(going_on if run.checkpoint.is_file() else new))
-    for fraction in map(float, given.fractions.split(",")):
+    for start, fraction in product(_starts(label, given), map(float, given.fractions.split(","))):
         done = (run.path / "finetune" / f"{start}-probe").is_dir()
         what = here if run.config.is_file() else words
         many = "1" if fraction == ALL else str(given.seeds)
         asked = ["--label-fraction", f"{fraction:g}", "--seeds", many, *(["--resume"] if done else [])]
         _cass("finetune", *what, "--init-from", start, "--recipe", "probe", *asked)
     return run
+
+
+def _starts(label: str, given: argparse.Namespace) -> list[str]:
+    """Return what fine-tunings of a run begin with, as `cass finetune --init-from` names it."""
+    return ["imagenet"] if label == TRANSFER else given.starts_from.split(",")
 
 
 def _cass(*arguments: str) -> None:
