@@ -1,4 +1,7 @@
-"""The form of what a checkpoint holds: the same names, kinds and shapes as in what it is to be loaded into."""
+"""The form of what a checkpoint holds: the same names, kinds and shapes as in what it is to be loaded into.
+
+Beside what a step depends on it holds the seconds that were spent, so that a resumed run tells what all of it cost.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+
+def no_seconds() -> dict[str, float]:
+    """Return the seconds spent by what begins: on all of it, and on the epoch that it is in."""
+    return {"run": 0.0, "epoch": 0.0}
 
 
 def first(faults: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from cass_cli.cli.app import run
-from cass_cli.engine.checkpoint import load_checkpoint
+from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
 from cass_cli.engine.pretraining.session import Session, refresh_averages
 from cass_cli.runs.writers import writing_run
 
@@ -169,8 +169,14 @@ def test_resume_refuses_other_settings_and_takes_more_epochs(
     assert "finished already" in capsys.readouterr().err
     assert run(["pretrain", "--resume", "--runs", str(tmp_path), "--lr", "0.5"]) == 2
     assert "optim.lr was 0.001, now 0.5" in capsys.readouterr().err
+    checkpoint = tmp_path / "run" / "checkpoints" / "last" / "state.pt"
+    spent = load_checkpoint(checkpoint)["seconds"]
+    assert 0 < spent["run"] < 60 and spent["epoch"] == 0
+    save_checkpoint(checkpoint, {**load_checkpoint(checkpoint), "seconds": {"run": 1000.0, "epoch": 0.0}})
     assert run(["pretrain", "--resume", "--runs", str(tmp_path), "--epochs", "3", "--json"]) == 0
-    assert result_of(capsys)["epochs"] == 3
+    result = result_of(capsys)
+    assert result["epochs"] == 3
+    assert 1000 < result["seconds"] < 1100  # all that the run cost
     config = (tmp_path / "run" / "config.yaml").read_text()
     assert yaml.safe_load(config)["train"]["epochs"] == 3
     assert "batch_size: 8  # flag" in config

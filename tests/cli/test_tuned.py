@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from cass_cli.cli.app import run
 from cass_cli.data.sources import load_samples
 from cass_cli.data.store.store import build_store
+from cass_cli.engine.checkpoint import load_checkpoint, save_checkpoint
 from cass_cli.engine.finetuning import loop, trained
 from cass_cli.models.heads import join
 from cass_cli.runs.made_from import read_made_from
@@ -115,9 +116,14 @@ def test_stopped_in_an_epoch_and_resumed_gives_the_same(runs: Path, monkeypatch:
     with monkeypatch.context() as patched:
         patched.setattr(loop, "tune_step", stop_in_the_sixth)
         assert run(["finetune", "--runs", str(runs), *QUICK, "--no-guard"]) == 143
-    assert list(trial(runs).rglob("state.pt"))
+    [checkpoint] = trial(runs).rglob("state.pt")
+    state = load_checkpoint(checkpoint)
+    save_checkpoint(checkpoint, {**state, "seconds": {"run": 2000.0 + state["seconds"]["run"], "epoch": 1000.0}})
     assert run(["finetune", "--runs", str(runs), "--resume"]) == 0
     assert timeless(summary(trial(runs))) == before
+    assert 2000 < summary(trial(runs))["seconds"] < 2999  # the whole trial's, by all processes
+    rows = [json.loads(line) for line in (trial(runs) / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows if row["seconds"] > 1000] == [state["epoch"] + 1]
     again = load_file(trial(runs) / "arms" / "vit.safetensors")
     assert all(torch.equal(value, again[key]) for key, value in weights.items())
 

@@ -118,13 +118,15 @@ def finetune(
         order = _order(t)
         targets = t.train_labels[order.to(t.device)]
         others = _others(t, len(order))
-        began = saved = time.monotonic()
+        saved = time.monotonic()
+        began = saved - t.seconds["epoch"]
         for bound, pixels, other in prefetch(partial(_fetch, t, order, others), bounds[t.batch :], device=t.device):
             lr = _lr(t, t.epoch * len(bounds) + t.batch)
             losses = tune_step(t, pixels, targets[slice(*bound)], lr=lr, other=other)
             t.batch += 1
             if t.batch % check_every == 0 or t.batch == len(bounds) or stop.asked:
                 _check_finite(t, losses)
+                t.seconds["epoch"] = time.monotonic() - began
                 on_step(TuneStep(t.epoch, t.batch, len(bounds), bound[1], max(map(float, losses.values())), lr))
                 if stop:
                     save(t)
@@ -220,7 +222,7 @@ def _end_epoch(t: Tuning, *, lr: float, seconds: float, on_scored: Callable[[int
     """Validate the learning arms, keep their best weights, and move `t` to the start of the next epoch."""
     learning = {name: arm for name, arm in t.arms.items() if not arm.stopped}
     seen = validate(t, list(learning), on_scored=on_scored)
-    t.epoch, t.batch = t.epoch + 1, 0
+    t.epoch, t.batch, t.seconds["epoch"] = t.epoch + 1, 0, 0.0
     arms = {}
     for name, arm in learning.items():
         val_loss, score = seen[name]

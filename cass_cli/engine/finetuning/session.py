@@ -29,7 +29,7 @@ from cass_cli.engine.finetuning.imbalance import logit_adjustment
 from cass_cli.engine.finite import check_restored, diverged, not_finite_in
 from cass_cli.engine.inference import store_logits
 from cass_cli.engine.optimisers import build_tuner
-from cass_cli.engine.state import first, optimiser_unlike, unlike
+from cass_cli.engine.state import first, no_seconds, optimiser_unlike, unlike
 from cass_cli.errors import RunError
 from cass_cli.models.heads import Joined
 from cass_cli.scores.calibration import to_probabilities
@@ -88,6 +88,7 @@ class Tuning:
     arms: dict[str, ArmTuning]
     epoch: int = 0
     batch: int = 0
+    seconds: dict[str, float] = field(default_factory=no_seconds)  # that were spent before the last checkpoint
     saved: bool = False  # whether there is a checkpoint to go on from
 
     @property
@@ -257,7 +258,7 @@ def tuning_state(t: Tuning) -> dict[str, Any]:
         }
         for name, arm in t.arms.items()
     }
-    return {"arms": arms, "epoch": t.epoch, "batch": t.batch, "images": t.images}
+    return {"arms": arms, "epoch": t.epoch, "batch": t.batch, "images": t.images, "seconds": dict(t.seconds)}
 
 
 def check_state(t: Tuning, state: Mapping[str, Any], path: Path) -> None:
@@ -295,7 +296,7 @@ def _faults(t: Tuning, state: Mapping[str, Any]) -> Iterator[str]:
 def restore_tuning(t: Tuning, state: Mapping[str, Any]) -> None:
     """Bring `t` to where `tuning_state` was taken; raise `RunError` where that isn't finite."""
     check_restored(_needed(state))
-    t.epoch, t.batch, t.saved = state["epoch"], state["batch"], True
+    t.epoch, t.batch, t.seconds, t.saved = state["epoch"], state["batch"], dict(state["seconds"]), True
     for name, arm in t.arms.items():
         saved = state["arms"][name]
         arm.network.load_state_dict(saved["network"])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from cass_cli.engine.finetuning.shared import Job, Watcher
 from cass_cli.engine.finetuning.starts import Start
 from cass_cli.engine.signals import StopRequest
 from cass_cli.engine.starting_arms import with_drop_path, with_new_head, with_probe_head
+from cass_cli.engine.state import no_seconds
 from cass_cli.errors import RunError
 from cass_cli.models.arms import Arm
 from cass_cli.models.heads import LayerHead
@@ -52,6 +54,7 @@ class Answers:
     best_epochs: Mapping[str, int] = field(default_factory=dict)  # of fine-tuned arms
     guarded: Mapping[str, Guarded] = field(default_factory=dict)
     set_aside: Logits = field(default_factory=dict)  # of the arm, or the probe of it, that was not kept
+    seconds_before: float = 0.0  # spent by earlier processes, where the trial was gone on with
     untold: int = 0  # images without a label that is shown, which taught
     ensemble: bool = False  # whether trained arms and a probe are among them, which err differently
 
@@ -64,10 +67,12 @@ def trained_answers(
     begins: Callable[[int, int], None],
     watch: Watcher,
     stop: StopRequest,
+    *,
+    began: float,
 ) -> Answers:
     """Train the arms on the labels of `subset`, keep what validation prefers, and write it down.
 
-    `begins(epoch, epochs)` is told where the training stands.
+    `begins(epoch, epochs)` is told where the training stands; this process's part of it `began` by the monotonic clock.
     """
     settings, bodies = job.config.finetune, {name: start.body for name, start in starts.items()}
     probe = None
@@ -82,8 +87,9 @@ def trained_answers(
     t = new_tuning(job, trial, bodies, subset, heads=probe.heads if probe else {}, unlabelled=unlabelled)
     _go_on(job, trial, t, watch)
     begins(t.epoch, settings.epochs)
-    _train(job, trial, t, starts, watch, stop)
-    return _guarded(job, trial, t, bodies, probe, subset, watch, stop)
+    before = t.seconds["run"]
+    _train(job, trial, t, starts, watch, stop, began=began - before)
+    return replace(_guarded(job, trial, t, bodies, probe, subset, watch, stop), seconds_before=before)
 
 
 def new_tuning(
@@ -142,7 +148,7 @@ def _unlabelled(
 def _go_on(job: Job, trial: Trial, t: Tuning, watch: Watcher) -> None:
     """Bring `t` to where the trial was interrupted, if it was."""
     if trial.files.checkpoint.exists():
-        state = load_checkpoint(trial.files.checkpoint)
+        state = {"seconds": no_seconds(), **load_checkpoint(trial.files.checkpoint)}  # older ones have none
         check_state(t, state, trial.files.checkpoint)
         if state["images"] != t.images or state["arms"].keys() != t.arms.keys():
             raise RunError(f"{trial.path} was begun on other images or arms.", hint="Start it again with --overwrite.")
@@ -156,11 +162,21 @@ def _go_on(job: Job, trial: Trial, t: Tuning, watch: Watcher) -> None:
         trial.files.metrics.unlink(missing_ok=True)
 
 
-def _train(job: Job, trial: Trial, t: Tuning, starts: Mapping[str, Start], watch: Watcher, stop: StopRequest) -> None:
+def _train(
+    job: Job,
+    trial: Trial,
+    t: Tuning,
+    starts: Mapping[str, Start],
+    watch: Watcher,
+    stop: StopRequest,
+    *,
+    began: float,
+) -> None:
     """Train until every arm has stopped, and give each its best weights."""
 
     def save(t: Tuning) -> None:
         asked = stop.saved()
+        t.seconds["run"] = time.monotonic() - began
         state = {**tuning_state(t), "began": dict(job.began), "metrics": trial.files.metrics_mark()}
         state["starts"] = {name: {"name": start.name, "scores": dict(start.scores)} for name, start in starts.items()}
         save_checkpoint(trial.files.checkpoint, state)

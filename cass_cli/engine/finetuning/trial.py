@@ -44,7 +44,7 @@ def run_trial(
 
     trial.path.mkdir(parents=True, exist_ok=True)
     if settings.trains:
-        answers = trained_answers(job, trial, starts, subset, begins, watch, stop)
+        answers = trained_answers(job, trial, starts, subset, begins, watch, stop, began=began)
     else:
         begins(0, 0)
         probe = fit_probe(job, bodies, subset, watch, stop, joint=True, seed=trial_seed(trial.seed))
@@ -52,7 +52,8 @@ def run_trial(
             export_probed(job, trial, bodies, probe.heads)
         answers = Answers(probe.logits)
     watch.doing("Choosing by validation images, scoring")
-    summary = _summary(job, trial, starts, answers, seen=seen, seconds=time.monotonic() - began)
+    seconds = answers.seconds_before + time.monotonic() - began
+    summary = _summary(job, trial, starts, answers, seen=seen, seconds=seconds)
     if trial.fold:
         _keep_answers(job, trial, answers, summary)
     write_json(trial.files.summary, summary.as_dict())

@@ -41,6 +41,7 @@ from cass_cli.engine.pretraining.session import (
 )
 from cass_cli.engine.pretraining.targets import begin_targets, build_teachers, check_teachers, save_targets
 from cass_cli.engine.signals import StopRequest, resumed_by, stop_on_signal
+from cass_cli.engine.state import no_seconds
 from cass_cli.errors import RunError
 from cass_cli.files import sweep, write_json, write_text
 from cass_cli.methods.build import build_arms
@@ -134,7 +135,7 @@ def _pretrain_job(
     check_teachers(config)
     compute = choose_compute(config.train, local_rank=world.local_rank)
     device = compute.device
-    state = load_checkpoint(run.checkpoint) if resume else None
+    state = {"seconds": no_seconds(), **load_checkpoint(run.checkpoint)} if resume else None  # older ones have none
     dataset, images = _find(config, run, world, watch, resume=resume, verify=verify)
     watch.doing("Building the networks")
     arms = build_arms(config)
@@ -211,10 +212,11 @@ def _train(
     session: Session, run: Run, config: Config, watch: Watcher, stop: StopRequest, *, labelled: bool
 ) -> PretrainResult:
     world = session.world
-    began = time.monotonic()
+    began = time.monotonic() - session.seconds["run"]
 
     def save(s: Session) -> None:
         asked = stop.saved()
+        s.seconds["run"] = time.monotonic() - began
         if world.leads:
             save_checkpoint(run.checkpoint, {**session_state(s), "metrics": run.metrics_mark()})
             watch.saved()

@@ -53,7 +53,10 @@ class StepStats:
 
 @dataclass(frozen=True)
 class EpochStats:
-    """What one epoch did. `seconds` is of training alone; `waiting` is the share of it spent on data."""
+    """What one epoch did. `seconds` is of training alone, by every process that had a part in the epoch.
+
+    `waiting` is the share of it that the last of them spent on data.
+    """
 
     epoch: int
     loss: float
@@ -94,8 +97,9 @@ def pretrain(
     while s.epoch < s.train.epochs:
         order = epoch_order(s.images, seed=s.train.seed, epoch=s.epoch)
         batches = [order[start:stop_] for start, stop_ in bounds[s.batch :]]
-        seen_before, waiting = s.seen, 0.0
-        began = saved = mark = time.monotonic()
+        waiting = 0.0
+        here = saved = mark = time.monotonic()
+        began = here - s.seconds["epoch"]
         for batch, images in prefetch(lambda batch: (batch, fetch(s, batch)), batches, device=s.device):
             waiting += time.monotonic() - mark
             lr = _lr(s, s.step)
@@ -107,7 +111,8 @@ def pretrain(
                 value = float(loss) * s.world.size  # device sync
                 if s.world.any(not math.isfinite(value)):
                     raise stopped(s, f"The loss became {value} in epoch {s.epoch + 1}, batch {s.batch}")
-                share = waiting / (time.monotonic() - began)
+                share = waiting / (time.monotonic() - here)
+                s.seconds["epoch"] = time.monotonic() - began
                 peak = memory_taken(s.device)
                 on_step(StepStats(s.epoch, s.batch, len(bounds), s.seen, value, lr, share, peak))
                 if s.world.any(bool(stop)):
@@ -117,22 +122,24 @@ def pretrain(
                     save(s)
                     saved = time.monotonic()
             mark = time.monotonic()
-        seconds = max(time.monotonic() - began, 1e-9)
-        stats = _end_epoch(s, trained=s.seen - seen_before, seconds=seconds, waiting=waiting / seconds)
+        now = time.monotonic()
+        stats = _end_epoch(s, seconds=max(now - began, 1e-9), waiting=waiting / max(now - here, 1e-9))
         yield stats
         save(s)  # only now: what a checkpoint holds has been told, whenever the process dies
         if s.train.on_collapse == "stop" and s.world.any("collapsed" in stats.states.values()):
             raise RunError(f"Stopped after epoch {s.epoch}: an arm collapsed.", hint=ADVICE)
 
 
-def _end_epoch(s: Session, *, trained: int, seconds: float, waiting: float) -> EpochStats:
+def _end_epoch(s: Session, *, seconds: float, waiting: float) -> EpochStats:
     """Average the weights, measure the gauges, and move `s` to the start of the next epoch."""
     loss = float(_sum_over_processes(s.loss_sum)) / s.seen  # device sync
     if s.epoch >= math.floor(s.optim.averaging_start * s.train.epochs):
         for name, averaged in s.averaged.items():
             averaged.update_parameters(s.method.arms[name])
     check_finite(s)  # before the epoch is told: one that was told is saved
+    trained = s.seen
     s.epoch, s.batch, s.seen, s.loss_sum = s.epoch + 1, 0, 0, torch.zeros_like(s.loss_sum)
+    s.seconds["epoch"] = 0.0
     gauges = measure_gauges(s)
     states = {arm: gauges[arm].state(s.start_gauges[arm]) for arm in gauges}
     due = s.probe is not None and (s.epoch % s.train.probe_every == 0 or s.epoch == s.train.epochs)

@@ -26,7 +26,7 @@ from cass_cli.engine.finite import check_restored, diverged, not_finite_in
 from cass_cli.engine.optimisers import build_optimiser
 from cass_cli.engine.pretraining.collapse import ArmGauges, Gauge
 from cass_cli.engine.pretraining.plan import check_batches, fewest_images
-from cass_cli.engine.state import first, optimiser_unlike, unlike
+from cass_cli.engine.state import first, no_seconds, optimiser_unlike, unlike
 from cass_cli.errors import ConfigError, ModelError, RunError
 from cass_cli.methods.build import build_method
 from cass_cli.methods.method import Method
@@ -63,6 +63,7 @@ class Session:
     seen: int = 0
     loss_sum: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
     start_gauges: dict[str, ArmGauges] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=no_seconds)  # that were spent before the last checkpoint
     probe: Callable[[Session], dict[str, Any]] | None = None  # on the leading process, where probes are asked for
     saved: bool = False  # whether there is a checkpoint to go on from
 
@@ -158,6 +159,7 @@ def session_state(s: Session) -> dict[str, Any]:
         "loss_sum": s.loss_sum,
         "images": s.images,
         "start_gauges": {arm: asdict(gauges) for arm, gauges in s.start_gauges.items()},
+        "seconds": dict(s.seconds),
     }
 
 
@@ -211,7 +213,7 @@ def restore_session(s: Session, state: Mapping[str, Any]) -> None:
     s.epoch, s.batch, s.step, s.seen = (state["position"][key] for key in ("epoch", "batch", "step", "seen"))
     s.loss_sum = state["loss_sum"].to(s.device, exact(s.device))
     s.start_gauges = {arm: ArmGauges.from_dict(values) for arm, values in state["start_gauges"].items()}
-    s.saved = True
+    s.seconds, s.saved = dict(state["seconds"]), True
 
 
 @torch.no_grad()

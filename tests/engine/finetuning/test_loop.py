@@ -130,8 +130,11 @@ def test_interrupted_and_resumed_equals_uninterrupted(after: int, sampling: str)
         list(finetune(first, stop=stop, save=lambda t: saved.append(tuning_state(t)), on_step=count))
     assert stopped.value.exit_code == 143
     second = tiny_tuning(sampling=sampling)
+    assert 0 < saved[-1]["seconds"]["epoch"] < 60
+    saved[-1]["seconds"]["epoch"] += 1000
     restore_tuning(second, saved[-1])
     rows = train(second)
+    assert [row.seconds > 1000 for row in rows] == [True, *len(rows[1:]) * [False]]  # what was spent before counts
     assert [row.arms for row in rows] == [row.arms for row in expected][-len(rows) :]
     for arm in ("cnn", "vit"):
         assert same(weights(whole, arm), weights(second, arm))

@@ -104,9 +104,14 @@ def test_resumed_run_equals_the_uninterrupted_one(tmp_path: Path, stop_after: in
     assert caught.value.exit_code == 143
 
     second = tiny_session()
-    restore_session(second, load_checkpoint(tmp_path / "state.pt"))
+    state = load_checkpoint(tmp_path / "state.pt")
+    assert 0 < state["seconds"]["epoch"] < 60
+    state["seconds"]["epoch"] += 1000
+    restore_session(second, state)
     assert second.step == stop_after
     rest = train(second)
+    assert [s.seconds > 1000 for s in rest] == [True, *len(rest[1:]) * [False]]  # what the first process spent counts
+    assert [s.images for s in rest] == [s.images for s in epochs[-len(rest) :]]
     assert same(weights(whole), weights(second))
     assert [s.loss for s in rest] == [s.loss for s in epochs[-len(rest) :]]
     assert [s.gauges for s in rest] == [s.gauges for s in epochs[-len(rest) :]]
