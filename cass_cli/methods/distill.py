@@ -10,6 +10,10 @@ The targets do not move and are spread out by construction, so nothing can colla
 networks, each arm is taught what both know together: CASS's idea, with targets that hold still. A larger network needs
 only forward passes to teach. (Feature distillation as in Fitnets, Romero et al. 2015; targets from principal axes.)
 
+W begins at zero, so that it learns first and the network is moved by what it has learned (as in LP-FT, Kumar et al.
+2022). A random one pushes the features of all images the same way until what it makes of them is as small as the
+targets: after one epoch those of a ViT had a mean cosine of .998, where from zero it was .49.
+
 Legend: B batch, N training images, S image side, D feature width, K target width.
 """
 
@@ -36,7 +40,10 @@ class Distill(OneBranch):
     def __init__(self, network: nn.Module, *, width: int, targets: int) -> None:
         """`network` maps [B, 3, S, S] to pooled features [B, `width`]; there are `targets` columns of targets."""
         super().__init__()
-        self.branch = Branch(network, nn.Linear(width, targets))
+        head = nn.Linear(width, targets)
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+        self.branch = Branch(network, head)
         self.views = (View(FLIP_AND_TILT),)
         self.target_width = targets
 

@@ -25,16 +25,23 @@ def test_loss_by_hand() -> None:
 
 def test_the_loss_is_that_of_the_linear_layer_on_the_pooled_features() -> None:
     method = Distill(network(), width=12, targets=7).eval()
+    nn.init.normal_(method.branch.head.weight)
     view, targets = torch.randn(5, 3, 4, 4), torch.randn(5, 7)
     outputs = method.outputs(method.kept(view))
     assert outputs.shape == (5, 7)
     torch.testing.assert_close(method(view, targets), distill_loss(outputs, targets))
 
 
-def test_gradient_reaches_everything_and_nothing_else_learns() -> None:
+def test_gradient_reaches_the_head_first_then_everything_and_nothing_else_learns() -> None:
+    """So that a head that knows nothing does not move the network."""
     method = Distill(network(), width=12, targets=7)
-    targets = torch.randn(5, 7, requires_grad=True)
-    method(torch.randn(5, 3, 4, 4), targets.detach()).backward()
+    view, targets = torch.randn(5, 3, 4, 4), torch.randn(5, 7, requires_grad=True)
+    optimiser = torch.optim.SGD(method.parameters(), lr=0.1)
+    method(view, targets.detach()).backward()
+    head = method.branch.head.weight
+    assert [p is head for p in method.parameters() if p.ndim > 1 and p.grad.abs().sum() > 0] == [True]
+    optimiser.step()
+    method(view, targets.detach()).backward()
     assert {id(p) for p in method.learner.parameters()} == {id(p) for p in method.parameters()}
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in method.parameters() if p.ndim > 1)
 
