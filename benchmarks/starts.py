@@ -191,6 +191,7 @@ def _page(result: Mapping[str, Any]) -> str:
         "labels there is one subset, and the interval is over pretrainings. *joint*: one regression on both arms'"
     ]
     lines += ["features; *pick*: whichever validation chose. Made by `benchmarks/starts.py`.", ""]
+    lines += [*_short(rows), ""]
     head = ["set", "labels", "start", "pretrainings", "seconds", *CANDIDATES]
     lines += [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for name, fraction in dict.fromkeys(sorted((row["set"], row["fraction"]) for row in rows)):
@@ -217,6 +218,18 @@ def _page(result: Mapping[str, Any]) -> str:
             f"{test['p_adjusted']:.2g} |"
         ]
     return "\n".join(lines) + "\n"
+
+
+def _short(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the means alone, a row a start, with all fractions of the labels in a cell."""
+    fractions = sorted({row["fraction"] for row in rows})
+    means = {_key(row): f"{row['mean']:.3f}".removeprefix("0") for row in rows}
+    lines = [f"Means with {' / '.join(f'{f:.0%}' for f in fractions)} of the labels:", ""]
+    lines += [f"| set | start | {' | '.join(reversed(CANDIDATES))} |", f"|{'---|' * (2 + len(CANDIDATES))}"]
+    for name, start in dict.fromkeys(sorted((row["set"], row["start"]) for row in rows)):
+        cells = [" / ".join(means.get((name, f, start, c), "–") for f in fractions) for c in reversed(CANDIDATES)]
+        lines += [f"| {name} | {start} | {' | '.join(cells)} |"]
+    return lines
 
 
 def _shown(row: Mapping[str, Any]) -> str:
