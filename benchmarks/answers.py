@@ -201,8 +201,8 @@ def _page(result: Mapping[str, Any]) -> str:
     lines += [
         "Mean ± half of the 95 % interval over seeds (Student t), made by `benchmarks/answers.py`. *pooled*: the probe",
         "on the last layer alone; *taught*: tuned with cross-teach; *joint*: one regression on both arms' features;",
-        "*ensemble*: trained arms and joint, averaged; *pick*: whichever validation chose. Seconds: median of a trial;",
-        "a probe's features are computed by the first that asks.",
+        "*ensemble*: trained arms and joint, averaged; *pick*: whichever validation chose. Seconds: median of a trial,",
+        "of the seeds that were measured last; a probe's features are computed by the first that asks.",
         "",
     ]
     head = ["set", "labels", "recipe", "seeds", *candidates, "seconds"]
