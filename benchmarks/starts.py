@@ -8,7 +8,8 @@ Each start is pretrained on the training images of each set, once or with severa
 validation picks. What follows `--` is for all sets. What is finished already is only read, so that an interrupted run
 goes on, and `--read` trains nothing. Scores in starts.json stay unless these runs have them too, so that its sets,
 starts and pretrainings can be done one at a time. Writes starts.json, the page starts.md and, of runs that were probed
-after every epoch, the figure starts.png: validation scores against seconds of pretraining.
+after every epoch, the figure starts.png: validation scores against seconds of pretraining. With `--split val` the same
+table of the validation images, by which defaults are chosen.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("--from", dest="starts_from", default="pretrained", help="or best, or both: pretrained,best")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder that holds the runs")
     parser.add_argument("--read", action="store_true", help="train nothing: table what is there")
+    parser.add_argument("--split", choices=("test", "val"), default="test", help="whose scores are read")
     parser.add_argument("--name", default="starts", help="of the files that are written: another for other arms")
     parser.add_argument("--note", default="", help="what a reader of the figures should know")
     parser.add_argument("arguments", nargs="*", help="for every set")
@@ -66,7 +68,7 @@ def main() -> None:
             runs = {seed: _run(name, label, how, data, seed, given) for seed in many}
             runs = {seed: run for seed, run in runs.items() if run.config.is_file()}
             for start in _starts(label, given):
-                own += _rows(name, label + (OR_TRANSFER if start == "best" else ""), runs, start)
+                own += _rows(name, label + (OR_TRANSFER if start == "best" else ""), runs, start, given.split)
             drawn += [_curve(name, label, run) for run in list(runs.values())[:1]]
     earlier = read_result(given.name)  # only now: another process may have written meanwhile
     found = {_key(row): row for row in earlier.get("rows", ())}
@@ -76,7 +78,14 @@ def main() -> None:
     rows = list(found.values())
     tests = _tests(rows)
     note = given.note or earlier.get("note", "")
-    result = {"note": note, "metric": METRIC, "rows": rows, "tests": tests, "curves": list(curves.values())}
+    result = {
+        "note": note,
+        "metric": METRIC,
+        "split": given.split,
+        "rows": rows,
+        "tests": tests,
+        "curves": list(curves.values()),
+    }
     path = write_result(given.name, result)
     page = path.with_suffix(".md")
     page.write_text(_page(result), encoding="utf-8")
@@ -120,11 +129,13 @@ def _key(row: Mapping[str, Any]) -> tuple[str, float, str, str]:
     return row["set"], row["fraction"], row["start"], row["candidate"]
 
 
-def _rows(name: str, label: str, runs: Mapping[int, Run], start: str) -> list[dict[str, Any]]:
+def _rows(name: str, label: str, runs: Mapping[int, Run], start: str, split: str) -> list[dict[str, Any]]:
     """Return a row for each fraction and candidate, with the scores of each pretraining by seeds of the labels."""
     rows: dict[tuple[float, str], dict[str, Any]] = {}
     for pretraining, run in runs.items():
         trials = [trial.summary() for trial in Variant(run, f"{start}-probe").trials()]
+        if split == "val":
+            trials = [replace(trial, test=trial.validation) for trial in trials]
         seconds = json.loads(run.summary.read_text())["seconds"] if run.summary.is_file() else 0.0
         for cell in cells_of(label, trials, METRIC) if trials else ():
             fixed = {"set": name, "start": label, "fraction": cell.fraction, "labels": cell.labels}
@@ -183,7 +194,8 @@ def _curve(name: str, label: str, run: Run) -> dict[str, Any]:
 def _page(result: Mapping[str, Any]) -> str:
     """Return the tables as Markdown."""
     rows = result["rows"]
-    lines = ["# Macro F1 of probes on the test split by start", "", result["note"], ""]
+    where = {"test": "the test split", "val": "the validation images"}[result.get("split", "test")]
+    lines = [f"# Macro F1 of probes on {where} by start", "", result["note"], ""]
     lines += [
         "Mean ± half of the 95 % interval over label subsets (Student t), each the mean over pretrainings; with all"
     ]

@@ -46,9 +46,14 @@ def vicreg_loss(one: Tensor, two: Tensor) -> Tensor:
 
 def covariance_of(z: Tensor) -> Tensor:
     """Return the covariance fp32 [K, K] over the images of all processes, for this one's `z` fp32 [B, K]."""
+    deviations, images = centred(z)
+    return _over_processes(deviations.T @ deviations) / (images - 1)
+
+
+def centred(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `z` fp32 [B, K] less its mean over the images of all processes, and their number, a scalar."""
     images = _over_processes(torch.full((), float(len(z)), device=z.device))
-    centred = z - _over_processes(z.sum(dim=0)) / images
-    return _over_processes(centred.T @ centred) / (images - 1)
+    return z - _over_processes(z.sum(dim=0)) / images, images
 
 
 def _over_processes(value: Tensor) -> Tensor:

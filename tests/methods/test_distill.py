@@ -46,6 +46,16 @@ def test_gradient_reaches_the_head_first_then_everything_and_nothing_else_learns
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in method.parameters() if p.ndim > 1)
 
 
+def test_nothing_pulls_all_features_the_same_way() -> None:
+    """Whatever the head says of what all images share."""
+    method = Distill(nn.Flatten(), width=48, targets=7)
+    nn.init.normal_(method.branch.head.weight)
+    view = torch.randn(5, 3, 4, 4).requires_grad_()
+    method(view + 3, torch.randn(5, 7)).backward()
+    assert view.grad is not None and view.grad.square().mean() > 1e-3
+    assert view.grad.sum(dim=0).abs().max() < 1e-6
+
+
 # ---- targets
 
 
