@@ -8,8 +8,8 @@ Each start is pretrained on the training images of each set, once or with severa
 validation picks. What follows `--` is for all sets. What is finished already is only read, so that an interrupted run
 goes on, and `--read` trains nothing. Scores in starts.json stay unless these runs have them too, so that its sets,
 starts and pretrainings can be done one at a time. Writes starts.json, the page starts.md and, of runs that were probed
-after every epoch, the figure starts.png: validation scores against seconds of pretraining. With `--split val` the same
-table of the validation images, by which defaults are chosen.
+after every epoch, the figure starts.png: validation scores against seconds of pretraining. `--split val` makes the same
+tables of the validation images, by which defaults are chosen.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def main() -> None:
             runs = {seed: run for seed, run in runs.items() if run.config.is_file()}
             for start in _starts(label, given):
                 own += _rows(name, label + (OR_TRANSFER if start == "best" else ""), runs, start, given.split)
-            drawn += [_curve(name, label, run) for run in list(runs.values())[:1]]
+            drawn += [_curve(name, label, run) for run in list(runs.values())[:1] if given.split == "test"]
     earlier = read_result(given.name)  # only now: another process may have written meanwhile
     found = {_key(row): row for row in earlier.get("rows", ())}
     for row in own:

@@ -145,7 +145,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "distill": _GENTLE | {"train.epochs": 6, "optim.lr": 3e-4, "optim.share_cnn": 1.0, "optim.share_vit": 0.1},
 }
 SCALED = ("dino, official", "mae")  # whose rate is for 256 images a step
-USUAL_METHOD = Layer("default, measured", {"method.name": "vicreg"})  # of a pretraining where nothing chooses one
+MEASURED = "default, measured"  # the origin of the method of a pretraining where nothing chooses one
 
 
 def asked_settings(
@@ -168,7 +168,7 @@ def asked_settings(
         below.append(Layer("default", {key: own.value(key) for key in own.origins}))
     above = asked_layers(flags, file=file, assignments=assignments)
     if not below and _leaves_method_open(_chosen(above)):
-        below = [USUAL_METHOD]
+        below = [_usual_method(_chosen(above))]
     return resolve_with_recipe(below, above)
 
 
@@ -176,6 +176,12 @@ def _leaves_method_open(chosen: Mapping[str, Any]) -> bool:
     """Return whether nothing is chosen of a method but its arms, which begin with weights that know something."""
     own = [key for key in chosen if key.startswith("method.") and key != "method.arm"]
     return not own and chosen.get("arms.init") != "random"
+
+
+def _usual_method(chosen: Mapping[str, Any]) -> Layer:
+    """Return the method that does best for a pair of known arms, or of those that need no other arm, for one."""
+    pair = chosen.get("method.arm", "both") == "both"
+    return Layer(MEASURED, {"method.name": "distill" if pair else "vicreg"})
 
 
 def resolve_with_recipe(below: Sequence[Layer], above: Sequence[Layer]) -> Resolved:

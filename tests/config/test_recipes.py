@@ -79,15 +79,19 @@ def test_cass_has_no_recipe() -> None:
     assert {origin for key, origin in origins.items() if not key.startswith("finetune.")} == {"default", "flag"}
 
 
-OPEN: list[dict[str, Any]] = [{}, {"method.arm": "cnn"}, {"arms.cnn": "resnet18", "train.epochs": 7}]
+OPEN: list[tuple[dict[str, Any], str]] = [
+    ({}, "distill"),
+    ({"method.arm": "cnn"}, "vicreg"),  # which needs no other arm's weights
+    ({"arms.cnn": "resnet18", "train.epochs": 7}, "distill"),
+]
 
 
-@pytest.mark.parametrize("flags", OPEN, ids=str)
-def test_a_folder_without_a_method_gets_what_was_measured_to_be_best(flags: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("flags", "method"), OPEN, ids=str)
+def test_a_folder_without_a_method_gets_what_was_measured_to_be_best(flags: dict[str, Any], method: str) -> None:
     asked = asked_settings(flags)
-    assert asked.config.method.name == "vicreg"
+    assert asked.config.method.name == method
     assert asked.origins["method.name"] == "default, measured"
-    named = asked_settings(flags | {"method.name": "vicreg"})
+    named = asked_settings(flags | {"method.name": method})
     assert asked.config == named.config
     assert "--method cass" in str(why_method(asked))
     assert why_method(named) is None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from cass_cli.config.load import Resolved, read_saved
+from cass_cli.config.recipes import MEASURED, RECIPE
 from cass_cli.config.recipes import ORIGIN as METHOD
-from cass_cli.config.recipes import RECIPE, USUAL_METHOD
 from cass_cli.config.schema import Config
 from cass_cli.data.dataset import with_data_path, with_labels_found
 from cass_cli.errors import DataError, RunError
@@ -37,11 +37,11 @@ def requested_settings(asked: Resolved, *, preset: str | None, resume: Run | Non
 
 def why_method(resolved: Resolved) -> str | None:
     """Return a sentence on the method of a new run, where nobody chose it."""
-    if resolved.origins["method.name"] != USUAL_METHOD.origin:
+    if resolved.origins["method.name"] != MEASURED:
         return None
     return (
         f"No --method was named: {resolved.config.method.name}, which gave better starts than ImageNet weights on "
-        "held-out images of two sets. The paper's is --method cass."
+        "held-out images. The paper's is --method cass."
     )
 
 
