@@ -97,10 +97,16 @@ def main() -> None:
 
 def _run(name: str, label: str, how: str, data: str, seed: int, given: argparse.Namespace) -> Run:
     """Pretrain and probe one start with one seed, or go on with it; return its run."""
-    run = Run(given.runs / f"{name}-{label.replace(' ', '-')}-{seed}")
+    stem = f"{name}-{label.replace(' ', '-')}"
+    run, first = Run(given.runs / f"{stem}-{seed}"), given.runs / f"{stem}-0" / "splits.csv"
+    if seed and not first.is_file():  # a seed draws splits as well: all are judged on the images of seed 0
+        sys.exit(f"{first} is not there, whose splits seed {seed} shares: do seed 0 first.")
+    if seed and run.splits.is_file() and run.splits.read_bytes() != first.read_bytes():
+        sys.exit(f"{run.splits} differs from {first}: scores on other images are not averaged with these.")
     if given.read:
         return run
     words = [*shlex.split(data), *given.arguments, "--runs", str(given.runs), "--name", run.path.name]
+    words += ["--set", f"data.splits={first.resolve()}"] if seed else []
     here = ["--runs", str(given.runs), "--run", run.path.name]
     if label != TRANSFER and not run.summary.is_file():
         going_on = ["--resume", "--runs", str(given.runs), "--name", run.path.name]

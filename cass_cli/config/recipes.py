@@ -179,7 +179,7 @@ def _leaves_method_open(chosen: Mapping[str, Any]) -> bool:
 
 
 def _usual_method(chosen: Mapping[str, Any]) -> Layer:
-    """Return the method that does best for a pair of known arms, or of those that need no other arm, for one."""
+    """Return what did best for a pair of known arms; for one arm, what needs the weights of no other."""
     pair = chosen.get("method.arm", "both") == "both"
     return Layer(MEASURED, {"method.name": "distill" if pair else "vicreg"})
 

@@ -55,4 +55,5 @@ class Distill(OneBranch):
 
     def outputs(self, features: Tensor) -> Tensor:
         """Return what the head makes [B, K] of pooled features [B, D], less the mean of these."""
-        return super().outputs(features.float() - features.float().mean(dim=0))
+        features = features.float()
+        return super().outputs(features - features.mean(dim=0))
